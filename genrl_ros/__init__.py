@@ -1,0 +1,1 @@
+"""Say what a robot shall do, see the goal, watch it act: GenRL as a ROS 2 package."""

@@ -1,0 +1,1 @@
+"""Learning to act in imagination: start states, rollouts, trajectory reward, actor-critic."""

@@ -1,0 +1,1 @@
+"""The `genrl` command: one module for each subcommand."""

@@ -1,0 +1,1 @@
+"""Episodes on disk, replay for training, and the collectors that make episodes."""

@@ -1,0 +1,1 @@
+"""A learned policy as numpy in, numpy out. Knows neither torch nor ROS."""

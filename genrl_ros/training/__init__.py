@@ -1,0 +1,1 @@
+"""Loops only: pretrain a world model, learn a task, evaluate a policy."""

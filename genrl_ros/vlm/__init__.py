@@ -1,0 +1,1 @@
+"""Video-text embedders: one space for clips and sentences."""
