@@ -1,1 +1,7 @@
-"""Simulated robots with a camera, one domain a file. The only place that knows MuJoCo."""
+"""Simulated robots, one domain a file. The only layer that knows MuJoCo."""
+
+import os
+
+# Before MuJoCo is imported: render without a display, and leave the other cores to other processes.
+os.environ.setdefault('MUJOCO_GL', 'egl')
+os.environ.setdefault('LP_NUM_THREADS', '0')
