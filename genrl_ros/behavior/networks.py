@@ -1,0 +1,77 @@
+"""Actor and critic (facts 1.2, 1.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from genrl_ros.world_model.layers import mlp
+
+BINS = 255
+BIN_LIMIT = 20.0
+
+
+def symlog(x: Tensor) -> Tensor:
+    """Sign-preserving logarithm."""
+    return x.sign() * x.abs().log1p()
+
+
+def symexp(x: Tensor) -> Tensor:
+    """Inverse of `symlog`."""
+    return x.sign() * x.abs().expm1()
+
+
+class Actor(nn.Module):
+    """Diagonal normal policy with mean in [-1, 1] and standard deviation in [0.1, 1.0]."""
+
+    def __init__(self, feat: int, units: int, layers: int, action_dim: int) -> None:
+        super().__init__()
+        self.net = mlp(feat, units, layers, 2 * action_dim)
+
+    def forward(self, feat: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation `(..., A)` for features `(..., F)`."""
+        mean, raw = self.net(feat).chunk(2, -1)
+        return mean.tanh(), 0.9 * torch.sigmoid(raw + 2) + 0.1
+
+    def sample(self, feat: Tensor) -> Tensor:
+        """Reparameterised action `(..., A)`, clipped to [-1, 1] with the gradient of the unclipped.
+
+        Deviation: the published code does not clip in imagination, only in the environment. Our
+        world models learn from applied, hence clipped, actions, and know nothing of others.
+        """
+        mean, std = self(feat)
+        action: Tensor = mean + std * torch.randn_like(std)
+        return action + (action.clamp(-1, 1) - action).detach()
+
+
+class Critic(nn.Module):
+    """Value as a distribution over 255 bins, spaced evenly in symlog space."""
+
+    bins: Tensor
+
+    def __init__(self, feat: int, units: int, layers: int) -> None:
+        super().__init__()
+        self.net = mlp(feat, units, layers, BINS)
+        nn.init.zeros_(self.net[-1].weight)
+        nn.init.zeros_(self.net[-1].bias)
+        self.register_buffer('bins', torch.linspace(-BIN_LIMIT, BIN_LIMIT, BINS))
+
+    def forward(self, feat: Tensor) -> Tensor:
+        """Logits `(..., 255)`."""
+        out: Tensor = self.net(feat)
+        return out
+
+    def value(self, feat: Tensor) -> Tensor:
+        """Expected value `(...)`."""
+        return symexp((self(feat).softmax(-1) * self.bins).sum(-1))
+
+    def loss(self, feat: Tensor, target: Tensor) -> Tensor:
+        """Mean cross-entropy to the two-hot encoding of the target `(...)`."""
+        logp = self(feat).log_softmax(-1)
+        step = 2 * BIN_LIMIT / (BINS - 1)
+        place = (symlog(target).clamp(-BIN_LIMIT, BIN_LIMIT) + BIN_LIMIT) / step
+        low = place.floor().long().clamp(max=BINS - 2)
+        share = (place - low).unsqueeze(-1)
+        below = logp.gather(-1, low.unsqueeze(-1))
+        above = logp.gather(-1, low.unsqueeze(-1) + 1)
+        return -((1 - share) * below + share * above).mean()

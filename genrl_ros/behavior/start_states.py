@@ -1,0 +1,66 @@
+"""States that imagination starts from: without any data, or from recorded episodes (facts 3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genrl_ros.world_model import latents
+from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.sequence import State
+
+SEQUENCE = 16
+Policy = Callable[[State], Tensor]
+
+
+@torch.no_grad()
+def data_free(model: MFWM, policy: Policy, count: int, warmup_steps: int) -> State:
+    """States drawn from the world model alone.
+
+    Half as many latents as asked for are drawn: each is a uniformly random one or, with
+    probability one half, a connector state for random embeddings. The recurrent state is zero.
+    They are then moved on by `warmup_steps` of random actions, and once more by the policy.
+
+    Args:
+        model: the world model.
+        policy: sampled action `(B, A)` for a state.
+        count: number B of states, a multiple of 4.
+        warmup_steps: world-model steps.
+
+    Returns:
+        `count` states.
+    """
+    config = model.config
+    half = count // 2
+    shape = (half, config.stoch)
+    random = latents.one_hot(torch.randint(config.classes, shape), config.classes)
+    sequences = -(-half // SEQUENCE)
+    embedding = F.normalize(torch.randn(sequences, SEQUENCE, config.embed_dim), dim=-1)
+    dreamed = model.connector.generate(model.aligner(embedding), mode=False)
+    dreamed = dreamed.flatten(0, 1)[:half]
+    stoch = torch.where(torch.rand(half, 1, 1) < 0.5, dreamed, random)
+    begin = State(stoch, stoch.new_zeros(half, config.deter))
+    ends = []
+    for act in (_random_actions(config.action_dim), policy):
+        state = begin
+        for _ in range(warmup_steps):
+            state = model.sequence.step(state, act(state))
+        ends.append(state)
+    return State(*(torch.cat(parts) for parts in zip(*ends, strict=True)))
+
+
+def _random_actions(action_dim: int) -> Policy:
+    def act(state: State) -> Tensor:
+        return torch.rand(state.deter.shape[0], action_dim) * 2 - 1
+
+    return act
+
+
+@torch.no_grad()
+def from_data(model: MFWM, batch: Mapping[str, Tensor]) -> State:
+    """Every posterior state of a batch of recorded sequences, `B * T` of them."""
+    stoch, deter = model.observe(batch['image'], batch['action'], batch['is_first'])
+    return State(stoch.flatten(0, 1), deter.flatten(0, 1))

@@ -1,0 +1,263 @@
+"""Every number that a user may want to change, as frozen dataclasses that check themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+import yaml
+
+Config = TypeVar('Config')
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a multimodal-foundation world model.
+
+    `paper` has the published sizes (facts 1.2). `small` is what a laptop's CPU can learn: patches
+    in place of convolutions, half as many classes, a quarter of the width.
+    """
+
+    action_dim: int
+    """Channels of the action vector."""
+    embed_dim: int = 512
+    """Size of the video-language embedding."""
+    tokenizer: Literal['conv', 'patch'] = 'conv'
+    """Form of encoder and decoder."""
+    depth: int = 48
+    """Channel multiplier of the tokenizer."""
+    stoch: int = 32
+    """Categoricals of the latent."""
+    classes: int = 32
+    """Classes of each categorical."""
+    deter: int = 1024
+    """Size of the recurrent state."""
+    hidden: int = 1024
+    """Width of the hidden layers."""
+    temporal_zeros: int = 8
+    """Zeros appended to the connector's input, as published (they carry no information)."""
+
+    def __post_init__(self) -> None:
+        for name in ('action_dim', 'embed_dim', 'depth', 'stoch', 'classes', 'deter', 'hidden'):
+            _check(getattr(self, name) > 0, f'model.{name} must be positive')
+        _check(self.classes <= 256, 'model.classes must fit a byte (at most 256)')
+        _check(self.temporal_zeros >= 0, 'model.temporal_zeros must not be negative')
+
+    @property
+    def flat_stoch(self) -> int:
+        """Size of the flattened latent."""
+        return self.stoch * self.classes
+
+    @property
+    def feat(self) -> int:
+        """Size of what actor and critic see."""
+        return self.flat_stoch + self.deter
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    'small': {
+        'tokenizer': 'patch', 'depth': 32, 'classes': 16, 'deter': 256, 'hidden': 256,
+        'temporal_zeros': 0,
+    },
+    'base': {'tokenizer': 'conv', 'depth': 48, 'deter': 512, 'hidden': 512},
+    'paper': {},
+}  # fmt: skip
+
+
+def model_preset(name: str, action_dim: int, embed_dim: int = 512) -> ModelConfig:
+    """The model sizes of a preset.
+
+    Raises:
+        ValueError: if there is no preset of that name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f'no preset {name!r}; there are: {", ".join(PRESETS)}')
+    return ModelConfig(action_dim=action_dim, embed_dim=embed_dim, **PRESETS[name])
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam as published (facts 1.5), plus a warm-up and a cosine decay for short runs."""
+
+    lr: float = 1e-4
+    """Highest learning rate."""
+    eps: float = 1e-8
+    """Adam's epsilon."""
+    clip: float = 1000.0
+    """Largest norm of the gradient."""
+    weight_decay: float = 1e-6
+    """Share of every parameter that is removed at each step (not multiplied by lr)."""
+    warmup: int = 0
+    """Updates over which the learning rate rises from zero."""
+    final_lr: float = 1.0
+    """Share of lr that is left at the last update, reached along a cosine."""
+
+    def __post_init__(self) -> None:
+        _check(self.lr > 0, 'lr must be positive')
+        _check(self.clip > 0, 'clip must be positive')
+        _check(0 <= self.weight_decay < 1, 'weight_decay must be in [0, 1)')
+        _check(self.warmup >= 0, 'warmup must not be negative')
+        _check(0 < self.final_lr <= 1, 'final_lr must be in (0, 1]')
+
+
+@dataclass(frozen=True)
+class WorldModelConfig:
+    """Losses and batches of world-model training (facts 1.4, 1.5)."""
+
+    updates: int = 16_000
+    """Gradient steps."""
+    batch: int = 16
+    """Sequences a batch."""
+    length: int = 32
+    """Frames a sequence."""
+    kl_scale: float = 0.6
+    """Weight of the KL loss against the summed squared error of an image."""
+    kl_balance: float = 0.85
+    """Share of the KL gradient that trains the prior."""
+    free_nats: float = 1.0
+    """KL below this is not optimised."""
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=300, final_lr=0.05)
+    """Optimiser. Published: lr 1e-4 without schedule over 500,000 updates."""
+
+    def __post_init__(self) -> None:
+        for name in ('updates', 'batch', 'length'):
+            _check(getattr(self, name) > 0, f'world_model.{name} must be positive')
+        _check(0 <= self.kl_balance <= 1, 'world_model.kl_balance must be in [0, 1]')
+        _check(self.free_nats >= 0, 'world_model.free_nats must not be negative')
+
+
+@dataclass(frozen=True)
+class ConnectConfig:
+    """Training of connector and aligner on a finished world model (facts 2.3, 2.4)."""
+
+    updates: int = 6_000
+    """Gradient steps."""
+    batch: int = 16
+    """Sequences a batch."""
+    length: int = 32
+    """Frames a sequence; a multiple of the embedder's eight."""
+    kl_scale: float = 0.8
+    """Weight of the connector's KL."""
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=200, final_lr=0.05)
+    """Optimiser of both."""
+
+    def __post_init__(self) -> None:
+        for name in ('updates', 'batch', 'length'):
+            _check(getattr(self, name) > 0, f'connect.{name} must be positive')
+        _check(self.length % 8 == 0, 'connect.length must be a multiple of 8')
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """Learning a behaviour in imagination (facts 3).
+
+    The defaults are for a policy within minutes on two CPU cores; published values are named
+    where they differ.
+    """
+
+    updates: int = 2_000
+    """Updates of actor and critic. Published: 50,000."""
+    starts: int = 128
+    """Imagined trajectories an update. Published: 1,024."""
+    horizon: int = 16
+    """Imagined steps."""
+    warmup_steps: int = 5
+    """World-model steps before imagination begins, for data-free starts."""
+    gamma: float = 0.99
+    """Discount."""
+    lambda_: float = 0.95
+    """Mixing of the lambda-return."""
+    layers: int = 3
+    """Hidden layers of actor and critic. Published: 4."""
+    units: int = 256
+    """Their width. Published: 1,024."""
+    actor_lr: float = 3e-4
+    """Actor's learning rate. Published: 3e-5."""
+    critic_lr: float = 3e-4
+    """Critic's learning rate. Published: 3e-5."""
+    clip: float = 100.0
+    """Largest gradient norm of actor and critic."""
+    weight_decay: float = 1e-6
+    """Share of every parameter that is removed at each step."""
+    target_every: int = 100
+    """Updates between two copies of the critic into its target."""
+    align: Literal['sequence', 'initial', 'none'] = 'sequence'
+    """Temporal alignment of reward and target (facts 3.3)."""
+    seed: int = 0
+    """Seed of all random numbers."""
+    threads: int = 2
+    """CPU threads."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            'updates', 'starts', 'horizon', 'layers', 'units', 'target_every', 'threads'
+        ):  # fmt: skip
+            _check(getattr(self, name) > 0, f'learn.{name} must be positive')
+        _check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')
+        _check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
+        _check(0 < self.gamma <= 1, 'learn.gamma must be in (0, 1]')
+        _check(0 <= self.lambda_ <= 1, 'learn.lambda_ must be in [0, 1]')
+
+
+def from_mapping(kind: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """Build a config from parsed YAML or JSON.
+
+    Args:
+        kind: the dataclass to build.
+        values: its fields by name; nested dataclasses as nested mappings.
+        where: the file or section, for error messages.
+
+    Raises:
+        ValueError: for an unknown key, a missing one, or a value of the wrong type.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f'{where}: expected keys and values, got {type(values).__name__}')
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise ValueError(f'{where}: unknown key {unknown[0]!r}; known: {", ".join(names)}')
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            value = from_mapping(hint, value, f'{where}.{name}')  # type: ignore[arg-type]
+        elif hint in (int, float, str, bool):
+            value = _scalar(hint, value, f'{where}.{name}')
+        built[name] = value
+    try:
+        return kind(**built)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{where}: {error}') from error
+
+
+def _scalar(kind: type, value: Any, where: str) -> Any:
+    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return float(value)  # PyYAML reads 1e-4 as a string
+        except ValueError:
+            pass
+    if type(value) is not kind:
+        raise ValueError(f'{where} must be {kind.__name__}, got {value!r}')
+    return value
+
+
+def from_yaml(kind: type[Config], path: Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read or holds something unknown.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f'{path}: {error}') from error
+    return from_mapping(kind, values or {}, str(path))

@@ -1,0 +1,53 @@
+"""The few building blocks that every network of the model is made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CHANNEL_NORM_EPS = 1e-3
+
+
+class Dense(nn.Sequential):
+    """Linear, LayerNorm, SiLU: the hidden layer used throughout (facts 1.2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.SiLU())
+
+
+def mlp(inputs: int, units: int, layers: int, outputs: int) -> nn.Sequential:
+    """`layers` hidden layers of `units`, then a plain linear layer to `outputs`."""
+    sizes = [inputs] + [units] * layers
+    hidden = [Dense(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    return nn.Sequential(*hidden, nn.Linear(units, outputs))
+
+
+class GRUCell(nn.Module):
+    """Normalised GRU whose input half can be computed for all steps at once.
+
+    One bias-free linear layer on `[x, h]`, LayerNorm, then reset, candidate and update gates:
+    `r = sigmoid(reset)`, `c = tanh(r * cand)`, `u = sigmoid(update - 1)`,
+    `h' = u * c + (1 - u) * h`.
+
+    Source: facts 1.2. The linear layer is kept as its two halves, which is the same function.
+    """
+
+    def __init__(self, inputs: int, deter: int) -> None:
+        super().__init__()
+        bound = (inputs + deter) ** -0.5
+        self.from_input = nn.Linear(inputs, 3 * deter, bias=False)
+        self.from_deter = nn.Linear(deter, 3 * deter, bias=False)
+        for half in (self.from_input, self.from_deter):
+            nn.init.uniform_(half.weight, -bound, bound)
+        self.norm = nn.LayerNorm(3 * deter)
+
+    def gate(self, projected: Tensor, deter: Tensor) -> Tensor:
+        """Next state `(B, H)` from the projected input `(B, 3 H)` and the state `(B, H)`."""
+        gates = self.norm(projected + self.from_deter(deter))
+        reset, candidate, update = gates.chunk(3, -1)
+        candidate = torch.tanh(torch.sigmoid(reset) * candidate)
+        return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
+
+    def forward(self, inputs: Tensor, deter: Tensor) -> Tensor:
+        """Next state `(B, H)` from the input `(B, X)` and the state `(B, H)`."""
+        return self.gate(self.from_input(inputs), deter)

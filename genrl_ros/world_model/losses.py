@@ -1,0 +1,60 @@
+"""Losses of the world model and of the connector (facts 1.4, 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from genrl_ros.config import ConnectConfig, WorldModelConfig
+from genrl_ros.world_model import latents
+from genrl_ros.world_model.aligner import alignment_loss
+from genrl_ros.world_model.mfwm import MFWM
+
+
+def balanced_kl(logq: Tensor, logp: Tensor, balance: float, free_nats: float) -> Tensor:
+    """KL(q || p) whose gradient goes `balance` to the prior p and the rest to the posterior q.
+
+    Free nats apply to each element after its categoricals are summed.
+    """
+    posterior = latents.kl(logq, logp.detach()).clamp(min=free_nats)
+    prior = latents.kl(logq.detach(), logp).clamp(min=free_nats)
+    return ((1 - balance) * posterior + balance * prior).mean()
+
+
+def world_model_loss(
+    model: MFWM, batch: Mapping[str, Tensor], config: WorldModelConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Reconstruction plus KL on a batch of `image`, `action` and `is_first`."""
+    image = batch['image']
+    logq = latents.log_probs(model.tokenizer.encode(image))
+    stoch = latents.sample(logq)
+    deter = model.deter_along(stoch, batch['action'], batch['is_first'])
+    logp = model.sequence.prior(deter)
+    image_loss = model.tokenizer.reconstruction_loss(stoch, image)
+    kl_loss = balanced_kl(logq, logp, config.kl_balance, config.free_nats)
+    with torch.no_grad():
+        kl = latents.kl(logq, logp).mean()
+        entropy = -(logq.exp() * logq).sum((-2, -1)).mean()
+    loss = image_loss + config.kl_scale * kl_loss
+    return loss, {'image': image_loss.detach(), 'kl': kl, 'posterior_entropy': entropy}
+
+
+def connect_loss(
+    model: MFWM, batch: Mapping[str, Tensor], config: ConnectConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Connector's KL to the posteriors plus the aligner's loss, on `image` and `embed`.
+
+    Each frame of a chunk of eight sees the embedding of its own chunk, which is the one stored at
+    the chunk's last frame. Posteriors carry no gradient.
+    """
+    image, embed = batch['image'], batch['embed']
+    with torch.no_grad():
+        logq = latents.log_probs(model.tokenizer.encode(image))
+        stoch = latents.sample(logq)
+    chunks = embed[:, 7::8]
+    logp = model.connector.teacher_forced(stoch, chunks.repeat_interleave(8, 1))
+    kl = latents.kl(logp, logq).mean()
+    align = alignment_loss(model.aligner, chunks)
+    return config.kl_scale * kl + align, {'connector_kl': kl.detach(), 'align': align.detach()}
