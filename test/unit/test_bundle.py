@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from genrl_ros.serving.bundle import BundleError, EmbodimentExpectation, load_bundle, write_bundle
+from genrl_ros.serving.policy import Encoder, PolicyRunner
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def robot(description) -> EmbodimentExpectation:
+    return EmbodimentExpectation(64, description.action_names, 0.08, command_limit=2.0)
+
+
+def edit(bundle, **changes: object) -> None:
+    path = bundle.path / 'policy.json'
+    manifest = json.loads(path.read_text())
+    for name, value in changes.items():
+        if value is None:
+            del manifest[name]
+        else:
+            manifest[name] = value
+    path.write_text(json.dumps(manifest))
+
+
+def test_what_is_written_is_what_is_read(make_bundle, description, robot) -> None:
+    written = make_bundle()
+    read = load_bundle(written.path, robot)
+    assert read == written
+    assert read.description == description
+
+
+def test_a_bundle_is_never_overwritten(make_bundle, description) -> None:
+    bundle = make_bundle()
+    with pytest.raises(BundleError, match='exists already'):
+        write_bundle(bundle.path, description, dict(bundle.graphs))
+
+
+def test_a_failed_write_leaves_nothing(make_bundle, description, tmp_path, monkeypatch) -> None:
+    graphs = dict(make_bundle().graphs)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match='No space left'):
+        write_bundle(tmp_path / 'full' / 'bundle', description, graphs)
+    assert list((tmp_path / 'full').iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['policy.json', 'encoder.onnx', 'step.onnx', 'actor.onnx'])
+def test_a_missing_file_is_named(make_bundle, name) -> None:
+    bundle = make_bundle()
+    (bundle.path / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        load_bundle(bundle.path)
+
+
+@pytest.mark.parametrize('name', ['encoder.onnx', 'step.onnx', 'actor.onnx'])
+def test_one_flipped_bit_is_found(make_bundle, name) -> None:
+    path = make_bundle().path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=f'{name}.*sha256'):
+        load_bundle(path.parent)
+
+
+def test_a_truncated_file_is_found(make_bundle) -> None:
+    path = make_bundle().path / 'actor.onnx'
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BundleError, match='incomplete'):
+        load_bundle(path.parent)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'format_version': 2}, 'format version is 2'),
+        ({'format_version': None}, '"format_version" is missing'),
+        ({'stoch': 'many'}, '"stoch" must be a whole number'),
+        ({'stoch': True}, '"stoch" must be a whole number'),
+        ({'deter': 0}, '"deter" must be at least 1'),
+        ({'action_scale': [2.0]}, '"action_scale" has 1 values'),
+        ({'action_names': ['a'] * 9}, '"action_names" must name every channel once'),
+        ({'control_dt_s': math.nan}, '"control_dt_s" must be positive'),
+        ({'encoder_sha256': 'f' * 64}, 'is not the hash of encoder.onnx'),
+        ({'files': {}}, '"encoder.onnx" is missing'),
+        ({'learning': []}, '"learning" must be an object'),
+    ],
+)
+def test_a_senseless_manifest_is_refused(make_bundle, changes, message) -> None:
+    bundle = make_bundle()
+    edit(bundle, **changes)
+    with pytest.raises(BundleError, match=message) as caught:
+        load_bundle(bundle.path)
+    assert 'policy.json' in str(caught.value)
+
+
+@pytest.mark.parametrize('content', [b'', b'[]', b'\xff\xfe', b'{', b'[' * 50_000])
+def test_what_is_no_manifest_is_refused(make_bundle, content) -> None:
+    bundle = make_bundle()
+    (bundle.path / 'policy.json').write_bytes(content)
+    with pytest.raises(BundleError, match='policy.json'):
+        load_bundle(bundle.path)
+
+
+def test_a_huge_manifest_is_refused_unread(make_bundle) -> None:
+    bundle = make_bundle()
+    (bundle.path / 'policy.json').write_bytes(b' ' * 70_000)
+    with pytest.raises(BundleError, match='larger than'):
+        load_bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'image_size': 96}, 'image_size'),
+        ({'control_dt_s': 0.05}, 'control_dt_s'),
+        ({'action_names': tuple('abcdefghi')}, 'action_names'),
+        ({'action_scale': (2.5,) * 9}, 'may command up to 2.5'),
+    ],
+)
+def test_a_bundle_for_another_robot_is_refused(make_bundle, robot, changes, message) -> None:
+    bundle = make_bundle(**changes)
+    with pytest.raises(BundleError, match=message):
+        load_bundle(bundle.path, robot)
+
+
+def test_the_hidden_state_follows_what_was_really_done(make_bundle) -> None:
+    runner = PolicyRunner(make_bundle(action=0.25))
+    first, second = np.array([1, 2, 3, 4]), np.array([0, 0, 0, 1])
+    action = runner.act(first, np.full(9, 0.7))
+    assert action.dtype == np.float32 and action.tolist() == [0.25] * 9
+    # A first step has no previous state (four tokens of -1) and no previous action.
+    assert runner._deter[0, 0] == -4
+    runner.act(second, np.full(9, 0.5))
+    assert runner._deter[0, 0] == pytest.approx(-4 + first.sum() + 9 * 0.5)
+    runner.reset()
+    runner.act(second, np.ones(9))
+    assert runner._deter[0, 0] == -4
+
+
+def test_actions_are_clipped(make_bundle) -> None:
+    runner = PolicyRunner(make_bundle(action=7.0))
+    assert runner.act(np.zeros(4, int), np.zeros(9)).tolist() == [1.0] * 9
+
+
+def test_a_policy_without_finite_answers_is_refused(make_bundle) -> None:
+    with pytest.raises(BundleError, match='not finite'):
+        PolicyRunner(make_bundle(action=math.nan))
+
+
+def test_graphs_that_do_not_fit_the_manifest_are_refused(make_bundle) -> None:
+    with pytest.raises(BundleError, match='step.onnx has the inputs'):
+        PolicyRunner(make_bundle(deter=7))
+    with pytest.raises(BundleError, match='actor.onnx is not a graph'):
+        PolicyRunner(make_bundle(graphs={'actor.onnx': b'not a graph'}))
+
+
+def test_the_encoder_takes_modes_or_samples(encoder_bytes) -> None:
+    encoder = Encoder(encoder_bytes)
+    assert (encoder.image_size, encoder.stoch, encoder.classes) == (64, 4, 5)
+    image = np.full((3, 64, 64), 1, np.uint8)
+    modes = encoder.encode(image)
+    assert modes.shape == (4,) and modes.dtype == np.int64
+    samples = [encoder.encode(image, np.random.default_rng(seed)) for seed in range(20)]
+    assert any((sample != modes).any() for sample in samples)
+
+
+def test_another_kind_of_graph_is_no_encoder(make_bundle) -> None:
+    with pytest.raises(BundleError, match='one square RGB image'):
+        Encoder(make_bundle().graphs['actor.onnx'])
+
+
+def test_serving_needs_neither_torch_nor_ros() -> None:
+    import subprocess
+
+    found = subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            'import sys, genrl_ros.serving.policy; '
+            'print([name for name in ("torch", "rclpy", "mujoco") if name in sys.modules])',
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == '[]'
