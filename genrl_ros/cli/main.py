@@ -1,0 +1,98 @@
+"""The `genrl` command: finds the subcommand, and imports nothing else before it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+COMMANDS = {
+    'up': 'start the nodes of a domain without ROS launch',
+    'demo': 'prompt, goal, learning, driving: the whole method, once',
+    'eval': 'measure success rates in the simulator, without ROS',
+    'learn': 'learn the policy of one prompt in imagination',
+    'collect': 'make a dataset of episodes',
+    'embed': 'embed the clips of a dataset',
+    'pretrain': 'train the world model on a dataset',
+    'connect': 'train connector and aligner for an embedder',
+    'train-embedder': 'train the small video-language embedder',
+    'doctor': 'check the installation and say how to mend it',
+}
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+class Command(Protocol):
+    """What a module of a subcommand has to offer."""
+
+    Config: type
+    """Frozen dataclass; its fields are the subcommand's arguments, their docstrings the help."""
+
+    def main(self, config: Any) -> int:
+        """Run, and return the exit status."""
+        ...
+
+
+def load(name: str) -> Command:
+    """Import the module of a subcommand, such as `genrl_ros.cli.train_embedder`."""
+    return cast(Command, importlib.import_module(f'genrl_ros.cli.{name.replace("-", "_")}'))
+
+
+def usage() -> str:
+    """What `genrl --help` shows."""
+    width = max(map(len, COMMANDS))
+    lines = [f'  {name:<{width}}  {purpose}' for name, purpose in COMMANDS.items()]
+    return '\n'.join(
+        [
+            'usage: genrl [--traceback] COMMAND [ARGUMENTS]',
+            '',
+            *lines,
+            '',
+            'genrl COMMAND --help tells more. --traceback shows where an error came from.',
+        ]
+    )
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Parse the arguments of a subcommand and run it."""
+    import tyro
+
+    command = load(name)
+    config = tyro.cli(
+        command.Config,
+        prog=f'genrl {name}',
+        description=sys.modules[command.Config.__module__].__doc__,
+        args=arguments,
+    )
+    return command.main(config)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `genrl`; returns the exit status.
+
+    Errors that a user can mend (`ValueError`, `OSError`) become one line on stderr.
+    """
+    rest = list(sys.argv[1:] if arguments is None else arguments)
+    traceback = rest[:1] == ['--traceback']
+    rest = rest[traceback:]
+    if not rest or rest[0] in ('-h', '--help', 'help'):
+        print(usage())
+        return 0 if rest else USAGE_ERROR
+    name, rest = rest[0], rest[1:]
+    if name not in COMMANDS:
+        print(f'genrl: there is no command {name!r}\n\n{usage()}', file=sys.stderr)
+        return USAGE_ERROR
+    try:
+        return run(name, rest)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (OSError, ValueError) as error:
+        if traceback:
+            raise
+        print(f'genrl {name}: {error}', file=sys.stderr)
+        return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
