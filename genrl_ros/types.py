@@ -152,3 +152,10 @@ class VideoTextEmbedder(Protocol):
     def embed_video(self, clips: Image) -> FloatArray:
         """`(N, D)` float32 of unit length for clips `(N, n_frames, 3, H, W)` uint8."""
         ...
+
+    def embed_windows(self, frames: Image) -> FloatArray:
+        """`(T, D)` for frames `(T, 3, H, W)`: at t the clip that ends there, zeros before the first.
+
+        The same as `embed_video` on every window, computed without doing a frame twice.
+        """
+        ...

@@ -1,0 +1,56 @@
+"""The goal of a task, as it can be seen before anything is learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from genrl_ros.types import FloatArray, Image
+from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.tokenizer import to_uint8
+
+STEPS = 16
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A prompt, grounded in the world model.
+
+    Attributes:
+        embedding: `(D,)` float32 of unit length, the prompt's embedding before the aligner.
+        tokens: `(T, S)` uint8, classes of the latent goal trajectory.
+        frames: `(T, 3, 64, 64)` uint8, the trajectory decoded.
+    """
+
+    embedding: FloatArray
+    tokens: npt.NDArray[np.uint8]
+    frames: Image
+
+
+@torch.no_grad()
+def make_goal(model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = STEPS) -> Goal:
+    """Turn an embedding into a latent trajectory and decode it.
+
+    Args:
+        model: the world model.
+        embedding: `(D,)` of the prompt.
+        seed: of the one random draw, the trajectory's first state.
+        steps: length T of the trajectory.
+
+    Raises:
+        ValueError: if the embedding has another size or is not finite.
+    """
+    size = model.config.embed_dim
+    if embedding.shape != (size,) or not np.isfinite(embedding).all():
+        raise ValueError(
+            f'the prompt embedding must be {size} finite numbers, got shape {embedding.shape}'
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        aligned = model.aligner(torch.from_numpy(np.ascontiguousarray(embedding, np.float32)))
+        stoch = model.connector.generate(aligned.expand(1, steps, -1), mode=True)[0]
+    frames = to_uint8(model.tokenizer.decode(stoch))
+    return Goal(embedding, stoch.argmax(-1).to(torch.uint8).numpy(), frames.numpy())

@@ -1,0 +1,38 @@
+"""Embed every window of eight frames of a dataset, so that a connector can be trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from genrl_ros.cli.progress import bar
+from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.training.embeddings import embed_dataset
+from genrl_ros.vlm import load_embedder
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl embed`."""
+
+    domain: Annotated[str, tyro.conf.Positional]
+    """Domain of the dataset."""
+    data: Path | None = None
+    """Dataset; `data/DOMAIN` unless given."""
+    embedder: str = 'embedded'
+    """Video-language embedder."""
+
+
+def main(config: Config) -> int:
+    """Embed what is not embedded yet."""
+    store = EpisodeStore.open(config.data or Path('data') / config.domain)
+    embedder = load_embedder(config.embedder)
+    with bar('embed', store.num_frames) as show:
+        done = 0
+        for frames in embed_dataset(store, embedder):
+            done += frames
+            show(done, f'{embedder.name} {embedder.identity[:8]}')
+    return 0

@@ -1,0 +1,62 @@
+"""Learn the policy of one prompt in imagination and write it as a bundle that a robot can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from genrl_ros.cli.progress import bar
+from genrl_ros.config import LearnConfig
+from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.data.replay import Replay
+from genrl_ros.share import share_path
+from genrl_ros.training.ground import embed_prompt
+from genrl_ros.training.learn import Progress, learn
+from genrl_ros.world_model.checkpoint import read_card
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl learn`."""
+
+    domain: Annotated[str, tyro.conf.Positional]
+    """Domain of the world model."""
+    prompt: str = ''
+    """The task in words."""
+    video: Path | None = None
+    """The task as a short video, in place of a prompt."""
+    name: str = 'policy'
+    """Name of the bundle's folder."""
+    out: Path = Path('runs/policies')
+    """Where the bundle goes."""
+    model: Path | None = None
+    """World model; the shipped one unless given."""
+    data: Path | None = None
+    """Start imagination from the posteriors of this dataset (offline); data-free without it."""
+    learning: LearnConfig = field(default_factory=LearnConfig)
+    """How to learn."""
+
+
+def main(config: Config) -> int:
+    """Learn and export."""
+    folder = config.model or share_path('models', config.domain)
+    _, card = read_card(folder)
+    embedding = embed_prompt(card, config.prompt, config.video)
+    replay = None
+    if config.data is not None:
+        replay = Replay(EpisodeStore.open(config.data), 8, 32, config.learning.seed)
+    with bar('learn', config.learning.updates) as show:
+
+        def on_progress(progress: Progress) -> None:
+            note = f'{progress.updates_per_s:.1f}/s  return {progress.imagined_return:.2f}'
+            show(progress.update, note)
+
+        result = learn(
+            folder, embedding, config.learning, config.out, config.name,
+            config.prompt or str(config.video), on_progress, replay=replay,
+        )  # fmt: skip
+    print(f'policy: {result.bundle_path}, imagined return {result.imagined_return:.2f}')
+    return 0

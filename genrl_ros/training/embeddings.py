@@ -1,0 +1,34 @@
+"""Embeddings of every window of eight frames of a dataset, stored beside the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors.numpy import save_file
+
+from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.files import atomic_file
+from genrl_ros.types import VideoTextEmbedder
+
+
+def embed_dataset(
+    store: EpisodeStore, embedder: VideoTextEmbedder, ids: list[str] | None = None
+) -> Iterator[int]:
+    """Embed the episodes that have no embedding yet.
+
+    Args:
+        store: the dataset.
+        embedder: its identity names the folder that the embeddings go to.
+        ids: episodes to embed; all unless given.
+
+    Yields:
+        The number of frames of each episode, once it is done.
+    """
+    for episode in store.episode_ids if ids is None else ids:
+        path: Path = store.embedding_path(embedder.identity, episode)
+        frames = store.image(episode)
+        if not path.exists():
+            with atomic_file(path) as temporary:
+                save_file({'video': embedder.embed_windows(frames)}, temporary)
+        yield len(frames)

@@ -1,0 +1,78 @@
+"""Scores and pictures of a finished world model: what its card and the README quote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrl_ros.behavior.goal import make_goal
+from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.training.measure import Probe, batch, fit_probe, moving_windows, open_loop
+from genrl_ros.training.pictures import open_loop_rows, write_grid
+from genrl_ros.types import EnvSpec, VideoTextEmbedder
+from genrl_ros.world_model.mfwm import MFWM
+
+CONTEXT, HORIZON = 8, 16
+PROBE_EPISODES = 100
+GOAL_SEEDS = 4
+
+
+def report_world_model(
+    model: MFWM, store: EpisodeStore, objects: slice, run: Path
+) -> dict[str, Any]:
+    """Open-loop error on held-out episodes, with `open_loop.png`.
+
+    Args:
+        model: the world model.
+        store: the dataset.
+        objects: where in the recorded positions the movable things are.
+        run: folder of the picture.
+    """
+    windows = moving_windows(
+        store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=64
+    )
+    result = open_loop(model, store, windows, CONTEXT, HORIZON)
+    image, action = batch(store, windows[:4], CONTEXT + HORIZON)
+    write_grid(run / 'open_loop.png', open_loop_rows(model, image, action, CONTEXT))
+    return {
+        'windows': result.windows,
+        'predicted': round(result.predicted, 2),
+        'repeated': round(result.repeated, 2),
+        'reconstructed': round(result.reconstructed, 2),
+        'ratio': round(result.ratio, 2),
+    }
+
+
+def report_goals(
+    model: MFWM,
+    store: EpisodeStore,
+    spec: EnvSpec,
+    elements: Mapping[str, slice],
+    embedder: VideoTextEmbedder,
+    run: Path,
+) -> dict[str, Any]:
+    """Read from the decoded goal of each task what its element does, with `goals.png`.
+
+    Returns:
+        For each task the element's first position (rad or m) at the goal's first and last frame,
+        mean over a few goals.
+    """
+    probe = fit_probe(model, store, store.episode_ids[:PROBE_EPISODES])
+    rows, readings = [], {}
+    for task in spec.tasks:
+        embedding = embedder.embed_text([task.prompt])[0]
+        goals = [make_goal(model, embedding, seed) for seed in range(GOAL_SEEDS)]
+        rows.append(goals[0].frames[::2])
+        readings[task.name] = _reading(probe, model, [g.frames for g in goals], elements[task.element])
+    write_grid(run / 'goals.png', rows)
+    return readings
+
+
+def _reading(
+    probe: Probe, model: MFWM, goals: list[np.ndarray[Any, Any]], element: slice
+) -> dict[str, float]:
+    values = np.mean([probe.read(model, frames)[:, element.start] for frames in goals], 0)
+    return {'first': round(float(values[0]), 3), 'last': round(float(values[-1]), 3)}

@@ -1,0 +1,201 @@
+"""Models and training states on disk: safetensors plus JSON, nothing that is unpickled.
+
+A world model is a folder: `mfwm.safetensors`, `mfwm.json` (format version, sizes, embodiment, the
+embedder it is connected to, how it was made) and `encoder.onnx`, the part that a robot runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from genrl_ros.config import ModelConfig, from_mapping
+from genrl_ros.files import atomic_file, sha256, write_json
+from genrl_ros.types import EnvSpec, Task
+from genrl_ros.world_model.mfwm import MFWM
+
+FORMAT_VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A model file that is missing, damaged, or made for something else."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a world model on disk says of itself.
+
+    Attributes:
+        spec: the embodiment that it models.
+        embedder: name of the video-language embedder that its connector understands.
+        embedder_identity: that embedder's sha256.
+        training: data, seed, updates, date and scores, for the reader.
+        sha256: of the weights.
+    """
+
+    spec: EnvSpec
+    embedder: str
+    embedder_identity: str
+    training: Mapping[str, Any]
+    sha256: str
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write nested tensors, numbers and strings to one safetensors file, atomically."""
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
+    for key, value in _flatten(state):
+        if isinstance(value, Tensor):
+            tensors[key] = value.detach().contiguous().cpu()
+        else:
+            plain[key] = value
+    with atomic_file(path) as temporary:
+        save_file(_unshared(tensors), temporary, metadata={'plain': json.dumps(plain)})
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The inverse of `save_state`.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework='pt') as file:  # type: ignore[no-untyped-call]
+            flat: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            flat |= json.loads((file.metadata() or {}).get('plain', '{}'))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f'{path} cannot be read: {error}') from error
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, leaf = key.split('/')
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    return nested
+
+
+def _flatten(state: Mapping[str, Any], prefix: str = '') -> list[tuple[str, Any]]:
+    items: list[tuple[str, Any]] = []
+    for key, value in state.items():
+        name = f'{prefix}{key}'
+        if isinstance(value, Mapping):
+            items += _flatten(value, f'{name}/')
+        else:
+            items.append((name, value))
+    return items
+
+
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    seen: set[int] = set()
+    for key, value in tensors.items():
+        if value.data_ptr() in seen:
+            tensors[key] = value.clone()
+        seen.add(value.data_ptr())
+    return tensors
+
+
+def save_mfwm(
+    folder: Path,
+    model: MFWM,
+    spec: EnvSpec,
+    embedder: str,
+    embedder_identity: str,
+    training: Mapping[str, Any],
+) -> None:
+    """Write a world model's weights (as float16) and its description."""
+    weights = folder / 'mfwm.safetensors'
+    with atomic_file(weights) as temporary:
+        save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, temporary)
+    write_json(
+        folder / 'mfwm.json',
+        {
+            'format_version': FORMAT_VERSION,
+            'model': asdict(model.config),
+            'embodiment': asdict(spec),
+            'embedder': {'name': embedder, 'identity': embedder_identity},
+            'sha256': sha256(weights),
+            'training': dict(training),
+        },
+    )
+
+
+def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
+    """Read and check a world model's description, without its weights.
+
+    Raises:
+        CheckpointError: naming the file and what is wrong with it.
+    """
+    path = folder / 'mfwm.json'
+    try:
+        values = json.loads(path.read_text())
+        version = values['format_version']
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f'{path} has format {version}; this version of genrl_ros reads {FORMAT_VERSION}'
+            )
+        embodiment = dict(values['embodiment'])
+        tasks = tuple(Task(**task) for task in embodiment.pop('tasks'))
+        spec = EnvSpec(
+            tasks=tasks,
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in embodiment.items()},
+        )
+        config = from_mapping(ModelConfig, values['model'], f'{path}: model')
+        embedder = values['embedder']
+        card = ModelCard(
+            spec, embedder['name'], embedder['identity'], values['training'], values['sha256']
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f'{path} is not a world model description: {error}') from error
+    if config.action_dim != card.spec.action_dim:
+        raise CheckpointError(
+            f'{path}: the model takes {config.action_dim} actions but the embodiment has '
+            f'{card.spec.action_dim}'
+        )
+    return config, card
+
+
+def load_mfwm(folder: Path) -> tuple[MFWM, ModelCard]:
+    """Load a world model for use: float32, in evaluation mode, without gradients.
+
+    Raises:
+        CheckpointError: naming the file and what is wrong with it.
+    """
+    config, card = read_card(folder)
+    weights = folder / 'mfwm.safetensors'
+    if not weights.is_file():
+        raise CheckpointError(f'{weights} is missing')
+    found = sha256(weights)
+    if found != card.sha256:
+        raise CheckpointError(
+            f'{weights} is damaged or foreign: its sha256 is {found[:12]}..., '
+            f'{folder / "mfwm.json"} says {card.sha256[:12]}...'
+        )
+    model = MFWM(config)
+    try:
+        with safe_open(weights, framework='pt') as file:  # type: ignore[no-untyped-call]
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        model.load_state_dict(state)
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f'{weights} does not fit its description: {error}') from error
+    return model.eval().requires_grad_(False), card
+
+
+def rng_state() -> dict[str, Any]:
+    """State of torch's random numbers."""
+    return {'torch': torch.get_rng_state()}
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    """Continue torch's random numbers from `rng_state`."""
+    torch.set_rng_state(state['torch'])
