@@ -115,6 +115,11 @@ class Kitchen:
         self._reading = HOME[:ARM].copy()
         self.set_state(HOME)
 
+    @staticmethod
+    def element_positions() -> dict[str, slice]:
+        """Where each element is in `qpos`."""
+        return {name: element.index for name, element in ELEMENTS.items()}
+
     @property
     def qpos(self) -> npt.NDArray[np.float64]:
         """Copy of the simulator's 30 positions: arm, fingers, knobs, light, doors, kettle."""
