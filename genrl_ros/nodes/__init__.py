@@ -1,1 +1,1 @@
-"""ROS 2 nodes: thin shells that turn messages into numpy and back. The only place that knows ROS."""
+"""ROS 2 nodes: thin shells around numpy functions. The only place that knows ROS."""

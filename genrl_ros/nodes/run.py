@@ -1,0 +1,62 @@
+"""Runs a node as a process: one way to start, one way to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+SIGNAL_CHECK_S = 0.2
+"""Python runs signal handlers only when the executor comes back from waiting."""
+
+
+def run(make_node: Callable[[], Node]) -> int:
+    """Make a node and spin it until it is told to end.
+
+    SIGINT and SIGTERM may come any number of times, as they do when both a terminal and a parent
+    process send them; the node is destroyed once, which stops what it drives.
+
+    Returns:
+        The exit status: 0 after a signal, 1 after an error, which is logged.
+    """
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    stopping = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, stop)
+    node = None
+    try:
+        node = make_node()
+        executor.add_node(node)
+        while not stopping:
+            executor.spin_once(timeout_sec=SIGNAL_CHECK_S)
+        node.get_logger().info('ends, as it was told to')
+        return 0
+    except ExternalShutdownException:
+        return 0
+    except Exception as error:
+        logger = node.get_logger() if node is not None else get_logger('genrl_ros')
+        logger.fatal(f'{type(error).__name__}: {error}')
+        return 1
+    finally:
+        if node is not None:
+            node.destroy_node()
+        executor.shutdown()
+        rclpy.try_shutdown()
+
+
+def main(make_node: Callable[[], Node]) -> None:
+    """Run a node and exit with its status."""
+    sys.exit(run(make_node))

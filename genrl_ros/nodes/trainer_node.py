@@ -1,0 +1,289 @@
+"""Learns the behaviour for a latent goal, in a process of its own, as an action."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from genrl_interfaces.action import LearnTask
+from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
+from genrl_ros.nodes import conversions, qos
+from genrl_ros.nodes.conversions import Goal
+from genrl_ros.nodes.models import find
+from genrl_ros.nodes.params import declare, parameter
+from genrl_ros.nodes.run import main as run_main
+from genrl_ros.nodes.worker import LearnWorker
+from genrl_ros.serving.bundle import BundleError, load_bundle
+from genrl_ros.training.learn_worker import LearnRequest
+
+FEEDBACK_S = 0.5
+_TASK_ID = re.compile(r'[a-z0-9][a-z0-9-]{0,99}')
+
+
+@dataclass(frozen=True)
+class TrainerParameters:
+    """Parameters of the trainer."""
+
+    model: str = parameter('models/kitchen', 'folder of the world model')
+    policies: str = parameter('runs/policies', 'folder that policy bundles are written into')
+    updates: int = parameter(2000, 'actor-critic updates, unless a request says otherwise', low=1)
+    threads: int = parameter(2, 'CPU threads of the worker', low=1)
+    seed: int = parameter(0, 'seed of learning', low=0)
+    worker_command: tuple[str, ...] = parameter(
+        (sys.executable, '-m', 'genrl_ros.training.learn_worker'),
+        'program that learns; reads a request and answers in JSON lines',
+    )
+
+
+@dataclass
+class Job:
+    """A task that is being learned, and everybody who waits for it."""
+
+    goal: Goal
+    updates: int
+    waiting: list[ServerGoalHandle] = field(default_factory=list)
+    worker: LearnWorker | None = None
+    stopped_because: str = ''
+    replaced: bool = False
+
+
+class TrainerNode(Node):
+    """Serves `learn_task`: one task at a time; a new one replaces the one that is being learned.
+
+    A goal message that asks for learning becomes a `learn_task` of the node's own, so that there
+    is one way to learn and everybody can watch it. Goals for the task that is being learned
+    already join it. No executor thread ever waits.
+    """
+
+    def __init__(self, **options: object) -> None:
+        super().__init__('trainer_node', **options)
+        self._parameters = declare(self, TrainerParameters)
+        self._model = find(self._parameters.model)
+        self._policies = Path(self._parameters.policies).expanduser().resolve()
+        self._goal: Goal | None = None
+        self._job: Job | None = None
+        self._next: Job | None = None
+        self._to_ask: str | None = None
+
+        self._announcements = self.create_publisher(PolicyAnnouncement, 'policy', qos.LATCHED)
+        self.create_subscription(LatentGoal, 'goal', self._on_latent_goal, qos.LATCHED)
+        self._server = ActionServer(
+            self,
+            LearnTask,
+            'learn_task',
+            execute_callback=_never_executed,
+            goal_callback=self._on_request,
+            handle_accepted_callback=self._on_accepted,
+            cancel_callback=self._on_cancel,
+        )
+        self._client = ActionClient(self, LearnTask, 'learn_task')
+        self.create_timer(FEEDBACK_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.get_logger().info(
+            f'uses {self._model} and waits for a goal on goal, or for a learn_task'
+        )
+
+    def destroy_node(self) -> None:
+        """End the worker with the node."""
+        if self._job is not None and self._job.worker is not None:
+            self._job.worker.kill()
+        self._server.destroy()
+        self._client.destroy()
+        super().destroy_node()
+
+    def _on_latent_goal(self, message: LatentGoal) -> None:
+        try:
+            goal = conversions.from_goal(message)
+            if not _TASK_ID.fullmatch(goal.task_id):
+                raise conversions.MessageError(
+                    'its task_id must be of lower-case letters, digits and dashes'
+                )
+        except conversions.MessageError as error:
+            self.get_logger().error(f'refuses a message on goal: {error}')
+            return
+        self._goal = goal
+        self._to_ask = goal.task_id if goal.learn else None
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._to_ask is not None and self._client.server_is_ready():
+            self._client.send_goal_async(LearnTask.Goal(task_id=self._to_ask))
+            self._to_ask = None
+
+    def _on_request(self, request: LearnTask.Goal) -> GoalResponse:
+        running = self._job.goal.task_id if self._job is not None else None
+        current = self._goal.task_id if self._goal is not None else None
+        if request.task_id == running and running is not None:
+            return GoalResponse.ACCEPT
+        if current is not None and request.task_id in ('', current):
+            return GoalResponse.ACCEPT
+        self.get_logger().warning(
+            f'refuses to learn {request.task_id[:100]!r}: the goal that was set last is '
+            f'{current!r}; call set_task first'
+        )
+        return GoalResponse.REJECT
+
+    def _on_accepted(self, handle: ServerGoalHandle) -> None:
+        assert self._goal is not None
+        task_id = handle.request.task_id or self._goal.task_id
+        for job in (self._job, self._next):
+            if job is not None and job.goal.task_id == task_id and not job.stopped_because:
+                job.waiting.append(handle)
+                return
+        if self._next is not None:
+            self._end(self._next, 'replaced by another task before it began')
+        self._next = Job(self._goal, handle.request.updates or self._parameters.updates, [handle])
+        if self._job is not None:
+            self._stop(self._job, f'replaced by "{self._goal.prompt}"', replaced=True)
+        self._start_next()
+
+    def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        for job in (self._job, self._next):
+            if job is not None and handle in job.waiting:
+                self._stop(job, 'cancelled')
+        return CancelResponse.ACCEPT
+
+    def _stop(self, job: Job, because: str, *, replaced: bool = False) -> None:
+        job.stopped_because = job.stopped_because or because
+        job.replaced = job.replaced or replaced
+        if job.worker is not None:
+            job.worker.stop()
+        self.get_logger().info(f'stops to learn "{job.goal.prompt}": {because}')
+
+    def _start_next(self) -> None:
+        if self._job is not None or self._next is None:
+            return
+        self._job, self._next = self._next, None
+        goal = self._job.goal
+        if self._job.stopped_because:
+            self._end(self._job, self._job.stopped_because)
+            self._job = None
+            return
+        self.get_logger().info(f'learns "{goal.prompt}" with {self._job.updates} updates')
+        try:
+            self._policies.mkdir(parents=True, exist_ok=True)
+            self._job.worker = LearnWorker(
+                self._parameters.worker_command,
+                LearnRequest(
+                    model=str(self._model),
+                    embedding=goal.embedding.tolist(),
+                    task_id=goal.task_id,
+                    prompt=goal.prompt,
+                    policies=str(self._policies),
+                    config={
+                        'updates': self._job.updates,
+                        'threads': self._parameters.threads,
+                        'seed': self._parameters.seed,
+                    },
+                ),
+                log=self.get_logger().info,
+            )
+        except OSError as error:
+            self._end(self._job, f'cannot learn: {error}')
+            self._job = None
+
+    def _watch(self) -> None:
+        self._ask()
+        job = self._job
+        if job is not None and job.worker is not None:
+            ended = job.worker.poll()
+            if job.worker.progress:
+                self._give_feedback(job)
+            if ended:
+                self._conclude(job)
+                self._job = None
+        self._start_next()
+
+    def _give_feedback(self, job: Job) -> None:
+        assert job.worker is not None
+        feedback = LearnTask.Feedback(
+            stage=str(job.worker.progress['stage']),
+            update=int(job.worker.progress['update']),
+            of=int(job.worker.progress['of']),
+            imagined_return=float(job.worker.progress['imagined_return']),
+            updates_per_s=float(job.worker.progress['updates_per_s']),
+            remaining_s=float(job.worker.progress['remaining_s']),
+        )
+        for handle in job.waiting:
+            handle.publish_feedback(feedback)
+
+    def _conclude(self, job: Job) -> None:
+        assert job.worker is not None
+        if job.worker.result is None:
+            self._end(job, f'learning failed: {job.worker.error}')
+            return
+        learned = job.worker.result
+        try:
+            bundle = load_bundle(Path(learned['path']))
+        except BundleError as error:
+            self._end(job, f'learning gave an unusable policy: {error}')
+            return
+        result = LearnTask.Result(
+            success=not job.stopped_because,
+            message=job.stopped_because or f'learned "{job.goal.prompt}"',
+            policy_path=str(bundle.path),
+            updates=int(learned['updates']),
+            imagined_return=float(learned['imagined_return']),
+        )
+        if not job.replaced:
+            self._announcements.publish(
+                PolicyAnnouncement(
+                    header=Header(stamp=self.get_clock().now().to_msg()),
+                    task_id=job.goal.task_id,
+                    prompt=job.goal.prompt,
+                    path=str(bundle.path),
+                    policy_sha256=bundle.sha256,
+                    final=not job.stopped_because,
+                    updates=result.updates,
+                    imagined_return=result.imagined_return,
+                )
+            )
+            self.get_logger().info(
+                f'announces the policy for "{job.goal.prompt}" on policy, after '
+                f'{result.updates} updates'
+            )
+        self._tell(job, result)
+
+    def _end(self, job: Job, message: str) -> None:
+        """A job ends without a policy."""
+        self.get_logger().error(f'"{job.goal.prompt}": {message}')
+        self._tell(job, LearnTask.Result(success=False, message=message))
+
+    def _tell(self, job: Job, result: LearnTask.Result) -> None:
+        """Give the result to everybody who waits for it.
+
+        Goals are executed only now: rclpy's executors would poll a callback that waits as fast as
+        they can, for minutes.
+        """
+
+        def conclude(handle: ServerGoalHandle) -> LearnTask.Result:
+            if handle.is_cancel_requested:
+                handle.canceled()
+            elif result.success:
+                handle.succeed()
+            else:
+                handle.abort()
+            return result
+
+        for handle in job.waiting:
+            handle.execute(conclude)
+
+
+def _never_executed(_: ServerGoalHandle) -> LearnTask.Result:
+    raise AssertionError('every goal gets its own callback when its job ends')
+
+
+def main() -> None:
+    """Run the node."""
+    run_main(TrainerNode)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,112 @@
+"""Learns one task in a process of its own: `python -m genrl_ros.training.learn_worker`.
+
+One line of JSON on standard input says what to learn. Standard output carries JSON lines:
+`{"progress": {...}}` while learning, and one `{"result": {...}}` or `{"error": "..."}` at the end.
+SIGTERM ends learning early and keeps the best policy so far. When standard input closes, whoever
+asked is gone, and so is this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NICENESS = 10
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnRequest:
+    """What a worker is asked to learn.
+
+    Attributes:
+        model: folder of the world model.
+        embedding: the prompt in the embedder's space.
+        task_id: names the task.
+        prompt: the task in words.
+        policies: folder that the bundle's folder is written into.
+        config: fields of `LearnConfig` that differ from its defaults.
+    """
+
+    model: str
+    embedding: list[float]
+    task_id: str
+    prompt: str
+    policies: str
+    config: dict[str, Any]
+
+
+def main() -> int:
+    """Serve one request; the exit status is 0 if there is a result."""
+    os.nice(NICENESS)
+    _die_with_parent()
+    # Whatever a library prints must not end up among the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w', buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+
+    def answer(**message: object) -> None:
+        answers.write(json.dumps(message) + '\n')
+
+    try:
+        request = LearnRequest(**json.loads(sys.stdin.readline()))
+        threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+        answer(result=_learn(request, answer, stop.is_set))
+        return 0
+    except Exception as error:
+        answer(error=f'{type(error).__name__}: {error}')
+        raise
+
+
+def _learn(
+    request: LearnRequest, answer: Callable[..., None], should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    import numpy as np
+
+    from genrl_ros.config import LearnConfig, from_mapping
+    from genrl_ros.training.learn import Progress, learn
+
+    def on_progress(progress: Progress) -> None:
+        answer(progress=dataclasses.asdict(progress))
+
+    result = learn(
+        Path(request.model),
+        np.asarray(request.embedding, np.float32),
+        from_mapping(LearnConfig, request.config, 'config'),
+        Path(request.policies),
+        request.task_id,
+        request.prompt,
+        on_progress,
+        should_stop,
+    )
+    return {
+        'path': str(result.bundle_path),
+        'updates': result.updates,
+        'imagined_return': result.imagined_return,
+    }
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for SIGKILL when the parent ends, however it ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _exit_at_end_of_input() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
