@@ -76,6 +76,7 @@ setup(
         'onnxruntime',
         'onnxscript',
         'opencv-python-headless',
+        'packaging',
         'pillow',
         'pyyaml',
         'rich',

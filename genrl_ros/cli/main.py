@@ -59,11 +59,12 @@ def run(name: str, arguments: Sequence[str]) -> int:
     import tyro
 
     command = load(name)
-    config = tyro.cli(
+    config: Any = tyro.cli(
         command.Config,
         prog=f'genrl {name}',
         description=sys.modules[command.Config.__module__].__doc__,
         args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
     )
     return command.main(config)
 
