@@ -1,13 +1,23 @@
-"""Gives each test the marker of its folder (its tier), and each its own ROS domain."""
+"""Gives each test the marker of its folder (its tier) and its own ROS domain.
+
+And the fixtures of several tiers: tiny ONNX graphs and policy bundles, made without torch.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from genrl_ros.serving.bundle import PolicyBundle, PolicyDescription, write_bundle
 
 TIERS = ('unit', 'sim', 'ros', 'launch')
 ROOT = Path(__file__).parent
@@ -35,3 +45,135 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     return domain
+
+
+STOCH, CLASSES, DETER = 4, 5, 6
+JOINTS = tuple(
+    [f'panda_joint{i}' for i in range(1, 8)] + ['panda_finger_joint1', 'panda_finger_joint2']
+)
+
+
+def _serialize(nodes, inputs, outputs, constants) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        'tiny',
+        [helper.make_tensor_value_info(*tensor) for tensor in inputs],
+        [helper.make_tensor_value_info(*tensor) for tensor in outputs],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def encoder_graph(seed: int = 0, image_size: int = 64) -> bytes:
+    """Mean colour, through a random matrix."""
+    rng = np.random.default_rng(seed)
+    return _serialize(
+        [
+            helper.make_node('Cast', ['image'], ['pixels'], to=TensorProto.FLOAT),
+            helper.make_node('ReduceMean', ['pixels'], ['colour'], axes=[2, 3], keepdims=0),
+            helper.make_node('MatMul', ['colour', 'weight'], ['flat']),
+            helper.make_node('Reshape', ['flat', 'shape'], ['logits']),
+        ],
+        [('image', TensorProto.UINT8, [1, 3, image_size, image_size])],
+        [('logits', TensorProto.FLOAT, [1, STOCH, CLASSES])],
+        {
+            'weight': rng.normal(size=(3, STOCH * CLASSES)).astype(np.float32),
+            'shape': np.array([1, STOCH, CLASSES]),
+        },
+    )
+
+
+def step_graph(action_dim: int = 9) -> bytes:
+    """`deter_next` = deter + sum of tokens + sum of action: easy to follow by hand."""
+    return _serialize(
+        [
+            helper.make_node('Cast', ['tokens'], ['token_values'], to=TensorProto.FLOAT),
+            helper.make_node('ReduceSum', ['token_values', 'axis'], ['token_sum'], keepdims=1),
+            helper.make_node('ReduceSum', ['action', 'axis'], ['action_sum'], keepdims=1),
+            helper.make_node('Add', ['token_sum', 'action_sum'], ['change']),
+            helper.make_node('Add', ['deter', 'change'], ['deter_next']),
+        ],
+        [
+            ('tokens', TensorProto.INT64, [1, STOCH]),
+            ('action', TensorProto.FLOAT, [1, action_dim]),
+            ('deter', TensorProto.FLOAT, [1, DETER]),
+        ],
+        [('deter_next', TensorProto.FLOAT, [1, DETER])],
+        {'axis': np.array([1])},
+    )
+
+
+def actor_graph(action: float = 0.25, action_dim: int = 9) -> bytes:
+    """Always the same action."""
+    return _serialize(
+        [
+            helper.make_node('Cast', ['tokens'], ['token_values'], to=TensorProto.FLOAT),
+            helper.make_node('MatMul', ['token_values', 'from_tokens'], ['a']),
+            helper.make_node('MatMul', ['deter', 'from_deter'], ['b']),
+            helper.make_node('Sum', ['a', 'b', 'bias'], ['action']),
+        ],
+        [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
+        [('action', TensorProto.FLOAT, [1, action_dim])],
+        {
+            'from_tokens': np.zeros((STOCH, action_dim), np.float32),
+            'from_deter': np.zeros((DETER, action_dim), np.float32),
+            'bias': np.full((1, action_dim), action, np.float32),
+        },
+    )
+
+
+@pytest.fixture(scope='session')
+def encoder_bytes() -> bytes:
+    return encoder_graph()
+
+
+@pytest.fixture(scope='session')
+def other_encoder_bytes() -> bytes:
+    return encoder_graph(seed=1)
+
+
+@pytest.fixture
+def description() -> PolicyDescription:
+    return PolicyDescription(
+        domain='kitchen',
+        task_id='20261122-120000-open-the-microwave',
+        prompt='open the microwave',
+        image_size=64,
+        action_names=JOINTS,
+        action_scale=(2.0,) * len(JOINTS),
+        control_dt_s=0.08,
+        action_repeat=2,
+        stoch=STOCH,
+        classes=CLASSES,
+        deter=DETER,
+        mfwm='0' * 64,
+        updates=10,
+        imagined_return=1.5,
+    )
+
+
+@pytest.fixture
+def make_bundle(
+    tmp_path: Path, description: PolicyDescription, encoder_bytes: bytes
+) -> Callable[..., PolicyBundle]:
+    """Write a tiny bundle; `action` is what its policy always answers."""
+    numbers = itertools.count()
+
+    def make(
+        action: float = 0.25, graphs: dict[str, bytes] | None = None, **changes: object
+    ) -> PolicyBundle:
+        about = dataclasses.replace(description, **changes)
+        return write_bundle(
+            tmp_path / 'policies' / f'bundle-{next(numbers)}',
+            about,
+            {
+                'encoder.onnx': encoder_bytes,
+                'step.onnx': step_graph(about.action_dim),
+                'actor.onnx': actor_graph(action, about.action_dim),
+            }
+            | (graphs or {}),
+        )
+
+    return make

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from genrl_ros.files import atomic_file
 
 Frames = npt.NDArray[np.uint8]
 
@@ -91,7 +92,7 @@ def write_video(path: Path, frames: Sequence[Frames] | Frames, fps: float, scale
     """Write an H.264 video in an MP4 file, which appears when it is complete.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file.
         frames: T images `(3, H, W)` uint8 RGB, H and W times `scale` even.
         fps: frames a second.
         scale: each pixel becomes a square of so many.
@@ -102,27 +103,24 @@ def write_video(path: Path, frames: Sequence[Frames] | Frames, fps: float, scale
     images = np.stack(list(frames)).transpose(0, 2, 3, 1)
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     _, height, width, _ = images.shape
-    with tempfile.TemporaryDirectory(prefix='.video-', dir=path.parent) as folder:
-        unfinished = Path(folder) / 'video.mp4'
+    with atomic_file(path) as unfinished:
         command = [
             *(imageio_ffmpeg.get_ffmpeg_exe(), '-v', 'error', '-f', 'rawvideo'),
             *('-pix_fmt', 'rgb24', '-s', f'{width}x{height}', '-r', f'{fps:g}', '-i', '-'),
             *('-threads', '1', '-c:v', 'libx264', '-crf', '18', '-pix_fmt', 'yuv420p'),
-            *('-movflags', '+faststart', str(unfinished)),
+            *('-movflags', '+faststart', '-f', 'mp4', '-y', str(unfinished)),
         ]
         encoded = subprocess.run(command, input=images.tobytes(), capture_output=True)
         if encoded.returncode != 0:
             raise VideoError(f'{path} could not be written: {_reason(encoded.stderr)}')
-        os.replace(unfinished, path)
 
 
 def write_strip(path: Path, frames: Frames, count: int = 8, scale: int = 2) -> None:
     """Write `count` of the frames side by side as a PNG file, which appears once complete."""
     images = sample_frames(frames, count).transpose(0, 2, 3, 1)
     strip = np.concatenate(list(images), axis=1).repeat(scale, axis=0).repeat(scale, axis=1)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.unfinished')
-    Image.fromarray(strip).save(unfinished, format='png')
-    os.replace(unfinished, path)
+    with atomic_file(path) as unfinished:
+        Image.fromarray(strip).save(unfinished, format='png')
 
 
 def _reason(stderr: bytes) -> str:

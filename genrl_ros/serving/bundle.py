@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from genrl_ros.files import atomic_folder
 
 FORMAT_VERSION = 1
 MANIFEST = 'policy.json'
@@ -143,9 +143,6 @@ def write_bundle(
     """
     if set(graphs) != set(GRAPHS):
         raise BundleError(f'a bundle has the graphs {GRAPHS}, not {tuple(sorted(graphs))}')
-    if folder.exists():
-        raise BundleError(f'{folder} exists already; a bundle is never overwritten')
-    folder.parent.mkdir(parents=True, exist_ok=True)
     fields = asdict(description)
     learning = {name: fields.pop(name) for name in ('updates', 'imagined_return')}
     created = datetime.now(UTC).isoformat(timespec='seconds')
@@ -163,21 +160,12 @@ def write_bundle(
         },
         indent=2,
     ).encode()
-    unfinished = folder.with_name(f'.{folder.name}.{os.getpid()}.unfinished')
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
     try:
-        for name, content in {**graphs, MANIFEST: manifest}.items():
-            with (unfinished / name).open('wb') as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _fsync_folder(unfinished)
-        unfinished.rename(folder)
-        _fsync_folder(folder.parent)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+        with atomic_folder(folder) as unfinished:
+            for name, content in {**graphs, MANIFEST: manifest}.items():
+                (unfinished / name).write_bytes(content)
+    except FileExistsError:
+        raise BundleError(f'{folder} exists already; a bundle is never overwritten') from None
     return PolicyBundle(
         path=folder,
         sha256=_sha256(manifest),
@@ -322,11 +310,3 @@ def _read(path: Path, limit: int) -> bytes:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

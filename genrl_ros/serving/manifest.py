@@ -24,7 +24,9 @@ FORMAT_VERSION = 1
 MANIFEST = 'manifest.json'
 CARD = 'CARD.md'
 
-_LICENCE = re.compile(r'^[^\w\n]*licen[cs]e[^\w\n]*:[^\w\n]*(.*?)\W*$', re.IGNORECASE | re.MULTILINE)
+_LICENCE = re.compile(
+    r'^[^\w\n]*licen[cs]e[^\w\n]*:[^\w\n]*(.*?)\W*$', re.IGNORECASE | re.MULTILINE
+)
 
 
 class ManifestError(ValueError):

@@ -1,0 +1,239 @@
+"""Takes a task as a sentence or a video, shows what it means, and passes it on to be learned."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from action_msgs.msg import GoalStatus, GoalStatusArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from genrl_interfaces.msg import LatentGoal
+from genrl_interfaces.srv import SetTask
+from genrl_ros.data.video import read_video, write_strip, write_video
+from genrl_ros.nodes import conversions, qos
+from genrl_ros.nodes.conversions import Goal
+from genrl_ros.nodes.models import find
+from genrl_ros.nodes.params import declare, parameter
+from genrl_ros.nodes.prompter import (
+    GroundedGoal,
+    ModelPrompter,
+    Prompter,
+    PromptError,
+    check_prompt,
+    check_video_path,
+)
+from genrl_ros.nodes.run import main as run_main
+
+WATCH_S = 0.25
+START_GRACE_S = 3.0
+"""How long the trainer may take to say that it has begun."""
+VIDEO_SCALE = 4
+_ACTIVE = (
+    GoalStatus.STATUS_ACCEPTED,
+    GoalStatus.STATUS_EXECUTING,
+    GoalStatus.STATUS_CANCELING,
+)
+
+
+@dataclass(frozen=True)
+class PromptParameters:
+    """Parameters of the prompt node."""
+
+    model: str = parameter('models/kitchen', 'folder of the world model')
+    runs: str = parameter('runs', 'folder that goal videos are written into')
+    allowed_folders: tuple[str, ...] = parameter(('.',), 'folders that a video_path may be in')
+    prompt: str = parameter('', 'a task to begin with; empty: wait for set_task')
+    frame_period_s: float = parameter(
+        0.16, 'seconds that a frame of the goal lasts: one agent step', low=0.01, high=10.0
+    )
+    image_size: int = parameter(64, 'height and width of the camera image (pixels)', low=1)
+    queue: int = parameter(8, 'tasks that may wait for the trainer', low=1)
+
+
+class PromptNode(Node):
+    """Serves `set_task`.
+
+    Whether the trainer is busy it sees on the status topic of `learn_task`. A task that replaces
+    another goes out at once; one that is queued waits here until the trainer has ended.
+    """
+
+    def __init__(
+        self, make_prompter: Callable[[Path], Prompter] = ModelPrompter, **options: object
+    ) -> None:
+        """Load the models and offer the service.
+
+        Args:
+            make_prompter: loads what grounds prompts, from the world model's folder.
+            **options: for the ROS node.
+        """
+        super().__init__('prompt_node', **options)
+        self._parameters = declare(self, PromptParameters)
+        folder = find(self._parameters.model)
+        self.get_logger().info(f'loads {folder}')
+        self._prompter = make_prompter(folder)
+        self._runs = Path(self._parameters.runs).expanduser().resolve()
+        self._allowed = [
+            Path(name).expanduser().resolve() for name in self._parameters.allowed_folders
+        ]
+        self._queue: deque[Goal] = deque()
+        self._active = False
+        self._asked_at = float('-inf')
+        self._frames: list[Image] = []
+        self._next_frame = 0
+        self._first_prompt = self._parameters.prompt
+
+        self._goals = self.create_publisher(LatentGoal, 'goal', qos.LATCHED)
+        self._images = self.create_publisher(Image, 'goal/image_raw', qos.SENSOR)
+        self.create_subscription(
+            GoalStatusArray, 'learn_task/_action/status', self._on_status, qos.LATCHED
+        )
+        self.create_service(SetTask, 'set_task', self._on_set_task)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(WATCH_S, self._watch, clock=steady)
+        self.create_timer(self._parameters.frame_period_s, self._show_frame, clock=steady)
+        self.get_logger().info('waits for a task on set_task')
+
+    @property
+    def _trainer_busy(self) -> bool:
+        return self._active or time.monotonic() - self._asked_at < START_GRACE_S
+
+    def _on_status(self, message: GoalStatusArray) -> None:
+        self._active = any(goal.status in _ACTIVE for goal in message.status_list)
+        if self._active:
+            self._asked_at = float('-inf')
+
+    def _on_set_task(
+        self, request: SetTask.Request, response: SetTask.Response
+    ) -> SetTask.Response:
+        try:
+            return self._set_task(request, response)
+        except (ValueError, OSError) as error:
+            self.get_logger().warning(f'refuses a task: {str(error)[:300]}')
+            return SetTask.Response(accepted=False, message=str(error))
+
+    def _set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        self._check_if_busy(request)
+        if bool(request.prompt) == bool(request.video_path):
+            raise PromptError('give either a prompt or a video_path, and not both')
+        if request.video_path:
+            path = check_video_path(request.video_path, self._allowed)
+            prompt, source = path.name, 'video'
+            grounded = self._prompter.ground_video(
+                read_video(path, size=self._parameters.image_size)
+            )
+        else:
+            prompt, source = check_prompt(request.prompt), 'text'
+            grounded = self._prompter.ground_text(prompt)
+        task_id = _task_id(prompt)
+        video = self._write_goal(task_id, grounded)
+        goal = Goal(
+            task_id=task_id,
+            prompt=prompt,
+            source=source,
+            embedding=grounded.embedding,
+            tokens=grounded.tokens,
+            classes=grounded.classes,
+            mfwm_sha256=self._prompter.mfwm_sha256,
+            grounding_score=grounded.score,
+            learn=not request.preview_only,
+        )
+        what_next = self._pass_on(goal, request.if_busy)
+        self._show(grounded)
+        response.accepted = True
+        response.message = '; '.join(filter(None, (what_next, grounded.warning)))
+        response.task_id = task_id
+        response.grounding_score = grounded.score
+        response.nearest_concept = grounded.concept
+        response.grounding_margin = grounded.margin
+        response.goal_video = str(video)
+        self.get_logger().info(
+            f'"{prompt}" is "{grounded.concept}" (cosine {grounded.score:.2f}, the next is '
+            f'{grounded.margin:.2f} behind); its goal is in {video}; {response.message}'
+        )
+        return response
+
+    def _check_if_busy(self, request: SetTask.Request) -> None:
+        if request.if_busy not in (SetTask.Request.REPLACE, SetTask.Request.QUEUE,
+                                   SetTask.Request.REFUSE):  # fmt: skip
+            raise PromptError('if_busy must be REPLACE (0), QUEUE (1) or REFUSE (2)')
+        if request.preview_only or not self._trainer_busy:
+            return
+        if request.if_busy == SetTask.Request.REFUSE:
+            raise PromptError('another task is being learned, and if_busy is REFUSE')
+        if request.if_busy == SetTask.Request.QUEUE and len(self._queue) >= self._parameters.queue:
+            raise PromptError(
+                f'{len(self._queue)} tasks wait already; no more may (parameter queue)'
+            )
+
+    def _pass_on(self, goal: Goal, if_busy: int) -> str:
+        """Publish or queue a goal; what happens next, in words."""
+        if not goal.learn:
+            self._publish(goal)
+            return 'a preview only: call learn_task to learn it'
+        if if_busy == SetTask.Request.QUEUE and (self._trainer_busy or self._queue):
+            self._queue.append(goal)
+            return f'waits for the task that is being learned, as number {len(self._queue)}'
+        was_busy = self._trainer_busy
+        self._publish(goal)
+        if self.count_subscribers('goal') == 0:
+            return 'will be learned as soon as there is a trainer'
+        return 'replaces what was being learned' if was_busy else 'will be learned now'
+
+    def _publish(self, goal: Goal) -> None:
+        if goal.learn:
+            self._asked_at = time.monotonic()
+        self._goals.publish(conversions.to_goal(goal, self.get_clock().now().to_msg()))
+
+    def _watch(self) -> None:
+        if self._first_prompt:
+            prompt, self._first_prompt = self._first_prompt, ''
+            self._on_set_task(SetTask.Request(prompt=prompt), SetTask.Response())
+        if self._queue and not self._trainer_busy:
+            goal = self._queue.popleft()
+            self.get_logger().info(f'passes on "{goal.prompt}", which has waited')
+            self._publish(goal)
+
+    def _write_goal(self, task_id: str, grounded: GroundedGoal) -> Path:
+        folder = self._runs / task_id
+        video = folder / 'goal.mp4'
+        fps = 1 / self._parameters.frame_period_s
+        write_video(video, grounded.frames, fps=fps, scale=VIDEO_SCALE)
+        write_strip(folder / 'goal.png', grounded.frames)
+        return video
+
+    def _show(self, grounded: GroundedGoal) -> None:
+        now = self.get_clock().now().to_msg()
+        self._frames = [conversions.to_image(frame, now, 'goal') for frame in grounded.frames]
+        self._next_frame = 0
+
+    def _show_frame(self) -> None:
+        if not self._frames:
+            return
+        image = self._frames[self._next_frame]
+        image.header.stamp = self.get_clock().now().to_msg()
+        self._images.publish(image)
+        self._next_frame = (self._next_frame + 1) % len(self._frames)
+
+
+def _task_id(prompt: str) -> str:
+    """A name that sorts by time, tells the task, and is safe as the name of a folder."""
+    words = re.sub(r'[^a-z0-9]+', '-', prompt.lower()).strip('-')[:40].strip('-')
+    now = datetime.now().strftime('%Y%m%d-%H%M%S-%f')[:-3]
+    return f'{now}-{words}' if words else now
+
+
+def main() -> None:
+    """Run the node."""
+    run_main(PromptNode)
+
+
+if __name__ == '__main__':
+    main()
