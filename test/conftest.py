@@ -19,6 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from genrl_ros.serving.bundle import PolicyBundle, PolicyDescription, write_bundle
 
+# Before torch is imported: threads that wait for each other make small tests slow on a busy machine.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 TIERS = ('unit', 'sim', 'ros', 'launch')
 ROOT = Path(__file__).parent
 DOMAINS = 101  # ROS domains 1 to 101 keep clear of the ports that Linux hands out itself
