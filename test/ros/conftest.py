@@ -1,0 +1,124 @@
+"""Real nodes over real DDS, in one process: each test in a context and a domain of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from genrl_ros.types import ElementState, EnvSpec, Observation, Task
+
+TIMEOUT_S = 20.0
+
+
+class Bench:
+    """Holds the nodes of a test and spins them until something has happened."""
+
+    def __init__(self, domain: int) -> None:
+        self.context = Context()
+        self.context.init(domain_id=domain)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.nodes: list[Node] = []
+        self.observer = self.add(Node('observer', context=self.context))
+
+    def add(self, node: Node) -> Node:
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def start(self, kind: Callable[..., Node], *arguments: object, **parameters: object) -> Node:
+        """Make one of the package's nodes with these parameters."""
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        return self.add(kind(*arguments, context=self.context, parameter_overrides=overrides))
+
+    def record(self, kind: type, topic: str, profile: object) -> list:
+        """All messages of a topic, as they come."""
+        messages: list = []
+        self.observer.create_subscription(kind, topic, messages.append, profile)
+        return messages
+
+    def until(self, happened: Callable[[], object], what: str, timeout: float = TIMEOUT_S) -> None:
+        deadline = time.monotonic() + timeout
+        while not happened():
+            assert time.monotonic() < deadline, f'waited {timeout} s for {what}'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def connected(self, publisher: object) -> None:
+        """Wait until somebody listens to a publisher."""
+        self.until(lambda: publisher.get_subscription_count() > 0, f'{publisher.topic_name}')
+
+    def call(self, kind: type, name: str, request: object) -> object:
+        """Call a service and wait for its answer."""
+        client = self.observer.create_client(kind, name)
+        self.until(client.service_is_ready, f'service {name}')
+        future = client.call_async(request)
+        self.until(future.done, f'answer of {name}')
+        return future.result()
+
+    def close(self) -> None:
+        for node in reversed(self.nodes):
+            node.destroy_node()
+        self.executor.shutdown()
+        self.context.try_shutdown()
+
+
+@pytest.fixture
+def bench(ros_domain: int) -> Iterator[Bench]:
+    bench = Bench(ros_domain)
+    yield bench
+    bench.close()
+
+
+class TinyEnv:
+    """Three joints that do as they are told, and a camera that shows the time."""
+
+    spec = EnvSpec(
+        domain='tiny',
+        action_names=('a', 'b', 'c'),
+        action_scale=(2.0, 2.0, 2.0),
+        control_dt_s=0.08,
+        action_repeat=2,
+        episode_steps=10,
+        tasks=(Task('push', 'push it', 'it'),),
+    )
+
+    def __init__(self) -> None:
+        self.commands: list[list[float]] = []
+        self.seed: int | None = None
+        self.closed = False
+        self.position = np.zeros(3)
+
+    def reset(self, seed: int | None = None) -> Observation:
+        self.seed = seed
+        self.position = np.zeros(3)
+        return self._observe(np.zeros(3))
+
+    def control(self, command: np.ndarray) -> Observation:
+        self.commands.append(command.tolist())
+        self.position = self.position + command * 0.08
+        return self._observe(command)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _observe(self, velocity: np.ndarray) -> Observation:
+        image = np.zeros((3, 64, 64), np.uint8)
+        image[0], image[1, 0, 1] = 7, 200
+        done = bool(self.position[0] > 0.5)
+        return Observation(
+            image=image,
+            joint_positions=self.position.copy(),
+            joint_velocities=velocity,
+            elements={'it': ElementState((0.0,), 0.25, done)},
+        )
+
+
+@pytest.fixture
+def tiny_env() -> TinyEnv:
+    return TinyEnv()

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import SetBool, Trigger
+
+from genrl_interfaces.msg import TaskState
+from genrl_ros.nodes import qos
+from genrl_ros.nodes.conversions import from_image, from_stamp
+from genrl_ros.nodes.params import ParameterError
+from genrl_ros.nodes.sim_node import SimNode
+
+JOINTS = ['c', 'a', 'b']
+COMMANDS = 'joint_velocity_controller/commands'
+
+
+@pytest.fixture
+def sim(bench, tiny_env) -> SimNode:
+    return bench.start(
+        SimNode, lambda domain: tiny_env, joints=JOINTS, seed=3, real_time_factor=4.0
+    )
+
+
+def stepped(bench, env, steps: int) -> None:
+    count = len(env.commands)
+    bench.until(lambda: len(env.commands) >= count + steps, f'{steps} control steps')
+
+
+def test_it_publishes_what_a_robot_would(bench, sim, tiny_env) -> None:
+    images = bench.record(Image, 'camera/image_raw', qos.SENSOR)
+    infos = bench.record(CameraInfo, 'camera/camera_info', qos.SENSOR)
+    joints = bench.record(JointState, 'joint_states', qos.SENSOR)
+    clocks = bench.record(Clock, '/clock', qos.CLOCK)
+    states = bench.record(TaskState, 'task_state', qos.LATCHED)
+    bench.until(
+        lambda: min(map(len, (images, infos, joints, clocks, states))) > 3, 'all of its topics'
+    )
+    image = images[-1]
+    assert image.header.frame_id == infos[-1].header.frame_id == 'camera_optical_frame'
+    pixels = from_image(image, 64)
+    assert pixels[0, 5, 5] == 7 and pixels[1, 0, 1] == 200
+    assert (infos[-1].k[0], infos[-1].k[2]) == (pytest.approx(77.25, abs=0.01), 32.0)
+    assert joints[-1].name == ['a', 'b', 'c']
+    assert states[-1].elements == ['it'] and list(states[-1].distances) == [0.25]
+    stamps = [from_stamp(clock.clock) for clock in clocks]
+    assert {later - earlier for earlier, later in zip(stamps, stamps[1:], strict=False)} == {
+        80_000_000
+    }
+    assert tiny_env.seed == 3
+
+
+def test_a_command_is_mapped_by_name_and_holds_for_two_periods(bench, sim, tiny_env) -> None:
+    commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
+    bench.connected(commands)
+    tiny_env.commands.clear()
+    commands.publish(Float64MultiArray(data=[3.0, 1.0, 2.0]))
+    bench.until(lambda: [1.0, 2.0, 3.0] in tiny_env.commands, 'the command')
+    stepped(bench, tiny_env, 4)
+    first = tiny_env.commands.index([1.0, 2.0, 3.0])
+    assert tiny_env.commands[first : first + 3] == [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [0.0] * 3]
+
+
+@pytest.mark.parametrize('data', [[], [1.0] * 2, [1.0] * 4, [math.nan] * 3, [1.0, math.inf, 1.0]])
+def test_a_senseless_command_changes_nothing(bench, sim, tiny_env, data) -> None:
+    commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
+    bench.connected(commands)
+    commands.publish(Float64MultiArray(data=data))
+    stepped(bench, tiny_env, 4)
+    assert all(command == [0.0] * 3 for command in tiny_env.commands)
+    commands.publish(Float64MultiArray(data=[1.0] * 3))
+    bench.until(lambda: [1.0] * 3 in tiny_env.commands, 'the next good command')
+
+
+def test_reset_takes_pose_and_time_back(bench, sim, tiny_env) -> None:
+    clocks = bench.record(Clock, '/clock', qos.CLOCK)
+    bench.until(lambda: clocks and from_stamp(clocks[-1].clock) > 200_000_000, 'some time')
+    tiny_env.position += 1.0
+    before = len(clocks)
+    assert bench.call(Trigger, 'sim/reset', Trigger.Request()).success
+    assert (tiny_env.position < 0.5).all()
+    bench.until(lambda: len(clocks) > before + 1, 'time to go on')
+    assert 0 in [from_stamp(clock.clock) for clock in clocks]
+
+
+def test_nothing_moves_while_paused(bench, sim, tiny_env) -> None:
+    commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
+    bench.connected(commands)
+    assert bench.call(SetBool, 'sim/pause', SetBool.Request(data=True)).message == 'paused'
+    count = len(tiny_env.commands)
+    commands.publish(Float64MultiArray(data=[1.0] * 3))
+    assert bench.call(Trigger, 'sim/reset', Trigger.Request()).success
+    assert len(tiny_env.commands) == count
+    bench.call(SetBool, 'sim/pause', SetBool.Request(data=False))
+    stepped(bench, tiny_env, 2)
+    assert tiny_env.commands[count:][0] == [0.0] * 3, 'a command from before must not come through'
+
+
+def test_wrong_joint_names_are_refused_at_the_start(bench, tiny_env) -> None:
+    with pytest.raises(ParameterError, match='parameter joints must name each of a, b, c once'):
+        bench.start(SimNode, lambda domain: tiny_env, joints=['a', 'b', 'x'])
