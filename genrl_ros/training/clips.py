@@ -1,0 +1,278 @@
+"""Makes the clips that the embedder is trained with: rehearsed states, drawn in a varied studio.
+
+Nothing here belongs to the world model's dataset: other seeds, other cameras, other lights. A take
+is twelve frames of one camera, which hold five overlapping clips, and five more backwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from genrl_ros.training.concepts import MOVED, TRUE, Labels, Scene, label
+from genrl_ros.types import FloatArray, Image
+from genrl_ros.vlm.phrases.kitchen import CONCEPTS, ELEMENTS
+
+States = npt.NDArray[np.float32]
+
+N_FRAMES = 8
+TAKE_FRAMES = 12
+CLIPS_A_TAKE = TAKE_FRAMES - N_FRAMES + 1
+STRIDES, STRIDE_ODDS = (1, 2, 4), (0.2, 0.6, 0.2)
+"""Control steps between two frames: half, equal and double the agent's speed."""
+SPLITS = ('train', 'held_out', 'published_camera')
+FIRST_SEED = 1_000_000
+"""Seeds below belong to the world model's dataset and to evaluation."""
+
+
+class Stage(Protocol):
+    """A simulator whose states are set and whose look can be varied."""
+
+    elements_order: Sequence[str]
+
+    def vary_look(self, rng: np.random.Generator) -> None:
+        """Another camera, light and colours."""
+        ...
+
+    def look_as_published(self) -> None:
+        """The camera, light and colours of the world model's dataset."""
+        ...
+
+    def set_state(self, qpos: npt.NDArray[np.floating]) -> None:
+        """Put everything where `qpos` says."""
+        ...
+
+    def render(self, size: int) -> Image:
+        """`(3, size, size)` uint8."""
+        ...
+
+    def places(self, qpos: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
+        """Hand `(T, 3)` and handles `(T, E, 3)`."""
+        ...
+
+    def progress(self, qpos: npt.NDArray[np.floating]) -> FloatArray:
+        """How far each element is, `(T, E)`."""
+        ...
+
+    def set_element(
+        self, qpos: npt.NDArray[np.floating], element: str, progress: npt.NDArray[np.floating]
+    ) -> None:
+        """Put an element where `progress` `(T,)` says, in place."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """How many clips, and from what."""
+
+    rehearsals: int = 168
+    """Rehearsals with a seed each; an eighth is kept for testing."""
+    takes: int = 3000
+    """Takes to train with."""
+    held_out_takes: int = 300
+    """Takes of rehearsals that are kept for testing, with varied cameras."""
+    published_takes: int = 300
+    """The same, with the published camera."""
+    seed: int = FIRST_SEED
+    """First seed."""
+
+    def __post_init__(self) -> None:
+        if self.seed < FIRST_SEED:
+            raise ValueError(
+                f'clip seeds start at {FIRST_SEED}, smaller ones belong to the world model'
+            )
+        if self.rehearsals < 8:
+            raise ValueError('at least 8 rehearsals are needed, one of them for testing')
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The finished takes.
+
+    Attributes:
+        frames: `(N, 12, 3, 64, 64)` uint8, memory-mapped.
+        labels: `(N, 2, 5, C)` int8: forwards and backwards, each clip of the take.
+        split: `(N,)` int8, index of `SPLITS`.
+    """
+
+    frames: Image
+    labels: Labels
+    split: npt.NDArray[np.int8]
+
+    @classmethod
+    def open(cls, folder: Path) -> Clips:
+        """Map finished takes into memory.
+
+        Raises:
+            FileNotFoundError: if there are none.
+            ValueError: if they were made for other concepts.
+        """
+        if not (folder / 'clips.json').is_file():
+            raise FileNotFoundError(f'there are no clips in {folder}')
+        meta = json.loads((folder / 'clips.json').read_text())
+        if tuple(meta['concepts']) != CONCEPTS:
+            raise ValueError(f'{folder} was made for other concepts: delete it and make it anew')
+        arrays = [
+            np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)
+            for name in ('frames', 'labels', 'split')
+        ]
+        return cls(*arrays)
+
+
+class _Bank:
+    """Rehearsed states, and which moments of them show what."""
+
+    def __init__(self, stage: Stage, rehearsals: Sequence[States], rng: np.random.Generator) -> None:
+        self._rehearsals, self._rng = rehearsals, rng
+        found: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for number, qpos in enumerate(rehearsals):
+            self._index(stage, number, qpos, found)
+        self._moments = {key: np.array(moments) for key, moments in found.items()}
+
+    def _index(
+        self,
+        stage: Stage,
+        number: int,
+        qpos: States,
+        found: dict[tuple[str, int], list[tuple[int, int]]],
+    ) -> None:
+        progress, (hand, handles) = stage.progress(qpos), stage.places(qpos)
+        for stride in STRIDES:
+            starts = np.arange(0, len(qpos) - (TAKE_FRAMES - 1) * stride, 2)
+            if not len(starts):
+                continue
+            at = starts[:, None] + stride * np.arange(N_FRAMES)
+            scene = Scene(progress[at], hand[at], handles[at])
+            for group, member in _groups(scene).items():
+                if member.any():
+                    moments = [(number, int(s)) for s in starts[member]]
+                    found.setdefault((group, stride), []).extend(moments)
+
+    def states(self, group: str) -> States:
+        """`(12, 30)` states that show the group at some point."""
+        stride = int(self._rng.choice(STRIDES, p=STRIDE_ODDS))
+        moments = self._moments.get((group, stride), self._moments['wandering', stride])
+        number, start = moments[self._rng.integers(len(moments))]
+        start = max(0, start - stride * int(self._rng.integers(0, CLIPS_A_TAKE)))
+        at = start + stride * np.arange(TAKE_FRAMES)
+        return self._rehearsals[number][at].copy()
+
+
+def _groups(scene: Scene) -> dict[str, npt.NDArray[np.bool_]]:
+    """What the moments of a rehearsal are good for; motion counts in either direction."""
+    labels = label(scene) == TRUE
+    change = np.abs(scene.progress[:, -1] - scene.progress[:, 0]) > MOVED
+    groups = {f'{e}/moving': change[:, i] for i, e in enumerate(ELEMENTS)}
+    for name in ('reaching', 'touching'):
+        groups |= {f'{e}/{name}': labels[:, CONCEPTS.index(f'{e}/{name}')] for e in ELEMENTS}
+    return groups | {n: labels[:, CONCEPTS.index(n)] for n in ('idle', 'wandering')}
+
+
+def _group_odds() -> tuple[list[str], FloatArray]:
+    weights = {f'{e}/moving': 4.0 for e in ELEMENTS}
+    weights |= {f'{e}/{p}': 1.5 for e in ELEMENTS for p in ('reaching', 'touching')}
+    weights |= {'idle': 1.5, 'wandering': 2.0}
+    odds = np.array(list(weights.values()), np.float32)
+    return list(weights), odds / odds.sum()
+
+
+def _redress(stage: Stage, qpos: States, group: str, rng: np.random.Generator) -> None:
+    """Set elements that rest throughout the take to other states; let the kettle travel."""
+    still = np.ptp(stage.progress(qpos), axis=0) < 0.02
+    if group == 'kettle/moving':
+        begin, lasting = rng.uniform(-4.0, 4.0), rng.uniform(6.0, 14.0)
+        way = np.clip((np.arange(TAKE_FRAMES) - begin) / lasting, 0.0, 1.0)
+        stage.set_element(qpos, 'kettle', way if rng.random() < 0.5 else way[::-1])
+    if rng.random() < 0.35:
+        return
+    for element, resting in zip(ELEMENTS, still, strict=True):
+        if not resting or (element == 'kettle' and group == 'kettle/moving'):
+            continue
+        choice = rng.random()
+        if choice < 0.2:
+            stage.set_element(qpos, element, np.full(TAKE_FRAMES, rng.uniform(0.85, 1.05)))
+        elif choice < 0.26:
+            stage.set_element(qpos, element, np.full(TAKE_FRAMES, rng.uniform(0.1, 0.85)))
+
+
+def _label_take(stage: Stage, qpos: States) -> Labels:
+    """`(2, 5, C)`: the take's clips forwards, and those of the take played backwards."""
+    progress, (hand, handles) = stage.progress(qpos), stage.places(qpos)
+    at = np.arange(CLIPS_A_TAKE)[:, None] + np.arange(N_FRAMES)
+    both = [
+        label(Scene(p[at], h[at], s[at]))
+        for p, h, s in (
+            (progress, hand, handles),
+            (progress[::-1], hand[::-1], handles[::-1]),
+        )
+    ]
+    return np.stack(both)
+
+
+def make_clips(
+    stage: Stage, rehearse: Callable[[int], States], folder: Path, config: ClipConfig
+) -> Clips:
+    """Rehearse, film and label; the folder appears when everything in it is finished.
+
+    Args:
+        stage: draws states.
+        rehearse: makes the states of one rehearsal, `(T, 30)`, from a seed.
+        folder: where the takes are kept.
+        config: how many.
+    """
+    began = time.perf_counter()
+    work = folder.with_name(folder.name + '.unfinished')
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    rehearsals = []
+    for i in range(config.rehearsals):
+        rehearsals.append(rehearse(config.seed + i))
+        _report('rehearsals', i + 1, config.rehearsals, began)
+    kept = config.rehearsals // 8
+    rng = np.random.default_rng(config.seed)
+    train, test = (_Bank(stage, r, rng) for r in (rehearsals[kept:], rehearsals[:kept]))
+
+    counts = (config.takes, config.held_out_takes, config.published_takes)
+    split = np.repeat(np.arange(len(SPLITS), dtype=np.int8), counts)
+    frames = np.lib.format.open_memmap(
+        work / 'frames.npy', 'w+', np.uint8, (len(split), TAKE_FRAMES, 3, 64, 64)
+    )
+    labels = np.empty((len(split), 2, CLIPS_A_TAKE, len(CONCEPTS)), np.int8)
+    names, odds = _group_odds()
+    for n, kind in enumerate(split):
+        group = str(rng.choice(names, p=odds))
+        qpos = (train if kind == 0 else test).states(group)
+        _redress(stage, qpos, group, rng)
+        if SPLITS[kind] == 'published_camera':
+            stage.look_as_published()
+        else:
+            stage.vary_look(rng)
+        for t, state in enumerate(qpos):
+            stage.set_state(state)
+            frames[n, t] = stage.render(64)
+        labels[n] = _label_take(stage, qpos)
+        _report('takes', n + 1, len(split), began)
+    frames.flush()
+    np.save(work / 'labels.npy', labels)
+    np.save(work / 'split.npy', split)
+    meta = {'concepts': CONCEPTS, 'config': asdict(config), 'seconds': time.perf_counter() - began}
+    (work / 'clips.json').write_text(json.dumps(meta, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(work, folder)
+    return Clips.open(folder)
+
+
+def _report(what: str, done: int, of: int, began: float) -> None:
+    if done % 100 == 0 or done == of:
+        seconds = time.perf_counter() - began
+        print(f'{what} {done}/{of}, {seconds:.0f} s', file=sys.stderr, flush=True)

@@ -1,0 +1,311 @@
+"""The embedded video-text embedder: a small video tower beside a frozen sentence model.
+
+Eight frames are seven transitions. A convolutional network turns each transition (a frame, and
+how it differs from the one before) into a token; a light transformer reads seven tokens. A token
+depends on two frames alone, so windows that overlap share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genrl_ros.types import FloatArray, Image
+from genrl_ros.vlm.sentence import FILES, SENTENCE_DIM, SentenceModel
+
+FORMAT_VERSION = 1
+N_FRAMES = 8
+IMAGE_SIZE = 64
+PATCH = 4
+"""Side of the patches that the network starts from; they keep every pixel."""
+CHANGE_GAIN = 3.0
+FRAMES_PER_PASS = 512
+"""Frames whose activations are held at once, which bounds memory."""
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """Sizes of the trained part of the embedder."""
+
+    channels: int = 48
+    """Channels of a patch; doubled once."""
+    squeeze: int = 32
+    """Channels of the last feature map, whose 8x8 places are kept apart."""
+    width: int = 256
+    """Width of the temporal transformer."""
+    layers: int = 2
+    """Layers of the temporal transformer."""
+    heads: int = 4
+    """Attention heads of the temporal transformer."""
+    text_hidden: int = 512
+    """Width of the head on the sentence features."""
+    dim: int = 512
+    """Size of the shared space."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value <= 0:
+                raise ValueError(f'embedder {name} must be positive, not {value}')
+        if self.width % self.heads:
+            raise ValueError(f'embedder width {self.width} must divide by {self.heads} heads')
+
+
+def _conv(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+class Residual(nn.Module):
+    """A convolution beside its input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = _conv(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.conv(x)
+        return out
+
+
+class VideoTower(nn.Module):
+    """Windows of eight frames to unit vectors."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.frames = nn.Sequential(
+            nn.PixelUnshuffle(PATCH),
+            nn.Conv2d(6 * PATCH**2, c, 1),
+            nn.BatchNorm2d(c),
+            nn.ReLU(),
+            Residual(c),
+            _conv(c, 2 * c, 2),
+            Residual(2 * c),
+            nn.Conv2d(2 * c, config.squeeze, 1),
+            nn.Flatten(),
+            nn.Linear(config.squeeze * (IMAGE_SIZE // 8) ** 2, config.width),
+        )
+        self.position = nn.Parameter(0.02 * torch.randn(N_FRAMES - 1, config.width))
+        layer = nn.TransformerEncoderLayer(
+            config.width,
+            config.heads,
+            2 * config.width,
+            dropout=0.1,
+            activation='gelu',
+            batch_first=True,
+            norm_first=True,
+        )
+        self.time = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.out = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.dim))
+
+    def tokens(self, frames: Tensor) -> Tensor:
+        """`(B, T, 3, 64, 64)` float in [0, 1] -> one token a transition `(B, T-1, W)`."""
+        change = (frames[:, 1:] - frames[:, :-1]) * CHANGE_GAIN
+        pairs = torch.cat([frames[:, 1:] - 0.5, change], 2)
+        flat = pairs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        out: Tensor = self.frames(flat)
+        return out.unflatten(0, pairs.shape[:2])
+
+    def windows(self, tokens: Tensor) -> Tensor:
+        """`(B, T-1, W)` tokens -> every window of eight frames, `(B, T-7, D)` of unit length."""
+        batch, _, width = tokens.shape
+        unfolded = tokens.unfold(1, N_FRAMES - 1, 1).transpose(2, 3)
+        x = self.time(unfolded.reshape(-1, N_FRAMES - 1, width) + self.position)
+        return F.normalize(self.out(x.mean(1)), dim=-1).unflatten(0, (batch, -1))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """`(B, T, 3, 64, 64)` float in [0, 1] -> `(B, T-7, D)` of unit length."""
+        return self.windows(self.tokens(frames))
+
+
+class Towers(nn.Module):
+    """What is trained: the video tower and a head on frozen sentence features."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.video = VideoTower(config)
+        self.text = nn.Sequential(
+            nn.Linear(SENTENCE_DIM, config.text_hidden),
+            nn.GELU(),
+            nn.Dropout(0.1),
+            nn.Linear(config.text_hidden, config.dim),
+        )
+
+    def sentences(self, features: Tensor) -> Tensor:
+        """`(N, 384)` unit sentence features -> `(N, D)` of unit length."""
+        return F.normalize(self.text(features), dim=-1)
+
+
+def identity_of(weights: dict[str, Tensor]) -> str:
+    """sha256 over the trained weights and the sentence model that they go with."""
+    digest = hashlib.sha256(f'embedded/{FORMAT_VERSION}/{FILES["model.safetensors"]}'.encode())
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name].numpy())
+        digest.update(f'{name}:{array.dtype}:{array.shape}'.encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ConceptBank:
+    """Where the videos of each known concept lie.
+
+    Attributes:
+        names: names of the C concepts.
+        centroids: `(C, D)` float32 of unit length.
+        threshold: a sentence whose best score is at least this is well grounded.
+    """
+
+    names: tuple[str, ...]
+    centroids: FloatArray
+    threshold: float
+
+
+def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], ConceptBank, str]:
+    """Read a shipped embedder: its sizes, weights, concepts and identity.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the files are damaged, foreign or of another version.
+    """
+    meta_path, tensor_path = folder / 'embedder.json', folder / 'embedder.safetensors'
+    for path in (meta_path, tensor_path):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'there is no embedder at {path}: train one with `genrl train-embedder kitchen`'
+            )
+    try:
+        meta = json.loads(meta_path.read_text())
+        version = meta['format_version']
+        config = TowerConfig(**meta['tower'])
+        names = tuple(meta['concepts'])
+        threshold = float(meta['grounding_threshold'])
+        expected = str(meta['identity'])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f'{meta_path} is not the description of an embedder: {error}') from error
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f'{meta_path} has format version {version}, this program reads {FORMAT_VERSION}'
+        )
+    try:
+        with safe_open(tensor_path, framework='pt') as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise ValueError(f'{tensor_path} is not a readable safetensors file: {error}') from error
+    centroids = tensors.pop('concepts', None)
+    if centroids is None or tuple(centroids.shape) != (len(names), config.dim):
+        raise ValueError(
+            f'{tensor_path} lacks the {len(names)} concepts that {meta_path.name} names'
+        )
+    identity = identity_of(tensors)
+    if identity != expected:
+        raise ValueError(
+            f'{tensor_path} has identity {identity[:12]} but {meta_path.name} says '
+            f'{expected[:12]}: one of the two files was changed'
+        )
+    return config, tensors, ConceptBank(names, centroids.numpy(), threshold), identity
+
+
+class EmbeddedEmbedder:
+    """The shipped `VideoTextEmbedder`; see `genrl_ros.types`.
+
+    Args:
+        folder: holds `embedder.safetensors` and `embedder.json`.
+
+    Raises:
+        FileNotFoundError: if a file, or the sentence model's package, is missing.
+        ValueError: if the files are damaged or do not belong together.
+    """
+
+    name = 'embedded'
+    n_frames = N_FRAMES
+
+    def __init__(self, folder: Path) -> None:
+        config, weights, self.bank, self.identity = read_embedder(folder)
+        self.dim = config.dim
+        self._towers = Towers(config).eval()
+        try:
+            self._towers.load_state_dict(weights, strict=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f'{folder / "embedder.safetensors"} does not fit its description: {error}'
+            ) from error
+        self._towers.requires_grad_(False)
+        self._towers.video.frames.to(memory_format=torch.channels_last)
+        self._sentences: SentenceModel | None = None
+
+    @torch.inference_mode()
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
+        """`(N, D)` float32 of unit length for N sentences."""
+        if self._sentences is None:
+            self._sentences = SentenceModel()
+        features = torch.from_numpy(self._sentences.embed(texts))
+        out: FloatArray = self._towers.sentences(features).numpy()
+        return out
+
+    @torch.inference_mode()
+    def embed_video(self, clips: Image) -> FloatArray:
+        """`(N, D)` float32 of unit length for clips `(N, 8, 3, 64, 64)` uint8.
+
+        Raises:
+            ValueError: if the clips have another shape or type.
+        """
+        expected = (N_FRAMES, 3, IMAGE_SIZE, IMAGE_SIZE)
+        if clips.ndim != 5 or clips.shape[1:] != expected or clips.dtype != np.uint8:
+            raise ValueError(
+                f'clips must be (N, {", ".join(map(str, expected))}) uint8, '
+                f'not {clips.shape} {clips.dtype}'
+            )
+        per_pass = FRAMES_PER_PASS // N_FRAMES
+        parts = [
+            self._towers.video(_to_float(clips[i : i + per_pass]))[:, 0].numpy()
+            for i in range(0, len(clips), per_pass)
+        ]
+        return np.concatenate([np.zeros((0, self.dim), np.float32), *parts])
+
+    @torch.inference_mode()
+    def embed_windows(self, frames: Image) -> FloatArray:
+        """Embed every window of one episode, each transition only once.
+
+        Args:
+            frames: `(T, 3, 64, 64)` uint8, consecutive.
+
+        Returns:
+            `(T, D)` float32: index t is the embedding of frames t-7..t, zeros for t < 7.
+
+        Raises:
+            ValueError: if the frames have another shape or type.
+        """
+        expected = (3, IMAGE_SIZE, IMAGE_SIZE)
+        if frames.ndim != 4 or frames.shape[1:] != expected or frames.dtype != np.uint8:
+            raise ValueError(
+                f'frames must be (T, 3, {IMAGE_SIZE}, {IMAGE_SIZE}) uint8, '
+                f'not {frames.shape} {frames.dtype}'
+            )
+        out = np.zeros((len(frames), self.dim), np.float32)
+        if len(frames) < N_FRAMES:
+            return out
+        video = self._towers.video
+        tokens = torch.cat(
+            [
+                video.tokens(_to_float(frames[None, i : i + FRAMES_PER_PASS + 1]))
+                for i in range(0, len(frames) - 1, FRAMES_PER_PASS)
+            ],
+            1,
+        )
+        out[N_FRAMES - 1 :] = video.windows(tokens)[0].numpy()
+        return out
+
+
+def _to_float(images: Image) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32) / 255
