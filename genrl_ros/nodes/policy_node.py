@@ -173,8 +173,11 @@ class PolicyNode(Node):
         if (state, reason) == (self._state, self._reason) and now < self._confirm_due:
             return
         if (state, reason) != (self._state, self._reason):
-            log = self.get_logger().warning if state == 'holding' else self.get_logger().info
-            log(f'{state}: {reason}' if reason else state, throttle_duration_sec=0.5)
+            text = f'{state}: {reason}' if reason else state
+            if state == 'holding':
+                self.get_logger().warning(text, throttle_duration_sec=0.5)
+            else:
+                self.get_logger().info(text, throttle_duration_sec=0.5)
         self._state, self._reason, self._confirm_due = state, reason, now + CONFIRM_S
         self._states.publish(
             PolicyState(

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus, GoalStatusArray
+from sensor_msgs.msg import Image
+
+from genrl_interfaces.msg import LatentGoal
+from genrl_interfaces.srv import SetTask
+from genrl_ros.data.video import read_video, write_video
+from genrl_ros.nodes import qos
+from genrl_ros.nodes.conversions import from_goal
+from genrl_ros.nodes.prompt_node import PromptNode
+from genrl_ros.nodes.prompter import GroundedGoal
+
+REPLACE, QUEUE, REFUSE = 0, 1, 2
+
+
+class FakePrompter:
+    """Grounds everything as opening the microwave."""
+
+    mfwm_sha256 = 'a' * 64
+
+    def __init__(self, folder: Path) -> None:
+        self.seen: list[object] = []
+
+    def ground_text(self, prompt: str) -> GroundedGoal:
+        self.seen.append(prompt)
+        return GroundedGoal(
+            embedding=np.full(4, 0.5, np.float32),
+            tokens=np.arange(12, dtype=np.uint8).reshape(3, 4),
+            classes=16,
+            frames=np.full((3, 3, 64, 64), 90, np.uint8),
+            score=0.75,
+            concept='open the microwave',
+            margin=0.5,
+            warning='',
+        )
+
+    def ground_video(self, frames: np.ndarray) -> GroundedGoal:
+        return self.ground_text(f'{len(frames)} frames')
+
+
+class User:
+    def __init__(self, bench) -> None:
+        self.bench = bench
+        self.goals = bench.record(LatentGoal, 'goal', qos.LATCHED)
+        self.trainer = bench.observer.create_publisher(
+            GoalStatusArray, 'learn_task/_action/status', qos.LATCHED
+        )
+        bench.connected(self.trainer)
+
+    def set_task(self, prompt: str = '', **request: object) -> SetTask.Response:
+        return self.bench.call(SetTask, 'set_task', SetTask.Request(prompt=prompt, **request))
+
+    def trainer_is(self, status: int) -> None:
+        self.trainer.publish(GoalStatusArray(status_list=[GoalStatus(status=status)]))
+
+    def task_ids(self) -> list[str]:
+        return [goal.task_id for goal in self.goals]
+
+
+@pytest.fixture
+def node(bench, tmp_path) -> PromptNode:
+    (tmp_path / 'model').mkdir()
+    (tmp_path / 'videos').mkdir()
+    return bench.start(
+        PromptNode,
+        FakePrompter,
+        model=str(tmp_path / 'model'),
+        runs=str(tmp_path / 'runs'),
+        allowed_folders=[str(tmp_path / 'videos')],
+        queue=2,
+    )
+
+
+@pytest.fixture
+def user(bench, node) -> User:
+    return User(bench)
+
+
+@pytest.fixture
+def video(tmp_path) -> Callable[..., Path]:
+    def make(folder: str = 'videos') -> Path:
+        path = tmp_path / folder / 'clip.mp4'
+        write_video(path, np.zeros((5, 3, 64, 64), np.uint8), fps=6.25)
+        return path
+
+    return make
+
+
+def test_a_sentence_becomes_a_goal_that_can_be_seen(user, bench) -> None:
+    images = bench.record(Image, 'goal/image_raw', qos.SENSOR)
+    answer = user.set_task('  open the microwave ')
+    assert answer.accepted
+    assert (answer.nearest_concept, answer.grounding_score, answer.grounding_margin) == (
+        'open the microwave',
+        0.75,
+        0.5,
+    )
+    bench.until(lambda: user.goals, 'the goal')
+    goal = from_goal(user.goals[0])
+    assert (goal.task_id, goal.prompt, goal.source, goal.learn) == (
+        answer.task_id,
+        'open the microwave',
+        'text',
+        True,
+    )
+    assert goal.tokens.tolist() == np.arange(12).reshape(3, 4).tolist()
+    assert goal.mfwm_sha256 == 'a' * 64
+    decoded = read_video(Path(answer.goal_video))
+    assert decoded.shape == (3, 3, 64, 64)
+    assert Path(answer.goal_video).with_name('goal.png').is_file()
+    bench.until(lambda: len(images) > 3, 'the goal video, over and over')
+
+
+def test_a_preview_is_not_to_be_learned(user, bench) -> None:
+    assert 'preview' in user.set_task('open it', preview_only=True).message
+    bench.until(lambda: user.goals, 'the goal')
+    assert not user.goals[0].learn
+
+
+def test_a_video_is_a_task_too(user, node, bench, video) -> None:
+    answer = user.set_task(video_path=str(video()))
+    assert answer.accepted, answer.message
+    bench.until(lambda: user.goals, 'the goal')
+    assert (user.goals[0].source, user.goals[0].prompt) == ('video', 'clip.mp4')
+    assert node._prompter.seen == ['5 frames']
+
+
+@pytest.mark.parametrize(
+    ('request_fields', 'message'),
+    [
+        ({}, 'either a prompt or a video_path'),
+        ({'prompt': 'open', 'video_path': 'clip.mp4'}, 'either a prompt or a video_path'),
+        ({'prompt': '   '}, 'prompt is empty'),
+        ({'prompt': 'x' * 1001}, 'has 1001 characters; at most 1000'),
+        ({'prompt': 'open\nthe microwave'}, r'control character U\+000A'),
+        ({'prompt': 'open\x1b[31m'}, r'control character U\+001B'),
+        ({'prompt': 'open \u202eevaworcim'}, r'control character U\+202E'),
+        ({'prompt': 'open', 'if_busy': 9}, 'if_busy must be'),
+        ({'video_path': '/etc/passwd'}, 'outside the folders'),
+        ({'video_path': 'VIDEOS/../../elsewhere.mp4'}, 'outside the folders'),
+        ({'video_path': 'VIDEOS/nothing.mp4'}, 'cannot be read'),
+        ({'video_path': 'VIDEOS/empty.mp4'}, 'is empty'),
+        ({'video_path': 'VIDEOS/text.mp4'}, 'not a video'),
+        ({'video_path': 'VIDEOS/link.mp4'}, 'outside the folders'),
+        ({'video_path': 'a\nb'}, 'not the name of a file'),
+    ],
+)
+def test_bad_requests_are_refused_with_a_reason(
+    user, bench, tmp_path, video, request_fields, message
+) -> None:
+    folder = tmp_path / 'videos'
+    (folder / 'empty.mp4').touch()
+    (folder / 'text.mp4').write_text('hello')
+    (folder / 'link.mp4').symlink_to(video('elsewhere'))
+    if 'video_path' in request_fields:
+        request_fields = request_fields | {
+            'video_path': request_fields['video_path'].replace('VIDEOS', str(folder))
+        }
+    answer = bench.call(SetTask, 'set_task', SetTask.Request(**request_fields))
+    assert not answer.accepted and answer.task_id == ''
+    import re
+
+    assert re.search(message, answer.message), answer.message
+    good = user.set_task('open the microwave')
+    bench.until(lambda: user.goals, 'the next good one')
+    assert user.task_ids() == [good.task_id]
+
+
+def test_while_the_trainer_is_busy_a_task_is_refused_queued_or_replaces(user, bench) -> None:
+    user.trainer_is(GoalStatus.STATUS_EXECUTING)
+    bench.until(lambda: not user.set_task('a', if_busy=REFUSE).accepted, 'a refusal')
+    count = len(user.goals)
+    queued = [user.set_task(name, if_busy=QUEUE) for name in ('b', 'c')]
+    assert [answer.accepted for answer in queued] == [True, True]
+    assert 'as number 2' in queued[1].message
+    full = user.set_task('d', if_busy=QUEUE)
+    assert not full.accepted and 'tasks wait already' in full.message
+    replacing = user.set_task('e', if_busy=REPLACE)
+    assert 'replaces' in replacing.message
+    bench.until(lambda: len(user.goals) > count, 'the replacing goal')
+    assert user.task_ids()[count:] == [replacing.task_id]
+    user.trainer_is(GoalStatus.STATUS_EXECUTING)
+    user.trainer_is(GoalStatus.STATUS_SUCCEEDED)
+    bench.until(lambda: len(user.goals) > count + 1, 'the first one that waited')
+    user.trainer_is(GoalStatus.STATUS_EXECUTING)
+    user.trainer_is(GoalStatus.STATUS_ABORTED)
+    bench.until(lambda: len(user.goals) > count + 2, 'the second one that waited')
+    assert user.task_ids()[count + 1 :] == [answer.task_id for answer in queued]

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Time
+from rclpy.action import ActionClient
+from rclpy.action.client import ClientGoalHandle
+
+from genrl_interfaces.action import LearnTask
+from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
+from genrl_ros.nodes import qos
+from genrl_ros.nodes.conversions import Goal, to_goal
+from genrl_ros.nodes.trainer_node import TrainerNode
+
+FAKE_WORKER = Path(__file__).with_name('fake_worker.py')
+
+
+class User:
+    """Publishes goals, asks for learning, and listens."""
+
+    def __init__(self, bench) -> None:
+        self.bench = bench
+        self.feedback: list[LearnTask.Feedback] = []
+        self.announced = bench.record(PolicyAnnouncement, 'policy', qos.LATCHED)
+        self._goals = bench.observer.create_publisher(LatentGoal, 'goal', qos.LATCHED)
+        self._client = ActionClient(bench.observer, LearnTask, 'learn_task')
+        bench.connected(self._goals)
+        bench.until(self._client.server_is_ready, 'learn_task')
+
+    def set_goal(
+        self, task_id: str, learn: bool = False, changes: Mapping[str, object] | None = None
+    ) -> None:
+        goal = Goal(
+            task_id=task_id,
+            prompt=f'do {task_id}',
+            source='text',
+            embedding=np.ones(4, np.float32) / 2,
+            tokens=np.zeros((3, 4), np.uint8),
+            classes=5,
+            mfwm_sha256='0' * 64,
+            grounding_score=0.5,
+            learn=learn,
+        )
+        message = to_goal(goal, Time())
+        for name, value in (changes or {}).items():
+            setattr(message, name, value)
+        self._goals.publish(message)
+
+    def ask(self, task_id: str = '', updates: int = 0) -> ClientGoalHandle:
+        """Ask for learning; the handle of the goal, accepted or not."""
+        future = self._client.send_goal_async(
+            LearnTask.Goal(task_id=task_id, updates=updates),
+            feedback_callback=lambda message: self.feedback.append(message.feedback),
+        )
+        self.bench.until(future.done, 'an answer of learn_task')
+        return future.result()
+
+    def ask_until_accepted(self, task_id: str, updates: int = 0) -> ClientGoalHandle:
+        handles = []
+        self.bench.until(
+            lambda: handles.append(self.ask(task_id, updates)) or handles[-1].accepted,
+            f'{task_id} to be accepted',
+        )
+        return handles[-1]
+
+    def result(self, handle) -> tuple[int, LearnTask.Result]:
+        future = handle.get_result_async()
+        self.bench.until(future.done, 'a result')
+        return future.result().status, future.result().result
+
+
+@pytest.fixture
+def start(bench, tmp_path, make_bundle) -> Callable[..., User]:
+    def start(seconds: float, *arguments: str) -> User:
+        (tmp_path / 'model').mkdir()
+        worker = [sys.executable, str(FAKE_WORKER), str(make_bundle().path), str(seconds)]
+        bench.start(
+            TrainerNode,
+            model=str(tmp_path / 'model'),
+            policies=str(tmp_path / 'policies'),
+            updates=10,
+            worker_command=[*worker, *arguments],
+        )
+        return User(bench)
+
+    return start
+
+
+def test_a_goal_that_asks_for_it_is_learned_and_announced(start, bench, tmp_path) -> None:
+    user = start(0.5)
+    user.set_goal('one', learn=True)
+    bench.until(lambda: user.announced, 'a policy')
+    announced = user.announced[0]
+    assert (announced.task_id, announced.prompt, announced.final) == ('one', 'do one', True)
+    assert announced.path == str(tmp_path / 'policies' / 'one')
+    assert (announced.updates, announced.imagined_return) == (10, 1.0)
+
+
+def test_the_action_gives_feedback_and_a_result(start) -> None:
+    user = start(1.5)
+    user.set_goal('one')
+    handle = user.ask_until_accepted('one', updates=30)
+    status, result = user.result(handle)
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert (result.success, result.updates) == (True, 30)
+    assert [f.of for f in user.feedback] == [30] * len(user.feedback)
+    assert len(user.feedback) >= 2
+    assert user.feedback[0].update < user.feedback[-1].update
+
+
+def test_whoever_asks_for_what_is_being_learned_joins(start) -> None:
+    user = start(2.0)
+    user.set_goal('one', learn=True)
+    first, second = user.ask_until_accepted('one'), user.ask_until_accepted('one')
+    assert user.result(first)[0] == user.result(second)[0] == GoalStatus.STATUS_SUCCEEDED
+    assert len(user.announced) == 1
+
+
+def test_cancelling_keeps_the_best_policy_so_far(start, bench) -> None:
+    user = start(60.0)
+    user.set_goal('one')
+    handle = user.ask_until_accepted('one', updates=600)
+    bench.until(lambda: user.feedback and user.feedback[-1].update > 2, 'some updates')
+    handle.cancel_goal_async()
+    status, result = user.result(handle)
+    assert status == GoalStatus.STATUS_CANCELED
+    assert (result.success, result.message) == (False, 'cancelled')
+    assert 0 < result.updates < 600
+    bench.until(lambda: user.announced, 'the policy so far')
+    assert not user.announced[0].final
+    assert user.announced[0].path == result.policy_path
+
+
+def test_a_new_goal_replaces_the_one_that_is_being_learned(start, bench) -> None:
+    user = start(2.0)
+    user.set_goal('one')
+    handle = user.ask_until_accepted('one', updates=1_000_000)
+    bench.until(lambda: user.feedback, 'some updates')
+    user.set_goal('two', learn=True)
+    status, result = user.result(handle)
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.message == 'replaced by "do two"'
+    bench.until(lambda: user.announced, 'the second policy')
+    assert [announced.task_id for announced in user.announced] == ['two']
+
+
+def test_a_worker_that_crashes_is_reported_and_the_next_one_learns(start, bench) -> None:
+    user = start(0.5, 'crash')
+    user.set_goal('one')
+    status, result = user.result(user.ask_until_accepted('one'))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.message == ('learning failed: the worker ended with status 3: the sky falls')
+    assert user.result(user.ask_until_accepted('one'))[0] == GoalStatus.STATUS_ABORTED
+    assert user.announced == []
+
+
+def test_a_worker_that_cannot_be_started_is_reported(bench, tmp_path) -> None:
+    (tmp_path / 'model').mkdir()
+    bench.start(TrainerNode, model=str(tmp_path / 'model'), worker_command=['/nothing/here'])
+    user = User(bench)
+    user.set_goal('one')
+    status, result = user.result(user.ask_until_accepted('one'))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert 'cannot learn' in result.message
+
+
+def test_what_was_not_set_as_a_goal_is_not_learned(start) -> None:
+    user = start(0.2)
+    assert not user.ask('').accepted
+    user.set_goal('one')
+    user.ask_until_accepted('one')
+    assert not user.ask('another').accepted
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [{'task_id': '../../etc'}, {'task_id': ''}, {'embedding': []}, {'embedding': [float('nan')]}],
+)
+def test_a_senseless_goal_is_refused_and_the_node_lives(start, bench, changes) -> None:
+    user = start(0.2)
+    user.set_goal('bad', True, changes)
+    user.set_goal('good', learn=True)
+    bench.until(lambda: user.announced, 'the good one')
+    assert [announced.task_id for announced in user.announced] == ['good']
+
+
+def test_the_worker_ends_with_the_node(start, bench, tmp_path) -> None:
+    user = start(60.0)
+    user.set_goal('one')
+    user.ask_until_accepted('one')
+    bench.until(lambda: user.feedback, 'some updates')
+    trainer = bench.nodes.pop()
+    process = trainer._job.worker._process
+    assert process.poll() is None
+    trainer.destroy_node()
+    assert process.poll() is not None
