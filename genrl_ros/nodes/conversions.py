@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Vector3
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Header
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
 
 from genrl_interfaces.msg import LatentGoal, LatentTokens, TaskState
 from genrl_ros.types import ElementState
@@ -109,6 +111,27 @@ def to_task_state(elements: Mapping[str, ElementState], stamp: Time) -> TaskStat
         distances=[float(state.distance) for state in elements.values()],
         success=[bool(state.success) for state in elements.values()],
     )
+
+
+def to_task_markers(elements: Mapping[str, ElementState], stamp: Time) -> MarkerArray:
+    """The state of the elements as lines of text for RViz, in the frame `map`."""
+    lines = [
+        Marker(
+            header=Header(stamp=stamp, frame_id='map'),
+            ns='task_state',
+            id=number,
+            type=Marker.TEXT_VIEW_FACING,
+            scale=Vector3(z=0.1),
+            color=ColorRGBA(r=0.2, g=0.9, b=0.3, a=1.0)
+            if state.success
+            else ColorRGBA(r=0.8, g=0.8, b=0.8, a=1.0),
+            text=f'{name}: {"reached" if state.success else f"{state.distance:.2f} to go"}',
+        )
+        for number, (name, state) in enumerate(elements.items())
+    ]
+    for number, line in enumerate(lines):
+        line.pose.position.z = 1.0 - 0.12 * number
+    return MarkerArray(markers=lines)
 
 
 def from_command(data: Sequence[float], size: int) -> npt.NDArray[np.float64]:

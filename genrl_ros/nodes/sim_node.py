@@ -13,6 +13,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
+from visualization_msgs.msg import MarkerArray
 
 from genrl_interfaces.msg import TaskState
 from genrl_ros.nodes import conversions, qos
@@ -70,6 +71,7 @@ class SimNode(Node):
         self._camera_info = self.create_publisher(CameraInfo, 'camera/camera_info', qos.SENSOR)
         self._joint_states = self.create_publisher(JointState, 'joint_states', qos.SENSOR)
         self._task_state = self.create_publisher(TaskState, 'task_state', qos.LATCHED)
+        self._markers = self.create_publisher(MarkerArray, 'task_state/markers', qos.LATCHED)
         self._clock_message = self.create_publisher(ClockMessage, '/clock', qos.CLOCK)
         self.create_subscription(
             Float64MultiArray,
@@ -142,6 +144,8 @@ class SimNode(Node):
             )
         )
         self._task_state.publish(conversions.to_task_state(observation.elements, stamp))
+        if self._markers.get_subscription_count() > 0:
+            self._markers.publish(conversions.to_task_markers(observation.elements, stamp))
 
     def _report_rate(self) -> None:
         self._steps_since_report += 1

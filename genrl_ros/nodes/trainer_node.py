@@ -18,7 +18,7 @@ from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
 from genrl_ros.nodes import conversions, qos
 from genrl_ros.nodes.conversions import Goal
 from genrl_ros.nodes.models import find
-from genrl_ros.nodes.params import declare, parameter
+from genrl_ros.nodes.params import ParameterError, declare, parameter
 from genrl_ros.nodes.run import main as run_main
 from genrl_ros.nodes.worker import LearnWorker
 from genrl_ros.serving.bundle import BundleError, load_bundle
@@ -37,6 +37,7 @@ class TrainerParameters:
     updates: int = parameter(2000, 'actor-critic updates, unless a request says otherwise', low=1)
     threads: int = parameter(2, 'CPU threads of the worker', low=1)
     seed: int = parameter(0, 'seed of learning', low=0)
+    device: str = parameter('cpu', 'what the worker computes on; this version: cpu')
     worker_command: tuple[str, ...] = parameter(
         (sys.executable, '-m', 'genrl_ros.training.learn_worker'),
         'program that learns; reads a request and answers in JSON lines',
@@ -66,6 +67,10 @@ class TrainerNode(Node):
     def __init__(self, **options: object) -> None:
         super().__init__('trainer_node', **options)
         self._parameters = declare(self, TrainerParameters)
+        if self._parameters.device != 'cpu':
+            raise ParameterError(
+                f'parameter device is {self._parameters.device!r}; this version learns on the cpu'
+            )
         self._model = find(self._parameters.model)
         self._policies = Path(self._parameters.policies).expanduser().resolve()
         self._goal: Goal | None = None

@@ -1,0 +1,80 @@
+"""The nodes of the graph: the one list that the launch file and `genrl up` both read.
+
+Knows no ROS itself, so that it can be read where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Value = str | int | float | bool | Sequence[str]
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node, which runs in a process of its own.
+
+    Attributes:
+        name: of the node, of its executable, and of its module in `genrl_ros.nodes`.
+        arguments: which of the `ARGUMENTS` are parameters of this node.
+        simulates: stands in for a robot's drivers, and is left out where there are some.
+    """
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    simulates: bool = False
+
+
+@dataclass(frozen=True)
+class Argument:
+    """Something that is said on the command line of a launch rather than in a parameter file."""
+
+    name: str
+    default: str
+    doc: str
+    choices: tuple[str, ...] = field(default=())
+
+
+DOMAINS = ('kitchen',)
+
+ARGUMENTS = (
+    Argument('domain', 'kitchen', 'the scene to simulate', DOMAINS),
+    Argument('prompt', '', 'a task to begin with, such as "open the microwave"'),
+    Argument('device', 'cpu', 'what the trainer computes on', ('cpu',)),
+)
+
+NODES = (
+    NodeSpec('sim_node', arguments=('domain',), simulates=True),
+    NodeSpec('encoder_node'),
+    NodeSpec('prompt_node', arguments=('prompt',)),
+    NodeSpec('trainer_node', arguments=('device',)),
+    NodeSpec('policy_node'),
+)
+
+
+def command(
+    node: NodeSpec,
+    params_file: Path,
+    parameters: Mapping[str, Value],
+    namespace: str = '',
+) -> list[str]:
+    """The program and arguments that run a node without ROS launch.
+
+    Args:
+        node: which one.
+        params_file: ROS parameter file.
+        parameters: what differs from it.
+        namespace: ROS namespace of the node and all its names.
+    """
+    overrides: list[str] = []
+    for name, value in parameters.items():
+        overrides += ['-p', f'{name}:={json.dumps(value)}']  # JSON, since it is YAML too
+    remap = ['-r', f'__ns:=/{namespace.strip("/")}'] if namespace.strip('/') else []
+    return [
+        *(sys.executable, '-m', f'genrl_ros.nodes.{node.name}'),
+        *('--ros-args', '--params-file', str(params_file), *remap, *overrides),
+    ]

@@ -1,0 +1,74 @@
+"""Starts the graph: simulator, encoder, prompt, trainer and policy node, and RViz on request."""
+
+from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from genrl_ros.nodes.graph import ARGUMENTS, NODES
+from genrl_ros.share import share_path
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The nodes of `genrl_ros.nodes.graph`, with their arguments."""
+    config = str(share_path('config'))
+    arguments = [
+        DeclareLaunchArgument(
+            argument.name,
+            default_value=argument.default,
+            description=argument.doc,
+            **({'choices': list(argument.choices)} if argument.choices else {}),
+        )
+        for argument in ARGUMENTS
+    ]
+    arguments += [
+        DeclareLaunchArgument(
+            'params_file',
+            default_value=PathJoinSubstitution([config, [LaunchConfiguration('domain'), '.yaml']]),
+            description='ROS parameter file of all nodes',
+        ),
+        DeclareLaunchArgument(
+            'namespace', default_value='', description='ROS namespace of all nodes and topics'
+        ),
+        DeclareLaunchArgument(
+            'use_sim',
+            default_value='true',
+            choices=['true', 'false'],
+            description='simulate; false where a robot has drivers with the same topics',
+        ),
+        DeclareLaunchArgument(
+            'use_rviz',
+            default_value='false',
+            choices=['true', 'false'],
+            description='show camera, decoded goal and task state in RViz',
+        ),
+    ]
+    nodes = [
+        Node(
+            package='genrl_ros',
+            executable=node.name,
+            name=node.name,
+            namespace=LaunchConfiguration('namespace'),
+            output='screen',
+            parameters=[
+                LaunchConfiguration('params_file'),
+                {
+                    name: ParameterValue(LaunchConfiguration(name), value_type=str)
+                    for name in node.arguments
+                },
+            ],
+            on_exit=Shutdown(reason=f'{node.name} has ended'),
+            condition=IfCondition(LaunchConfiguration('use_sim')) if node.simulates else None,
+        )
+        for node in NODES
+    ]
+    rviz = Node(
+        package='rviz2',
+        executable='rviz2',
+        namespace=LaunchConfiguration('namespace'),
+        arguments=['-d', f'{config}/genrl.rviz'],
+        condition=IfCondition(LaunchConfiguration('use_rviz')),
+    )
+    return LaunchDescription([*arguments, *nodes, rviz])
