@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from genrl_ros.serving.bundle import PolicyBundle, PolicyDescription, write_bundle
 
-# Before torch is imported: threads that wait for each other make small tests slow on a busy machine.
+# Before torch is imported: threads that wait for each other make small tests slow.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 TIERS = ('unit', 'sim', 'ros', 'launch')
