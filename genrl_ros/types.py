@@ -1,4 +1,4 @@
-"""The few types that every layer shares: what an environment is, and what a video-text embedder is."""
+"""The few types that every layer shares: environments, their tasks, and video-text embedders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Task:
-    """A task of a domain: the prompt that it is evaluated with, and what has to move for success."""
+    """A task of a domain: the prompt that it is evaluated with, and what has to move."""
 
     name: str
     prompt: str
@@ -29,7 +29,7 @@ class EnvSpec:
     Attributes:
         domain: name of the domain, such as `kitchen`.
         action_names: one name a channel, in the order of the action vector.
-        action_scale: physical units (rad/s for a velocity channel) that an action of 1.0 stands for.
+        action_scale: physical units (rad/s for a velocity channel) of an action of 1.0.
         control_dt_s: seconds between two commands.
         action_repeat: control steps that one action of the agent lasts.
         episode_steps: agent steps of one episode.
@@ -154,7 +154,7 @@ class VideoTextEmbedder(Protocol):
         ...
 
     def embed_windows(self, frames: Image) -> FloatArray:
-        """`(T, D)` for frames `(T, 3, H, W)`: at t the clip that ends there, zeros before the first.
+        """`(T, D)` for frames `(T, 3, H, W)`: at t the clip that ends there, zeros before one.
 
         The same as `embed_video` on every window, computed without doing a frame twice.
         """

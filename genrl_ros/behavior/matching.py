@@ -1,4 +1,7 @@
-"""Reward of a task: how well imagined states follow the prompt's latent trajectory (facts 3.2, 3.3)."""
+"""Reward of a task: how well imagined states follow the prompt's latent trajectory.
+
+Source: facts 3.2, 3.3.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Actor(nn.Module):
         return mean.tanh(), 0.9 * torch.sigmoid(raw + 2) + 0.1
 
     def sample(self, feat: Tensor) -> Tensor:
-        """Reparameterised action `(..., A)`, clipped to [-1, 1] with the gradient of the unclipped.
+        """Reparameterised action `(..., A)`, clipped to [-1, 1] without stopping the gradient.
 
         Deviation: the published code does not clip in imagination, only in the environment. Our
         world models learn from applied, hence clipped, actions, and know nothing of others.
@@ -52,8 +52,8 @@ class Critic(nn.Module):
     def __init__(self, feat: int, units: int, layers: int) -> None:
         super().__init__()
         self.net = mlp(feat, units, layers, BINS)
-        nn.init.zeros_(self.net[-1].weight)
-        nn.init.zeros_(self.net[-1].bias)
+        for parameter in self.net[-1].parameters():
+            nn.init.zeros_(parameter)
         self.register_buffer('bins', torch.linspace(-BIN_LIMIT, BIN_LIMIT, BINS))
 
     def forward(self, feat: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Success rates in the simulator, without ROS: learn each task data-free, then run it many times."""
+"""Success rates in the simulator, without ROS: learn each task data-free, then run it often."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def _run(config: Config, task: Task, bundle: Path) -> Score:
 
 
 def _show(domain: str, results: dict[str, dict[str, object]], mean: float) -> None:
-    table = Table('task', 'success', 'standard error', 'episodes', 'seconds', 'prompt', title=domain)
+    columns = ('task', 'success', 'standard error', 'episodes', 'seconds', 'prompt')
+    table = Table(*columns, title=domain)
     for name, row in results.items():
         table.add_row(
             name, f'{row["score"]:.2f}', f'{row["se"]:.2f}', str(row['episodes']),

@@ -63,17 +63,16 @@ def run_episode(
     observation = env.reset(seed)
     policy.reset()
     action = np.zeros(env.spec.action_dim, np.float32)
-    closest, moved = math.inf, set[str]()
+    steps, closest, moved = 0, math.inf, set[str]()
     on_frame(observation.image)
-    for step in range(1, env.spec.episode_steps + 1):
+    while steps < env.spec.episode_steps and element not in moved:
         action = policy.act(policy.encode(observation.image), action)
         observation = env.step(action)
+        steps += 1
         on_frame(observation.image)
         moved |= {name for name, state in observation.elements.items() if state.success}
         closest = min(closest, observation.elements[element].distance)
-        if element in moved:
-            break
-    return Episode(element in moved, step, closest, tuple(sorted(moved)))
+    return Episode(element in moved, steps, closest, tuple(sorted(moved)))
 
 
 _policy: PolicyRunner

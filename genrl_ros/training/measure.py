@@ -1,4 +1,4 @@
-"""What a world model is worth, in numbers: open-loop error, and a probe that reads decoded goals."""
+"""What a world model is worth: its open-loop error, and a probe that reads decoded goals."""
 
 from __future__ import annotations
 

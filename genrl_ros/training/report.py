@@ -66,7 +66,8 @@ def report_goals(
         embedding = embedder.embed_text([task.prompt])[0]
         goals = [make_goal(model, embedding, seed) for seed in range(GOAL_SEEDS)]
         rows.append(goals[0].frames[::2])
-        readings[task.name] = _reading(probe, model, [g.frames for g in goals], elements[task.element])
+        frames = [goal.frames for goal in goals]
+        readings[task.name] = _reading(probe, model, frames, elements[task.element])
     write_grid(run / 'goals.png', rows)
     return readings
 

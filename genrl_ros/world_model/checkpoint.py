@@ -68,7 +68,7 @@ def load_state(path: Path) -> dict[str, Any]:
         CheckpointError: if the file is missing or damaged.
     """
     try:
-        with safe_open(path, framework='pt') as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework='pt') as file:
             flat: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             flat |= json.loads((file.metadata() or {}).get('plain', '{}'))
     except (OSError, SafetensorError, ValueError) as error:
@@ -143,11 +143,10 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
                 f'{path} has format {version}; this version of genrl_ros reads {FORMAT_VERSION}'
             )
         embodiment = dict(values['embodiment'])
-        tasks = tuple(Task(**task) for task in embodiment.pop('tasks'))
-        spec = EnvSpec(
-            tasks=tasks,
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in embodiment.items()},
-        )
+        for name in ('action_names', 'action_scale'):
+            embodiment[name] = tuple(embodiment[name])
+        embodiment['tasks'] = tuple(Task(**task) for task in embodiment['tasks'])
+        spec = EnvSpec(**embodiment)
         config = from_mapping(ModelConfig, values['model'], f'{path}: model')
         embedder = values['embedder']
         card = ModelCard(
@@ -183,7 +182,7 @@ def load_mfwm(folder: Path) -> tuple[MFWM, ModelCard]:
         )
     model = MFWM(config)
     try:
-        with safe_open(weights, framework='pt') as file:  # type: ignore[no-untyped-call]
+        with safe_open(weights, framework='pt') as file:
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         model.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:

@@ -22,7 +22,7 @@ class Optimizer:
     def __init__(
         self, parameters: Iterable[nn.Parameter], config: OptimConfig, total_updates: int
     ) -> None:
-        self.parameters = list(parameters)
+        self.parameters: list[Tensor] = list(parameters)
         self.config = config
         self.total_updates = total_updates
         self.updates = 0

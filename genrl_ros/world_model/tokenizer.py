@@ -164,13 +164,13 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.stoch, self.classes = config.stoch, config.classes
         if config.tokenizer == 'conv':
-            self.encoder: nn.Module = ConvEncoder(config.depth)
-            self.decoder: nn.Module = ConvDecoder(config.flat_stoch, config.depth)
+            self.encoder: ConvEncoder | PatchEncoder = ConvEncoder(config.depth)
+            self.decoder: ConvDecoder | PatchDecoder = ConvDecoder(config.flat_stoch, config.depth)
         else:
             self.encoder = PatchEncoder(config.depth)
             self.decoder = PatchDecoder(config.flat_stoch, config.depth)
         self.posterior = nn.Sequential(
-            Dense(self.encoder.outputs, config.hidden),  # type: ignore[arg-type]
+            Dense(self.encoder.outputs, config.hidden),
             nn.Linear(config.hidden, config.flat_stoch),
         )
 
@@ -182,7 +182,7 @@ class Tokenizer(nn.Module):
 
     def project(self, stoch: Tensor) -> Tensor:
         """g: the decoder's first linear layer, `(..., S, K)` to `(..., E)` (facts 1.1)."""
-        out: Tensor = self.decoder.project(stoch.flatten(-2))  # type: ignore[operator]
+        out: Tensor = self.decoder.project(stoch.flatten(-2))
         return out
 
     def decode(self, stoch: Tensor) -> Tensor:
@@ -200,5 +200,5 @@ class Tokenizer(nn.Module):
             image: `(B, T, 3, 64, 64)` uint8.
         """
         features = self.project(stoch.flatten(0, 1))
-        error: Tensor = self.decoder.squared_error(features, image.flatten(0, 1))  # type: ignore[operator]
+        error = self.decoder.squared_error(features, image.flatten(0, 1))
         return error / features.shape[0]
