@@ -16,12 +16,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from genrl_ros.cli import main as cli
+from genrl_ros.nodes.graph import NODES, NodeSpec
 from genrl_ros.serving import manifest
 from genrl_ros.share import share_path
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES = 30_000_000
-NODES = ('sim_node', 'encoder_node', 'prompt_node', 'trainer_node', 'policy_node')
 
 
 def text(*parts: str) -> str:
@@ -133,14 +133,15 @@ def test_the_installed_package_is_complete() -> None:
                 assert installed.is_file(), f'{installed} is missing: make setup'
 
 
-@pytest.mark.parametrize('node', NODES)
-def test_ros_finds_every_node(node: str) -> None:
-    launcher = installed_prefix() / 'lib' / 'genrl_ros' / node
+@pytest.mark.parametrize('node', NODES, ids=[node.name for node in NODES])
+def test_ros_finds_every_node(node: NodeSpec) -> None:
+    assert f"'{node.name}'" in text('setup.py')
+    assert "if __name__ == '__main__':\n    main()" in text(
+        'genrl_ros', 'nodes', f'{node.name}.py'
+    )
+    launcher = installed_prefix() / 'lib' / 'genrl_ros' / node.name
     assert launcher.stat().st_mode & 0o111
-    assert f'-m genrl_ros.nodes.{node} ' in launcher.read_text()
-    code = text('genrl_ros', 'nodes', f'{node}.py')
-    assert "if __name__ == '__main__':\n    main()" in code
-    assert f'{node}.py' in [path.name for path in tracked_files()]
+    assert f'-m genrl_ros.nodes.{node.name} ' in launcher.read_text()
 
 
 @pytest.mark.parametrize('name', cli.COMMANDS)
