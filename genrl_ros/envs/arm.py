@@ -6,15 +6,21 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.envs.kitchen import ARM, JOINT_HIGH, JOINT_LOW, MAX_VELOCITY, Kitchen
+from genrl_ros.envs.kitchen import (
+    ARM,
+    CONTROL_DT_S,
+    JOINT_HIGH,
+    JOINT_LOW,
+    MAX_VELOCITY,
+    Kitchen,
+)
 
 Vector = npt.NDArray[np.float64]
 
 JOINTS = 7
 GRIP_POINT_M = 0.035  # from the end-effector site to where the fingers hold
-DAMPING = 0.08
+DAMPING = 3e-4
 ORIENTATION_WEIGHT = 0.25
-STEP_S = 0.16  # what one agent step's velocity adds to the joint reading, in seconds
 
 
 class Arm:
@@ -57,13 +63,16 @@ class Arm:
         error[3:] = ORIENTATION_WEIGHT * _limit(_rotation_error(self.rotation, rotation), 0.4)
         jacobian = self._jacobian()
         jacobian[3:] *= ORIENTATION_WEIGHT
-        change = self._solve(jacobian, error)
+        action = self.still(grip)
+        action[:JOINTS] += self._solve(jacobian, error) / (MAX_VELOCITY * CONTROL_DT_S)
+        action[:JOINTS] /= max(1.0, float(np.abs(action[:JOINTS]).max()))
+        return action
+
+    def still(self, grip: float) -> Vector:
+        """The action `(9,)` that holds the arm up against gravity; zeros would let it sink."""
+        action = np.full(ARM, grip)
         sag = self._data.qfrc_bias[:JOINTS] / self._stiffness
-        action = np.empty(ARM)
-        action[:JOINTS] = (change + sag) / (MAX_VELOCITY * STEP_S / 2)
-        action[JOINTS:] = grip
-        largest = np.abs(action[:JOINTS]).max()
-        action[:JOINTS] /= max(1.0, largest)
+        action[:JOINTS] = sag / (MAX_VELOCITY * CONTROL_DT_S)
         return action
 
     def _jacobian(self) -> Vector:
@@ -80,7 +89,7 @@ class Arm:
         for _ in range(JOINTS):
             part = jacobian[:, free]
             rest = error - jacobian[:, ~free] @ change[~free]
-            square = part @ part.T + DAMPING**2 * np.eye(6) * 0.05
+            square = part @ part.T + DAMPING * np.eye(6)
             change[free] = part.T @ np.linalg.solve(square, rest)
             broken = free & ((change < room_down) | (change > room_up))
             if not broken.any():

@@ -8,10 +8,12 @@ import mujoco
 import numpy as np
 
 from genrl_ros.envs.arm import Arm, Vector
-from genrl_ros.envs.kitchen import Kitchen
+from genrl_ros.envs.kitchen import ELEMENTS, Kitchen
 
 OPEN, CLOSED = 1.0, -1.0
-SLIP_M = 0.06
+SLIP_M = 0.06  # farther from the touched point than this, and it is approached again
+KETTLE_GOAL = np.array(ELEMENTS['kettle'].goal[:2])
+HINGE, FREE = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_FREE)
 FORWARD = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])  # the palm faces +y
 
 
@@ -41,22 +43,25 @@ class Handle:
 
 HANDLES = {
     'microwave': Handle(
-        'microwave', 'microhandle_site', -0.85, (0.02, -0.14, 0.0), (0.0, 0.01, 0.0), 0.2, True, 0.8
+        'microwave', 'microhandle_site', -0.85, (0.02, -0.14, 0.0), (0.0, 0.04, 0.0), 0.25, True, -0.8
     ),
     'slide': Handle(
         'slide_cabinet', 'slide_site', 0.40, (0.0, -0.14, 0.0), (0.0, 0.0, 0.0), 0.12, True
     ),
     'hinge': Handle(
-        'right_hinge_cabinet', 'hinge_site2', 1.5, (0.0, -0.14, 0.0), (0.0, 0.0, 0.0), 0.3, True, 0.6
+        'right_hinge_cabinet', 'hinge_site2', 1.5, (0.0, -0.14, 0.0), (0.0, 0.02, 0.0), 0.3, True, 0.2
     ),
     'light': Handle(
         'light_switch', 'light_site', -0.7, (0.07, -0.1, 0.0), (0.045, -0.01, 0.0), 0.6, False
     ),
     'bottom_burner': Handle(
-        'knob_Joint_2', 'knob2_site', -0.95, (0.06, -0.1, -0.05), (0.045, -0.01, -0.04), 0.9, False
+        'knob_Joint_2', 'knob2_site', -0.95, (0.0, -0.12, 0.0), (0.0, 0.015, 0.0), 0.5, True, 1.0
     ),
     'top_burner': Handle(
-        'knob_Joint_4', 'knob4_site', -0.95, (-0.06, -0.1, 0.04), (-0.045, -0.01, 0.035), 0.9, False
+        'knob_Joint_4', 'knob4_site', -0.95, (0.0, -0.12, 0.0), (0.0, 0.015, 0.0), 0.5, True, 1.0
+    ),
+    'kettle': Handle(
+        'kettle', 'kettle_site', 0.0, (0.0, -0.24, -0.04), (0.0, 0.04, -0.06), 0.08, False
     ),
 }
 
@@ -68,7 +73,7 @@ class Manner:
     Attributes:
         reach: most metres in one agent step.
         tolerance: metres from a waypoint that are near enough.
-        aim_error: standard deviation of a constant error in all waypoints (m).
+        aim_error: standard deviation of the error in the waypoints of one attempt (m).
     """
 
     reach: float = 0.09
@@ -107,9 +112,9 @@ class Expert:
         self._handle = HANDLES[element]
         self._manner = manner or Manner()
         self._undo = undo
-        rng = rng or np.random.default_rng(0)
-        self._error = rng.normal(0.0, self._manner.aim_error, 3)
+        self._rng = rng or np.random.default_rng(0)
         self._joint = kitchen.model.joint(self._handle.joint)
+        self._kind = int(kitchen.model.jnt_type[self._joint.id])
         self._enter('approach')
 
     @property
@@ -126,12 +131,14 @@ class Expert:
         if self._stage == 'done':
             return self._arm.action(self._rest, self._arm.rotation, self._manner.reach, grip)
         target = self._target()
-        reach = self._manner.reach * (0.6 if self._stage == 'drive' else 1.0)
+        reach = self._manner.reach * (0.6 if self._stage == 'drive' and self._handle.grasp else 1.0)
         return self._arm.action(target, self._hand(), reach, grip)
 
     def _enter(self, stage: str) -> None:
         self._stage, self._steps = stage, 0
         self._rest = self._arm.position
+        if stage == 'approach':
+            self._error = self._rng.normal(0.0, self._manner.aim_error, 3)
         if stage == 'retreat':
             self._rest = self._rest + np.array([0.0, -0.13, 0.0])
 
@@ -157,7 +164,7 @@ class Expert:
     def _target(self) -> Vector:
         handle = self._handle
         if self._stage == 'approach':
-            return self._path(0.0, np.array(handle.approach)) + self._error
+            return self._path(0.0, self._side * np.array(handle.approach)) + self._error
         if self._stage in ('contact', 'grasp'):
             return self._path(0.0, self._contact) + self._error
         if self._stage == 'drive':
@@ -166,7 +173,13 @@ class Expert:
 
     @property
     def _contact(self) -> Vector:
-        return np.array(self._handle.contact)
+        return self._side * np.array(self._handle.contact)
+
+    @property
+    def _side(self) -> Vector:
+        """Mirrors offsets, when what was pushed from one side is pushed back from the other."""
+        mirrored = self._undo and not self._handle.grasp
+        return np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
 
     @property
     def _slipped(self) -> bool:
@@ -175,6 +188,9 @@ class Expert:
 
     @property
     def _value(self) -> float:
+        """Position of the element on its path (rad or m); the kettle's is 0 at its goal."""
+        if self._kind == FREE:
+            return -float(np.linalg.norm(self._to_goal))
         return float(self._data.qpos[self._joint.qposadr[0]])
 
     @property
@@ -182,25 +198,33 @@ class Expert:
         """How far the element still has to go, signed (rad or m)."""
         return (0.0 if self._undo else self._handle.goal) - self._value
 
+    @property
+    def _to_goal(self) -> Vector:
+        place = self._data.qpos[self._joint.qposadr[0] :][:2]
+        return np.array([*(KETTLE_GOAL - place), 0.0])
+
+    @property
+    def _axis(self) -> Vector:
+        if self._kind == FREE:
+            way = self._to_goal
+            return way / max(float(np.linalg.norm(way)), 1e-6)
+        return self._data.xaxis[self._joint.id]
+
     def _path(self, ahead: float, offset: Vector) -> Vector:
         """Where the site, with an offset, would be if the joint moved on by `ahead`."""
-        axis = self._data.xaxis[self._joint.id]
+        axis = self._axis
         site = self._data.site(self._handle.site).xpos
-        if self._is_slide:
+        if self._kind != HINGE:
             return site + offset + ahead * axis
         anchor = self._data.xanchor[self._joint.id]
         arm = site - anchor + _rotation(axis, self._value) @ offset
         return anchor + _rotation(axis, ahead) @ arm
 
     def _hand(self) -> Vector:
-        if self._is_slide or not self._handle.grasp:
+        if self._kind != HINGE:
             return FORWARD
-        axis = self._data.xaxis[self._joint.id]
-        return _rotation(axis, self._handle.turn * self._value) @ FORWARD
-
-    @property
-    def _is_slide(self) -> bool:
-        return int(self._kitchen.model.jnt_type[self._joint.id]) == int(mujoco.mjtJoint.mjJNT_SLIDE)
+        ahead = np.sign(self._remaining) * self._handle.lead if self._stage == 'drive' else 0.0
+        return _rotation(self._axis, self._handle.turn * (self._value + ahead)) @ FORWARD
 
 
 def _rotation(axis: Vector, angle: float) -> Vector:

@@ -1,0 +1,58 @@
+"""Make a dataset: scripted episodes of every quality, images and actions only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from genrl_ros.cli.progress import bar
+from genrl_ros.data.collect import Recipe, collect
+from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.envs.kitchen import Kitchen
+from genrl_ros.envs.kitchen_script import kitchen_script
+from genrl_ros.envs.registry import env_spec
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    'kitchen': lambda: Recipe(make_env=Kitchen, draw=kitchen_script),  # type: ignore[arg-type]
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl collect`."""
+
+    domain: Annotated[str, tyro.conf.Positional]
+    """Domain to collect in."""
+    frames: int = 120_000
+    """Frames wanted; whole episodes are collected until there are as many."""
+    out: Path | None = None
+    """Folder of the dataset; `data/DOMAIN` unless given. An interrupted collection is taken up."""
+    seed: int = 1
+    """Seed of the dataset; the same data come from the same seed, whatever the workers."""
+    workers: int = 2
+    """Processes to use."""
+
+    def __post_init__(self) -> None:
+        for name in ('frames', 'workers'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'--{name} must be at least 1, got {getattr(self, name)}')
+
+
+def main(config: Config) -> int:
+    """Collect what is not collected yet."""
+    spec = env_spec(config.domain)
+    command = f'genrl collect {config.domain} --frames {config.frames} --seed {config.seed}'
+    out = config.out or Path('data') / config.domain
+    store = EpisodeStore.create(out, spec, command, config.seed)
+    recipe = RECIPES[config.domain]()
+    with bar('collect', config.frames) as show:
+        done = 0
+        for name in collect(store, recipe, config.frames, config.seed, config.workers):
+            done += store.length(name)
+            show(done, store.kind(name))
+    print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
+    return 0

@@ -1,0 +1,265 @@
+"""Episodes on disk: one safetensors file each, a manifest, read through memory maps.
+
+A store is a folder. `manifest.json` says what is in it; `episodes/<id>.safetensors` hold `image`
+`(T, 3, 64, 64)` uint8, `action` `(T, A)` float32, where `action[t]` led to `image[t]` (zeros at
+t = 0), and `state` `(T, Q)` float32, the simulator's positions, for probes only. Embeddings of
+clips lie beside them, one folder an embedder. Files appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save_file
+
+from genrl_ros.files import atomic_file, write_json
+from genrl_ros.types import EnvSpec, FloatArray, Image
+
+FORMAT = 'genrl-episodes-1'
+HELD_OUT_PERCENT = 5
+DTYPES = {'U8': np.dtype(np.uint8), 'F32': np.dtype(np.float32)}
+MAX_HEADER_BYTES = 1_000_000
+
+
+class EpisodeError(ValueError):
+    """A store or one of its files is missing, damaged or of another kind."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What was seen and done from a reset on.
+
+    Attributes:
+        image: `(T, 3, H, W)` uint8.
+        action: `(T, A)` float32 in [-1, 1]; `action[t]` led to `image[t]`, `action[0]` is zero.
+        state: `(T, Q)` float32, the simulator's positions.
+        kind: what kind of behaviour it is.
+        seed: what it was made from.
+    """
+
+    image: Image
+    action: FloatArray
+    state: FloatArray
+    kind: str
+    seed: str
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.image), len(self.action), len(self.state)}
+        if len(lengths) != 1 or self.image.ndim != 4:
+            raise EpisodeError(
+                f'an episode needs as many images as actions and states, got shapes '
+                f'{self.image.shape}, {self.action.shape}, {self.state.shape}'
+            )
+
+
+def write_episode(path: Path, episode: Episode) -> None:
+    """Write one episode atomically."""
+    tensors = {
+        'image': np.ascontiguousarray(episode.image, np.uint8),
+        'action': np.ascontiguousarray(episode.action, np.float32),
+        'state': np.ascontiguousarray(episode.state, np.float32),
+    }
+    metadata = {'format': FORMAT, 'kind': episode.kind, 'seed': episode.seed}
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor lies in a file."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True)
+class _Header:
+    places: dict[str, _Place]
+    metadata: dict[str, str]
+
+
+class EpisodeStore:
+    """A folder of episodes; make one with `create` or `open`."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def create(cls, path: Path, spec: EnvSpec, command: str, seed: int) -> EpisodeStore:
+        """Start an empty store, or take up one that the same command started.
+
+        Args:
+            path: the folder.
+            spec: the environment that the episodes are from.
+            command: the command that makes the store.
+            seed: the command's seed.
+
+        Raises:
+            EpisodeError: if the folder holds the episodes of another command.
+        """
+        path = Path(path)
+        if (path / 'manifest.json').exists():
+            store = cls.open(path)
+            if (store.manifest['command'], store.manifest['seed']) != (command, seed):
+                raise EpisodeError(
+                    f'{path} holds the episodes of another command '
+                    f'({store.manifest["command"]!r}); choose another folder or remove it'
+                )
+            return store
+        manifest = {
+            'format': FORMAT,
+            'spec': asdict(spec),
+            'command': command,
+            'seed': seed,
+            'frames': 0,
+            'kinds': {},
+            'episodes': {},
+        }
+        (path / 'episodes').mkdir(parents=True, exist_ok=True)
+        write_json(path / 'manifest.json', manifest)
+        return cls(path, manifest)
+
+    @classmethod
+    def open(cls, path: Path) -> EpisodeStore:
+        """Open a store, finished or still growing.
+
+        Raises:
+            EpisodeError: if there is no store, or not one that this version reads.
+        """
+        file = Path(path) / 'manifest.json'
+        try:
+            manifest = json.loads(file.read_text())
+        except FileNotFoundError as error:
+            raise EpisodeError(
+                f'there is no dataset at {path}; make one with `genrl collect`'
+            ) from error
+        except (OSError, ValueError) as error:
+            raise EpisodeError(f'{file} cannot be read: {error}') from error
+        if not isinstance(manifest, dict) or manifest.get('format') != FORMAT:
+            raise EpisodeError(f'{file} is not a manifest of format {FORMAT}')
+        return cls(Path(path), manifest)
+
+    @property
+    def episode_ids(self) -> list[str]:
+        """Ids of all episodes, in order."""
+        return sorted(self.manifest['episodes'])
+
+    @property
+    def held_out(self) -> list[str]:
+        """The episodes that training never sees, about 5 %, chosen by a hash of their id."""
+        return [name for name in self.episode_ids if is_held_out(name)]
+
+    @property
+    def training(self) -> list[str]:
+        """The episodes that are not held out."""
+        return [name for name in self.episode_ids if not is_held_out(name)]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of all episodes."""
+        return int(self.manifest['frames'])
+
+    def length(self, episode: str) -> int:
+        """Frames of an episode."""
+        return int(self.manifest['episodes'][episode]['frames'])
+
+    def kind(self, episode: str) -> str:
+        """What kind of behaviour an episode is."""
+        return str(self.manifest['episodes'][episode]['kind'])
+
+    def image(self, episode: str) -> Image:
+        """Memory map `(T, 3, H, W)` uint8."""
+        return _map(self.episode_path(episode), 'image')
+
+    def action(self, episode: str) -> FloatArray:
+        """Memory map `(T, A)` float32."""
+        return _map(self.episode_path(episode), 'action')
+
+    def state(self, episode: str) -> FloatArray:
+        """Memory map `(T, Q)` float32; for probes, never for training."""
+        return _map(self.episode_path(episode), 'state')
+
+    def embedding(self, identity: str, episode: str) -> FloatArray:
+        """Memory map `(T, D)` float32; entry t is of frames t-7..t, the first seven are zero."""
+        return _map(self.embedding_path(identity, episode), 'video')
+
+    def episode_path(self, episode: str) -> Path:
+        """File of an episode."""
+        return self.path / 'episodes' / f'{episode}.safetensors'
+
+    def embedding_path(self, identity: str, episode: str) -> Path:
+        """File of an episode's embeddings by the embedder of that identity."""
+        return self.path / 'embeddings' / identity[:16] / f'{episode}.safetensors'
+
+    def append(self, name: str, episode: Episode) -> None:
+        """Write an episode and enter it in the manifest."""
+        write_episode(self.episode_path(name), episode)
+        self.register(name)
+
+    def register(self, name: str) -> None:
+        """Enter an episode whose file is written already in the manifest.
+
+        Raises:
+            EpisodeError: if the file is missing or damaged.
+        """
+        header = _header(self.episode_path(name))
+        frames = header.places['image'].shape[0]
+        entry = {'frames': frames, **{key: header.metadata[key] for key in ('kind', 'seed')}}
+        self.manifest['episodes'][name] = entry
+        kinds = Counter[str]()
+        for each in self.manifest['episodes'].values():
+            kinds[each['kind']] += each['frames']
+        self.manifest['kinds'] = dict(sorted(kinds.items()))
+        self.manifest['frames'] = kinds.total()
+        write_json(self.path / 'manifest.json', self.manifest)
+
+
+def is_held_out(episode: str) -> bool:
+    """Whether an episode is kept from training; the same for an id in every dataset."""
+    digest = hashlib.sha256(episode.encode()).digest()
+    return int.from_bytes(digest[:8], 'big') % 100 < HELD_OUT_PERCENT
+
+
+def _map(path: Path, name: str) -> npt.NDArray[Any]:
+    header = _header(path)
+    if name not in header.places:
+        raise EpisodeError(f'{path} has no tensor {name!r}')
+    place = header.places[name]
+    return np.memmap(path, place.dtype, 'r', place.offset, place.shape)
+
+
+@functools.lru_cache(maxsize=8192)
+def _header(path: Path) -> _Header:
+    """Where the tensors of a safetensors file are, and its metadata."""
+    try:
+        size = path.stat().st_size
+        with path.open('rb') as file:
+            length = int.from_bytes(file.read(8), 'little')
+            if length > min(MAX_HEADER_BYTES, size - 8):
+                raise ValueError('its header is longer than the file')
+            entries: dict[str, Any] = json.loads(file.read(length))
+        metadata = entries.pop('__metadata__', {})
+        places = {name: _place(entry, 8 + length, size) for name, entry in entries.items()}
+    except FileNotFoundError as error:
+        raise EpisodeError(f'{path} is missing') from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EpisodeError(f'{path} is damaged: {error}; remove it and make it again') from error
+    return _Header(places, metadata)
+
+
+def _place(entry: dict[str, Any], start: int, size: int) -> _Place:
+    dtype, shape = DTYPES[entry['dtype']], tuple(int(n) for n in entry['shape'])
+    begin, end = entry['data_offsets']
+    if end - begin != int(np.prod(shape)) * dtype.itemsize or start + end > size:
+        raise ValueError('a tensor does not fit the file')
+    return _Place(start + begin, shape, dtype)
