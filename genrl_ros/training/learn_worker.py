@@ -48,7 +48,7 @@ class LearnRequest:
 def main() -> int:
     """Serve one request; the exit status is 0 if there is a result."""
     os.nice(NICENESS)
-    _die_with_parent()
+    die_with_parent(signal.SIGKILL)
     # Whatever a library prints must not end up among the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w', buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -97,10 +97,10 @@ def _learn(
     }
 
 
-def _die_with_parent() -> None:
-    """Ask Linux for SIGKILL when the parent ends, however it ends."""
+def die_with_parent(signum: int) -> None:
+    """Ask Linux for a signal to this process when its parent ends, however it ends."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum)
 
 
 def _exit_at_end_of_input() -> None:

@@ -1,0 +1,160 @@
+"""The nodes of the graph as child processes: started together, watched, and ended together."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from genrl_ros.cli import shared_memory
+from genrl_ros.nodes.graph import NodeSpec, Value, command
+from genrl_ros.training.learn_worker import die_with_parent
+
+END_S = 8.0
+"""How long a node may take to end when it is asked to."""
+
+
+class NodeFailedError(RuntimeError):
+    """A node has ended by itself."""
+
+
+class NodeProcesses:
+    """Runs nodes while a `with` block runs; when it ends, so do they, and nothing is left."""
+
+    def __init__(
+        self,
+        nodes: Sequence[NodeSpec],
+        params_file: Path,
+        parameters: Mapping[str, Mapping[str, Value]],
+        environment: Mapping[str, str],
+        namespace: str = '',
+        logs: Path | None = None,
+    ) -> None:
+        """Say what to run.
+
+        Args:
+            nodes: which nodes.
+            params_file: ROS parameter file of all of them.
+            parameters: by node name, what differs from it.
+            environment: variables on top of this process's own.
+            namespace: ROS namespace.
+            logs: folder for one log file a node; without it they print on the terminal.
+        """
+        self._commands = {
+            node.name: command(node, params_file, parameters.get(node.name, {}), namespace)
+            for node in nodes
+        }
+        self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment}
+        self._logs = logs
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._before: set[str] = set()
+
+    def __enter__(self) -> NodeProcesses:
+        """Start them."""
+        self._before = shared_memory.ours()
+        if self._logs is not None:
+            self._logs.mkdir(parents=True, exist_ok=True)
+        try:
+            for name, arguments in self._commands.items():
+                self._processes[name] = self._start(name, arguments)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End them."""
+        self.stop()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by node name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    def check(self) -> None:
+        """Look whether all of them run.
+
+        Raises:
+            NodeFailedError: naming the node that does not, and what it said last.
+        """
+        for name, process in self._processes.items():
+            status = process.poll()
+            if status is not None:
+                raise NodeFailedError(f'{name} has ended with status {status}{self._said(name)}')
+
+    def stop(self) -> None:
+        """End all of them: first politely, then by force. May be called any number of times."""
+        with _signals_ignored():
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+                for process in self._processes.values():
+                    if process.poll() is None:
+                        process.send_signal(signum)
+                deadline = time.monotonic() + END_S
+                while time.monotonic() < deadline and self._any_alive():
+                    time.sleep(0.02)
+            shared_memory.remove_dead(self._before)
+
+    def _any_alive(self) -> bool:
+        return any(process.poll() is None for process in self._processes.values())
+
+    def _start(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+        output: IO[bytes] | None = None
+        if self._logs is not None:
+            output = (self._logs / f'{name}.log').open('wb')
+        try:
+            # A session of its own, so that a terminal's Ctrl-C comes through `stop` alone.
+            return subprocess.Popen(
+                arguments,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output is not None else None,
+                start_new_session=True,
+                preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),
+            )
+        finally:
+            if output is not None:
+                output.close()
+
+    def _said(self, name: str) -> str:
+        if self._logs is None:
+            return ''
+        path = self._logs / f'{name}.log'
+        lines = path.read_text(errors='replace').strip().splitlines()
+        return f'; the end of {path}:\n' + '\n'.join(f'  {line}' for line in lines[-5:])
+
+
+class _signals_ignored:  # noqa: N801
+    """While ending, a second Ctrl-C changes nothing."""
+
+    def __enter__(self) -> None:
+        self._handlers = {
+            signum: signal.signal(signum, signal.SIG_IGN)
+            for signum in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
+
+
+def exit_on_sigterm() -> None:
+    """Make SIGTERM end this process as Ctrl-C does, so that `with` blocks are left in order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
