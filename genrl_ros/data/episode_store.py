@@ -96,7 +96,7 @@ class EpisodeStore:
 
     @classmethod
     def create(cls, path: Path, spec: EnvSpec, command: str, seed: int) -> EpisodeStore:
-        """Start an empty store, or take up one that the same command started.
+        """Start an empty store, or take up one of the same domain and seed.
 
         Args:
             path: the folder.
@@ -105,16 +105,18 @@ class EpisodeStore:
             seed: the command's seed.
 
         Raises:
-            EpisodeError: if the folder holds the episodes of another command.
+            EpisodeError: if the folder holds episodes of another domain or seed.
         """
         path = Path(path)
         if (path / 'manifest.json').exists():
             store = cls.open(path)
-            if (store.manifest['command'], store.manifest['seed']) != (command, seed):
+            held = store.manifest['spec']['domain'], store.manifest['seed']
+            if held != (spec.domain, seed):
                 raise EpisodeError(
-                    f'{path} holds the episodes of another command '
-                    f'({store.manifest["command"]!r}); choose another folder or remove it'
+                    f'{path} holds episodes of {held[0]} with seed {held[1]}; choose another '
+                    'folder or remove it'
                 )
+            store.manifest['command'] = command
             return store
         manifest = {
             'format': FORMAT,
@@ -238,11 +240,18 @@ def _map(path: Path, name: str) -> npt.NDArray[Any]:
     return np.memmap(path, place.dtype, 'r', place.offset, place.shape)
 
 
-@functools.lru_cache(maxsize=8192)
 def _header(path: Path) -> _Header:
     """Where the tensors of a safetensors file are, and its metadata."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise EpisodeError(f'{path} is missing') from error
+    return _parse(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8192)
+def _parse(path: Path, size: int, _modified: int) -> _Header:
+    try:
         with path.open('rb') as file:
             length = int.from_bytes(file.read(8), 'little')
             if length > min(MAX_HEADER_BYTES, size - 8):
@@ -250,9 +259,7 @@ def _header(path: Path) -> _Header:
             entries: dict[str, Any] = json.loads(file.read(length))
         metadata = entries.pop('__metadata__', {})
         places = {name: _place(entry, 8 + length, size) for name, entry in entries.items()}
-    except FileNotFoundError as error:
-        raise EpisodeError(f'{path} is missing') from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EpisodeError(f'{path} is damaged: {error}; remove it and make it again') from error
     return _Header(places, metadata)
 

@@ -1,0 +1,102 @@
+"""Random windows of stored episodes, for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genrl_ros.data.episode_store import EpisodeError, EpisodeStore
+
+REFRESH_EVERY = 500
+
+
+class Replay:
+    """Draws an episode uniformly, then a start within it uniformly.
+
+    Held-out episodes are never drawn. A store that is still growing is looked at anew every few
+    hundred batches. Two replays of the same finished store, seed and sizes draw the same batches.
+
+    Args:
+        store: the episodes.
+        batch: windows in a batch.
+        length: frames in a window.
+        seed: of the draws.
+        embedder: identity of the embedder whose embeddings come along; none unless given.
+
+    Raises:
+        ValueError: if no episode is long enough, or none has embeddings.
+    """
+
+    def __init__(
+        self,
+        store: EpisodeStore,
+        batch: int,
+        length: int,
+        seed: int,
+        embedder: str | None = None,
+    ) -> None:
+        self._store, self._batch, self._length = store, batch, length
+        self._embedder = embedder
+        self._rng = np.random.default_rng(seed)
+        self._drawn = 0
+        self._episodes = self._usable()
+
+    def sample(self) -> dict[str, npt.NDArray[Any]]:
+        """The next batch.
+
+        Returns:
+            `image` `(B, T, 3, H, W)` uint8, `action` `(B, T, A)` float32, `is_first` `(B, T)`
+            float32, and with an embedder `embed` `(B, T, D)` float32.
+        """
+        if self._drawn and self._drawn % REFRESH_EVERY == 0:
+            self._store = EpisodeStore.open(self._store.path)
+            self._episodes = self._usable()
+        self._drawn += 1
+        windows = [self._window() for _ in range(self._batch)]
+        return {key: np.stack([window[key] for window in windows]) for key in windows[0]}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to go on drawing where this replay is."""
+        return {'rng': dict(self._rng.bit_generator.state), 'drawn': self._drawn}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self._rng.bit_generator.state = state['rng']
+        self._drawn = int(state['drawn'])
+
+    def _window(self) -> dict[str, npt.NDArray[Any]]:
+        episode = self._episodes[int(self._rng.integers(len(self._episodes)))]
+        start = int(self._rng.integers(self._store.length(episode) - self._length + 1))
+        part = slice(start, start + self._length)
+        first = np.zeros(self._length, np.float32)
+        first[0] = float(start == 0)
+        window: dict[str, npt.NDArray[Any]] = {
+            'image': self._store.image(episode)[part],
+            'action': self._store.action(episode)[part],
+            'is_first': first,
+        }
+        if self._embedder is not None:
+            window['embed'] = self._store.embedding(self._embedder, episode)[part]
+        return window
+
+    def _usable(self) -> list[str]:
+        store = self._store
+        long = [name for name in store.training if store.length(name) >= self._length]
+        if not long:
+            raise EpisodeError(
+                f'{store.path} has no training episode of {self._length} frames or more; '
+                'collect more, or train on shorter windows'
+            )
+        if self._embedder is None:
+            return long
+        embedder = self._embedder
+        embedded = [name for name in long if store.embedding_path(embedder, name).exists()]
+        if not embedded:
+            raise EpisodeError(
+                f'{store.path} has no embeddings by embedder {embedder[:16]}; '
+                'make them with `genrl embed`'
+            )
+        return embedded
