@@ -21,7 +21,7 @@ def test_links_and_pictures_exist(page: Path) -> None:
 
 
 def test_facts_that_code_names_are_in_the_page() -> None:
-    page = (ROOT / 'docs' / 'method.md').read_text(encoding='utf-8')
+    page = (ROOT / 'docs' / 'facts.md').read_text(encoding='utf-8')
     sections = set(re.findall(r'^#+ (\d[\d.]*\d|\d)\.? ', page, re.MULTILINE))
     for module in (ROOT / 'genrl_ros').rglob('*.py'):
         for named in re.findall(r'\bfacts (\d(?:\.\d)?)', module.read_text(encoding='utf-8')):
