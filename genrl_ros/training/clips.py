@@ -11,10 +11,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,10 @@ FIRST_SEED = 1_000_000
 class Stage(Protocol):
     """A simulator whose states are set and whose look can be varied."""
 
-    elements_order: Sequence[str]
+    @property
+    def elements_order(self) -> tuple[str, ...]:
+        """Names of the elements, in the order of `progress`."""
+        ...
 
     def vary_look(self, rng: np.random.Generator) -> None:
         """Another camera, light and colours."""
@@ -103,11 +106,13 @@ class Clips:
         frames: `(N, 12, 3, 64, 64)` uint8, memory-mapped.
         labels: `(N, 2, 5, C)` int8: forwards and backwards, each clip of the take.
         split: `(N,)` int8, index of `SPLITS`.
+        made: how they were made.
     """
 
     frames: Image
     labels: Labels
     split: npt.NDArray[np.int8]
+    made: Mapping[str, Any]
 
     @classmethod
     def open(cls, folder: Path) -> Clips:
@@ -122,17 +127,19 @@ class Clips:
         meta = json.loads((folder / 'clips.json').read_text())
         if tuple(meta['concepts']) != CONCEPTS:
             raise ValueError(f'{folder} was made for other concepts: delete it and make it anew')
-        arrays = [
+        frames, labels, split = (
             np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)
             for name in ('frames', 'labels', 'split')
-        ]
-        return cls(*arrays)
+        )
+        return cls(frames, labels, split, meta['made'])
 
 
 class _Bank:
     """Rehearsed states, and which moments of them show what."""
 
-    def __init__(self, stage: Stage, rehearsals: Sequence[States], rng: np.random.Generator) -> None:
+    def __init__(
+        self, stage: Stage, rehearsals: Sequence[States], rng: np.random.Generator
+    ) -> None:
         self._rehearsals, self._rng = rehearsals, rng
         found: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for number, qpos in enumerate(rehearsals):
@@ -229,7 +236,12 @@ def make_clips(
         rehearse: makes the states of one rehearsal, `(T, 30)`, from a seed.
         folder: where the takes are kept.
         config: how many.
+
+    Raises:
+        ValueError: if the stage has other elements than the concepts.
     """
+    if stage.elements_order != ELEMENTS:
+        raise ValueError(f'the stage has {stage.elements_order}, the concepts are of {ELEMENTS}')
     began = time.perf_counter()
     work = folder.with_name(folder.name + '.unfinished')
     shutil.rmtree(work, ignore_errors=True)
@@ -265,7 +277,8 @@ def make_clips(
     frames.flush()
     np.save(work / 'labels.npy', labels)
     np.save(work / 'split.npy', split)
-    meta = {'concepts': CONCEPTS, 'config': asdict(config), 'seconds': time.perf_counter() - began}
+    made = {**asdict(config), 'seconds': round(time.perf_counter() - began)}
+    meta = {'concepts': CONCEPTS, 'made': made}
     (work / 'clips.json').write_text(json.dumps(meta, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(work, folder)
@@ -275,4 +288,4 @@ def make_clips(
 def _report(what: str, done: int, of: int, began: float) -> None:
     if done % 100 == 0 or done == of:
         seconds = time.perf_counter() - began
-        print(f'{what} {done}/{of}, {seconds:.0f} s', file=sys.stderr, flush=True)
+        sys.stderr.write(f'{what} {done}/{of}, {seconds:.0f} s\n')

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrl_ros.types import FloatArray, Image
+from genrl_ros.vlm.grounding import ConceptBank
 from genrl_ros.vlm.sentence import FILES, SENTENCE_DIM, SentenceModel
 
 FORMAT_VERSION = 1
@@ -73,6 +74,7 @@ class Residual(nn.Module):
         self.conv = _conv(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, H, W)` -> the same shape."""
         out: Tensor = x + self.conv(x)
         return out
 
@@ -112,8 +114,7 @@ class VideoTower(nn.Module):
         """`(B, T, 3, 64, 64)` float in [0, 1] -> one token a transition `(B, T-1, W)`."""
         change = (frames[:, 1:] - frames[:, :-1]) * CHANGE_GAIN
         pairs = torch.cat([frames[:, 1:] - 0.5, change], 2)
-        flat = pairs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.frames(flat)
+        out: Tensor = self.frames(pairs.flatten(0, 1))
         return out.unflatten(0, pairs.shape[:2])
 
     def windows(self, tokens: Tensor) -> Tensor:
@@ -156,21 +157,6 @@ def identity_of(weights: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class ConceptBank:
-    """Where the videos of each known concept lie.
-
-    Attributes:
-        names: names of the C concepts.
-        centroids: `(C, D)` float32 of unit length.
-        threshold: a sentence whose best score is at least this is well grounded.
-    """
-
-    names: tuple[str, ...]
-    centroids: FloatArray
-    threshold: float
-
-
 def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], ConceptBank, str]:
     """Read a shipped embedder: its sizes, weights, concepts and identity.
 
@@ -188,10 +174,10 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
         meta = json.loads(meta_path.read_text())
         version = meta['format_version']
         config = TowerConfig(**meta['tower'])
-        names = tuple(meta['concepts'])
-        threshold = float(meta['grounding_threshold'])
+        names, words = tuple(meta['concepts']), tuple(meta['concepts'].values())
+        least = float(meta['grounding']['least_score']), float(meta['grounding']['least_margin'])
         expected = str(meta['identity'])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{meta_path} is not the description of an embedder: {error}') from error
     if version != FORMAT_VERSION:
         raise ValueError(
@@ -213,7 +199,7 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
             f'{tensor_path} has identity {identity[:12]} but {meta_path.name} says '
             f'{expected[:12]}: one of the two files was changed'
         )
-    return config, tensors, ConceptBank(names, centroids.numpy(), threshold), identity
+    return config, tensors, ConceptBank(names, words, centroids.numpy(), *least), identity
 
 
 class EmbeddedEmbedder:
@@ -221,16 +207,17 @@ class EmbeddedEmbedder:
 
     Args:
         folder: holds `embedder.safetensors` and `embedder.json`.
+        name: what it is asked for by.
 
     Raises:
         FileNotFoundError: if a file, or the sentence model's package, is missing.
         ValueError: if the files are damaged or do not belong together.
     """
 
-    name = 'embedded'
     n_frames = N_FRAMES
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = 'embedded') -> None:
+        self.name = name
         config, weights, self.bank, self.identity = read_embedder(folder)
         self.dim = config.dim
         self._towers = Towers(config).eval()
@@ -241,7 +228,6 @@ class EmbeddedEmbedder:
                 f'{folder / "embedder.safetensors"} does not fit its description: {error}'
             ) from error
         self._towers.requires_grad_(False)
-        self._towers.video.frames.to(memory_format=torch.channels_last)
         self._sentences: SentenceModel | None = None
 
     @torch.inference_mode()

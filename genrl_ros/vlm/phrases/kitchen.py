@@ -24,7 +24,7 @@ CONCEPTS = (
 """What a clip can show. `opening` is moving towards the goal (light and burners: switching on),
 `open` is being there at rest, `touching` is a hand at the thing while nothing moves."""
 
-SENTENCES_A_CONCEPT = 160
+SENTENCES_A_CONCEPT = 120
 
 NOUNS = {
     'microwave': (
@@ -44,7 +44,15 @@ NOUNS = {
     ),
     'light': (
         *('light', 'light', 'lamp', 'kitchen light', 'overhead light', 'lamp above the stove'),
-        *('hood light', 'ceiling lamp', 'lights', 'stove light', 'lighting', 'bulb', 'lamp switch'),
+        *(
+            'hood light',
+            'ceiling lamp',
+            'lights',
+            'stove light',
+            'lighting',
+            'bulb',
+            'lamp switch',
+        ),
         *('light switch', 'light switch', 'switch of the lamp', 'light button'),
     ),
     'bottom_burner': (
@@ -58,7 +66,15 @@ NOUNS = {
         *('back cooking plate', 'rear stove plate', 'top left burner', 'knob of the top burner'),
     ),
     'kettle': (
-        *('kettle', 'kettle', 'teapot', 'tea kettle', 'water kettle', 'pot', 'kettle on the stove'),
+        *(
+            'kettle',
+            'kettle',
+            'teapot',
+            'tea kettle',
+            'water kettle',
+            'pot',
+            'kettle on the stove',
+        ),
         *('teakettle', 'white kettle', 'tea pot', 'kettle with the wooden handle'),
     ),
 }
@@ -222,7 +238,11 @@ _STATEMENTS = {
         'opening': ('{} moves', '{} is being moved', '{} slides to the back', '{} is pushed away'),
         'closing': ('{} comes back to the front', '{} is pulled back', '{} moves to the front'),
         'open': (
-            *('{} is on the back burner', '{} stands at the back', '{} has been moved to the back'),
+            *(
+                '{} is on the back burner',
+                '{} stands at the back',
+                '{} has been moved to the back',
+            ),
             *('{} rests on the rear burner',),
         ),
     },
@@ -268,11 +288,38 @@ _WANDERING = Grammar(
 )
 
 
+_SPOKEN = {'slide': 'sliding cabinet', 'hinge': 'hinged cabinet'}
+_KETTLE_WORDS = {
+    'opening': 'moving the kettle to the back',
+    'closing': 'moving the kettle to the front',
+}
+
+
 def _grammar(element: str, phase: str) -> Grammar:
     statements = _STATEMENTS.get(element, _BURNER_STATEMENTS)
     opening, closing = _ACTS[element]
     acts = {'opening': opening, 'closing': closing, 'reaching': _REACH, 'touching': _TOUCH}
     return Grammar(NOUNS[element], acts.get(phase, ()), statements.get(phase, ()))
+
+
+def describe(concept: str) -> str:
+    """A concept in words, such as `switching on the bottom burner`."""
+    if '/' not in concept:
+        return {'idle': 'doing nothing', 'wandering': 'moving about'}[concept]
+    element, phase = concept.split('/')
+    thing = f'the {_SPOKEN.get(element, element.replace("_", " "))}'
+    if phase in ('reaching', 'touching'):
+        return f'reaching for {thing}' if phase == 'reaching' else f'touching {thing}'
+    if element == 'kettle':
+        return f'{thing} is at the back' if phase == 'open' else _KETTLE_WORDS[phase]
+    switched = element in ('light', 'bottom_burner', 'top_burner')
+    if phase == 'open':
+        return f'{thing} is {"on" if switched else "open"}'
+    return (
+        f'switching {"on" if phase == "opening" else "off"} {thing}'
+        if switched
+        else (f'{phase} {thing}')
+    )
 
 
 def training_phrases() -> Phrases:

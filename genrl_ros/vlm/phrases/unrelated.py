@@ -38,7 +38,13 @@ HELD_OUT = (
     *('a rocket is launched', 'the penguin slides on the ice', 'sharpen the pencil'),
     *('inflate the balloon', 'shuffle the cards', 'the bank raises its fees', 'sail the boat'),
     *('xkcd plugh xyzzy', 'one two three four', 'good morning', 'never mind', 'blah blah blah'),
-    *('sweep the yard', 'sharpen the knife', 'mount the tyre', 'tune the guitar', 'shear the sheep'),
+    *(
+        'sweep the yard',
+        'sharpen the knife',
+        'mount the tyre',
+        'tune the guitar',
+        'shear the sheep',
+    ),
     *('take a photograph', 'dig a hole', 'row the boat', 'change the password', 'vote for me'),
     *('history of the Roman empire', 'the shares lost four percent', 'roll the dice'),
 )

@@ -1,0 +1,48 @@
+"""Train the small video-language embedder: make its clips, learn, measure, write the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from genrl_ros.training.clips import ClipConfig
+from genrl_ros.training.embedder import TrainConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to make the embedder from, and where to put it."""
+
+    domain: tyro.conf.Positional[str]
+    """Domain whose clips are learned; `kitchen` is the only one so far."""
+    clips: Path = Path('data/embedder-clips')
+    """Folder of the clips; they are made if it does not exist."""
+    out: Path = Path('models/embedder')
+    """Folder that the model is written to."""
+    make: ClipConfig = field(default_factory=ClipConfig)
+    """How the clips are made."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How the embedder is trained."""
+
+    def __post_init__(self) -> None:
+        if self.domain != 'kitchen':
+            raise ValueError(f'there are no clips for {self.domain!r}; the only domain is kitchen')
+
+
+def main(config: Config) -> int:
+    """Make the clips unless they exist, train, measure and write the model."""
+    from genrl_ros.training.clips import Clips, make_clips
+    from genrl_ros.training.embedder_run import train_and_measure
+
+    if (config.clips / 'clips.json').is_file():
+        clips = Clips.open(config.clips)
+    else:
+        from genrl_ros.envs.kitchen_rehearsal import rehearse
+        from genrl_ros.envs.kitchen_studio import Studio
+
+        studio = Studio()
+        clips = make_clips(studio, lambda seed: rehearse(studio, seed), config.clips, config.make)
+    train_and_measure(clips, config.out, config.train)
+    return 0

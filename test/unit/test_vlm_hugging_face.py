@@ -1,0 +1,130 @@
+"""The adapters for CLIP, SigLIP and X-CLIP, with tiny random weights from a folder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from genrl_ros.types import VideoTextEmbedder
+from genrl_ros.vlm import load_embedder
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+transformers = pytest.importorskip('transformers')
+
+TEXT = {
+    'hidden_size': 16,
+    'intermediate_size': 16,
+    'num_hidden_layers': 1,
+    'num_attention_heads': 2,
+    'max_position_embeddings': 12,
+    'vocab_size': 8,
+    'bos_token_id': 1,
+    'eos_token_id': 2,
+    'pad_token_id': 0,
+}
+VISION = {
+    'hidden_size': 16,
+    'intermediate_size': 16,
+    'num_hidden_layers': 1,
+    'num_attention_heads': 2,
+    'image_size': 32,
+    'patch_size': 16,
+}
+
+
+def make_model(kind):
+    torch.manual_seed(0)
+    if kind == 'clip':
+        config = transformers.CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=20)
+        return transformers.CLIPModel(config)
+    if kind == 'siglip':
+        config = transformers.SiglipConfig(text_config=TEXT, vision_config=VISION)
+        return transformers.SiglipModel(config)
+    vision = VISION | {
+        'num_frames': 8,
+        'mit_hidden_size': 20,
+        'mit_intermediate_size': 16,
+        'mit_num_attention_heads': 2,
+    }
+    config = transformers.XCLIPConfig(text_config=TEXT, vision_config=vision, projection_dim=20)
+    return transformers.XCLIPModel(config)
+
+
+def write_tokenizer(folder):
+    words = {'[PAD]': 0, '[BOS]': 1, '[EOS]': 2, '[UNK]': 3, 'open': 4, 'the': 5, 'lamp': 6}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token='[UNK]'))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token='[PAD]', unk_token='[UNK]'
+    ).save_pretrained(folder)
+    processor = {'image_mean': [0.5, 0.4, 0.3], 'image_std': [0.2, 0.3, 0.4]}
+    (folder / 'preprocessor_config.json').write_text(json.dumps(processor))
+
+
+@pytest.fixture(params=['clip', 'siglip', 'xclip'], scope='module')
+def folder(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp(request.param)
+    make_model(request.param).save_pretrained(path)
+    write_tokenizer(path)
+    return request.param, path
+
+
+@pytest.fixture(scope='module')
+def embedder(folder):
+    kind, path = folder
+    return load_embedder(f'{kind}:{path}')
+
+
+def frames(count):
+    return np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), dtype=np.uint8)
+
+
+def test_follows_the_protocol(embedder):
+    assert isinstance(embedder, VideoTextEmbedder)
+    assert len(embedder.identity) == 64 and embedder.n_frames == 8
+
+
+def test_sentences_and_videos_share_a_space(embedder):
+    text = embedder.embed_text(['open the lamp', 'the'])
+    video = embedder.embed_video(frames(16).reshape(2, 8, 3, 64, 64))
+    assert text.shape == video.shape == (2, embedder.dim)
+    for vectors in (text, video):
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert np.abs(text[0] - text[1]).max() > 1e-4
+
+
+def test_windows_equal_clips(embedder):
+    episode = frames(12)
+    clips = np.stack([episode[t - 7 : t + 1] for t in range(7, 12)])
+    windows = embedder.embed_windows(episode)
+    assert not windows[:7].any()
+    np.testing.assert_allclose(windows[7:], embedder.embed_video(clips), atol=1e-5)
+
+
+def test_missing_weights_are_refused(folder, tmp_path):
+    kind, path = folder
+    for file in path.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / 'model.safetensors')
+    del weights[sorted(weights)[0]]
+    save_file(weights, tmp_path / 'model.safetensors', metadata={'format': 'pt'})
+    with pytest.raises(ValueError, match='would be random'):
+        load_embedder(f'{kind}:{tmp_path}')
+
+
+def test_another_kind_is_refused(folder):
+    kind, path = folder
+    other = 'siglip' if kind == 'clip' else 'clip'
+    with pytest.raises(ValueError, match='holds a model of kind'):
+        load_embedder(f'{other}:{path}')
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'lacks config\.json'):
+        load_embedder(f'clip:{tmp_path}')
+
+
+def test_wrong_clips_are_refused(embedder):
+    with pytest.raises(ValueError, match='clips must be'):
+        embedder.embed_video(np.zeros((1, 8, 3, 64, 64), np.float32))
