@@ -47,7 +47,7 @@ class LearnRequest:
 
 def main() -> int:
     """Serve one request; the exit status is 0 if there is a result."""
-    os.nice(NICENESS)
+    yield_to_others()
     die_with_parent(signal.SIGKILL)
     # Whatever a library prints must not end up among the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w', buffering=1)
@@ -95,6 +95,17 @@ def _learn(
         'updates': result.updates,
         'imagined_return': result.imagined_return,
     }
+
+
+def yield_to_others() -> None:
+    """Lower this process's priority, so that control does not feel it.
+
+    Linux shares the processor between sessions first (autogroups) and only then by niceness within
+    each; this process leads a session of its own, so that its session's niceness is set as well.
+    """
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        Path('/proc/self/autogroup').write_text(str(NICENESS))
 
 
 def die_with_parent(signum: int) -> None:
