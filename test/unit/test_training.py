@@ -1,0 +1,269 @@
+"""Training resumes exactly, models survive the disk, and what is exported is what was learned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from genrl_ros.behavior.matching import target_features
+from genrl_ros.config import LearnConfig, OptimConfig, from_mapping, model_preset
+from genrl_ros.data.episode_store import Episode, EpisodeStore
+from genrl_ros.data.replay import Replay
+from genrl_ros.serving.bundle import load_bundle
+from genrl_ros.serving.policy import NO_TOKEN, PolicyRunner
+from genrl_ros.training.fit import Progress, fit
+from genrl_ros.training.learn import learn
+from genrl_ros.types import EnvSpec, Task
+from genrl_ros.world_model import latents
+from genrl_ros.world_model.checkpoint import (
+    CheckpointError,
+    load_mfwm,
+    load_state,
+    save_mfwm,
+    save_state,
+)
+from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.sequence import State
+
+TINY = replace(model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24)
+SPEC = EnvSpec('toy', ('a', 'b', 'c'), (2.0, 2.0, 2.0), 0.08, 2, 10, (Task('t', 'do it', 'e'),))
+LEARN = LearnConfig(updates=4, starts=8, units=16, layers=1, threads=1)
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path / 'model'
+    save_mfwm(folder, MFWM(TINY), SPEC, 'embedded', 'f' * 64, {'seed': 0})
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EpisodeStore:
+    rng = np.random.default_rng(0)
+    store = EpisodeStore.create(tmp_path / 'data', SPEC, 'test', 0)
+    for index in range(6):
+        store.append(
+            f'{index:06d}',
+            Episode(
+                rng.integers(0, 256, (12, 3, 64, 64), np.uint8),
+                rng.uniform(-1, 1, (12, 3)).astype(np.float32),
+                rng.normal(size=(12, 4)).astype(np.float32),
+                'random',
+                str(index),
+            ),
+        )
+    return store
+
+
+def ignore(_: Progress) -> None:
+    pass
+
+
+class _Killed(Exception):
+    pass
+
+
+def _train(store: EpisodeStore, run: Path, updates: int, stop_at: int | None = None) -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Linear(3, 2)
+    replay = Replay(store, batch=4, length=5, seed=1)
+
+    def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        noisy = net(batch['action']) + torch.randn(4, 5, 2)
+        return noisy.square().mean(), {'loss': noisy.detach().abs().mean()}
+
+    def on_progress(progress: Progress) -> None:
+        if progress.update == stop_at:
+            raise _Killed
+
+    fit(
+        'stage', net, loss, replay, updates, OptimConfig(lr=0.01, warmup=3, final_lr=0.1),
+        run, on_progress, report_every=2, save_every=4,
+    )  # fmt: skip
+    return net
+
+
+def test_an_interrupted_training_ends_as_if_it_had_not_been(
+    store: EpisodeStore, tmp_path: Path
+) -> None:
+    whole = _train(store, tmp_path / 'whole', 12)
+    with pytest.raises(_Killed):
+        _train(store, tmp_path / 'cut', 12, stop_at=10)
+    resumed = _train(store, tmp_path / 'cut', 12)
+    assert torch.equal(whole.weight, resumed.weight)
+    curves = [(tmp_path / name / 'stage.csv').read_text() for name in ('whole', 'cut')]
+    assert curves[0] == curves[1]
+
+
+def test_a_gradient_that_is_not_finite_stops_training_and_keeps_the_checkpoint(
+    store: EpisodeStore, tmp_path: Path
+) -> None:
+    net = nn.Linear(3, 1)
+    replay = Replay(store, batch=2, length=3, seed=1)
+    calls = 0
+
+    def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        nonlocal calls
+        calls += 1
+        return net(batch['action']).mean() * (torch.nan if calls > 4 else 1.0), {}
+
+    with pytest.raises(FloatingPointError, match='update 4'):
+        fit('stage', net, loss, replay, 9, OptimConfig(), tmp_path, ignore, 2, 2)
+    saved = load_state(tmp_path / 'stage.safetensors')
+    assert saved['optimizer']['updates'] == 4
+    assert torch.equal(saved['network']['weight'], net.weight)
+
+
+names = st.text('abc', min_size=1, max_size=3)
+leaves = st.integers(-9, 9) | st.text(max_size=5) | st.lists(st.floats(-1, 1), max_size=4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(names, leaves | st.dictionaries(names, leaves, min_size=1), max_size=4))
+def test_nested_states_survive_the_disk(
+    tmp_path_factory: pytest.TempPathFactory, state: dict[str, object]
+) -> None:
+    path = tmp_path_factory.mktemp('state') / 'state.safetensors'
+    save_state(path, state | {'tensor': torch.arange(3)})
+    loaded = load_state(path)
+    assert torch.equal(loaded.pop('tensor'), torch.arange(3))
+    assert loaded == state
+
+
+def test_model_survives_the_disk(model_folder: Path) -> None:
+    torch.manual_seed(0)
+    original = MFWM(TINY)
+    model, card = load_mfwm(model_folder)
+    assert card.spec == SPEC
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, original.state_dict()[name].half().float())
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def _foreign(path: Path) -> None:
+    description = json.loads(path.with_name('mfwm.json').read_text())
+    description['embodiment']['action_names'].append('extra')
+    description['embodiment']['action_scale'].append(1.0)
+    path.with_name('mfwm.json').write_text(json.dumps(description))
+
+
+def _future(path: Path) -> None:
+    description = json.loads(path.with_name('mfwm.json').read_text())
+    path.with_name('mfwm.json').write_text(json.dumps(description | {'format_version': 99}))
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (_flip, 'mfwm.safetensors is damaged or foreign'),
+        (_foreign, 'takes 3 actions but the embodiment has 4'),
+        (_future, 'has format 99'),
+        (Path.unlink, 'mfwm.safetensors is missing'),
+        (lambda path: path.with_name('mfwm.json').write_text('[]'), 'not a world model'),
+    ],
+)
+def test_a_damaged_model_is_refused_by_name(
+    model_folder: Path, damage: object, message: str
+) -> None:
+    damage(model_folder / 'mfwm.safetensors')  # type: ignore[operator]
+    with pytest.raises(CheckpointError, match=message):
+        load_mfwm(model_folder)
+
+
+def test_the_bundle_acts_as_the_networks_that_were_learned(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    embedding = np.eye(32, dtype=np.float32)[0]
+    result = learn(model_folder, embedding, LEARN, tmp_path / 'out', 'task', 'do it')
+    assert result.updates == 4
+    runner = PolicyRunner(load_bundle(result.bundle_path))
+    torch.manual_seed(LEARN.seed)
+    model, _ = load_mfwm(model_folder)
+    image = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), np.uint8)
+    logits = model.tokenizer.encode(torch.from_numpy(image))
+    tokens = [runner.encode(frame) for frame in image]
+    assert np.array_equal(np.stack(tokens), logits.argmax(-1).numpy())
+    state = model.sequence.initial(1)
+    last = np.zeros(3, np.float32)
+    for token in tokens:
+        action = runner.act(token, last)
+        deter = model.sequence.advance(state, torch.from_numpy(last)[None])
+        np.testing.assert_allclose(runner._deter, deter.numpy(), atol=1e-5)
+        state = State(latents.one_hot(torch.from_numpy(token)[None], 5), deter)
+        last = action
+    assert runner._previous[0, 0] != NO_TOKEN
+    assert np.abs(action).max() <= 1
+
+
+def test_cancelled_learning_keeps_the_policy_so_far(model_folder: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def stop() -> bool:
+        seen.append(0)
+        return len(seen) == 2
+
+    result = learn(
+        model_folder, np.eye(32, dtype=np.float32)[1], LEARN, tmp_path, 'task', 'do it',
+        should_stop=stop,
+    )  # fmt: skip
+    assert result.updates == 2
+    load_bundle(result.bundle_path)
+
+
+def test_interrupted_learning_goes_on_where_it_was(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('genrl_ros.training.learn.SAVE_EVERY', 2)
+    embedding = np.eye(32, dtype=np.float32)[2]
+    whole = learn(model_folder, embedding, LEARN, tmp_path / 'whole', 'task', 'do it')
+
+    calls = 0
+
+    def die() -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise _Killed
+        return False
+
+    with pytest.raises(_Killed):
+        learn(
+            model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it', should_stop=die
+        )
+    again = learn(model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it')
+    graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
+    assert graphs[0]['actor.onnx'] == graphs[1]['actor.onnx']
+
+
+def test_targets_differ_between_tasks(model_folder: Path) -> None:
+    model, _ = load_mfwm(model_folder)
+    one, other = torch.eye(32)[:2]
+    torch.manual_seed(0)
+    first = target_features(model, one, 4, 17)
+    torch.manual_seed(0)
+    assert not torch.equal(first, target_features(model, other, 4, 17))
+
+
+def test_unknown_and_ill_typed_settings_are_named() -> None:
+    with pytest.raises(ValueError, match="file: unknown key 'horizn'"):
+        from_mapping(LearnConfig, {'horizn': 3}, 'file')
+    with pytest.raises(ValueError, match='file.updates must be int'):
+        from_mapping(LearnConfig, {'updates': 'many'}, 'file')
+    with pytest.raises(ValueError, match='horizon must be at least 9'):
+        from_mapping(LearnConfig, {'horizon': 3}, 'file')
+    assert from_mapping(LearnConfig, {'actor_lr': '1e-4'}, 'file').actor_lr == 1e-4
