@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -70,8 +71,7 @@ def collect(
     Yields:
         The name of each episode, once it is in the manifest.
     """
-    spec = recipe.make_env().spec
-    count = -(-frames // (spec.episode_steps + 1))
+    count = -(-frames // (int(store.manifest['spec']['episode_steps']) + 1))
     todo = []
     for index in range(count):
         name = episode_name(index)
@@ -139,6 +139,7 @@ _worker: tuple[Simulator, Recipe] | None = None
 
 def _start_worker(recipe: Recipe) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work, episode by episode
     _worker = recipe.make_env(), recipe
 
 

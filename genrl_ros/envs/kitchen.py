@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 
 import mujoco
@@ -110,6 +111,7 @@ class Kitchen:
         self.data = mujoco.MjData(self.model)
         self._view = _free_camera(self.camera)
         self._renderers: dict[int, mujoco.Renderer] = {}
+        self._finalizer = weakref.finalize(self, _free, self._renderers)
         self._lamp = _Lamp(self.model)
         self._rng = np.random.default_rng(0)
         self._reading = HOME[:ARM].copy()
@@ -186,10 +188,8 @@ class Kitchen:
         return {name: _measure(element, self.data.qpos) for name, element in ELEMENTS.items()}
 
     def close(self) -> None:
-        """Free the renderers."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        """Free the renderers; also happens by itself when the kitchen is gone."""
+        _free(self._renderers)
 
     def _advance(self, command: npt.NDArray[np.floating]) -> None:
         if np.shape(command) != (ARM,):
@@ -246,6 +246,12 @@ def _free_camera(pose: Camera) -> mujoco.MjvCamera:
     camera.distance, camera.azimuth, camera.elevation = pose.distance, pose.azimuth, pose.elevation
     camera.lookat[:] = pose.lookat
     return camera
+
+
+def _free(renderers: dict[int, mujoco.Renderer]) -> None:
+    for renderer in renderers.values():
+        renderer.close()
+    renderers.clear()
 
 
 def _make_renderer(model: mujoco.MjModel, pixels: int) -> mujoco.Renderer:

@@ -1,0 +1,202 @@
+"""Episodes survive the way to the disk and back, and nothing half-written is ever taken for one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from genrl_ros.data.collect import Recipe, collect, episode_name, run_episode
+from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, is_held_out
+from genrl_ros.types import EnvSpec, Observation
+
+SPEC = EnvSpec('toy', ('a', 'b'), (1.0, 2.0), 0.1, 2, episode_steps=4, tasks=(), image_size=8)
+
+
+def episode(length: int = 5, seed: int = 0, kind: str = 'random') -> Episode:
+    rng = np.random.default_rng(seed)
+    return Episode(
+        image=rng.integers(0, 256, (length, 3, 8, 8), np.uint8),
+        action=rng.uniform(-1, 1, (length, 2)).astype(np.float32),
+        state=rng.normal(size=(length, 3)).astype(np.float32),
+        kind=kind,
+        seed=str(seed),
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EpisodeStore:
+    return EpisodeStore.create(tmp_path / 'data', SPEC, 'a command', 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    length=st.integers(1, 20),
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.text(max_size=40).filter(lambda text: text.isprintable()),
+)
+def test_what_is_read_is_what_was_written(length: int, seed: int, kind: str) -> None:
+    with TemporaryDirectory() as folder:
+        written = episode(length, seed, kind)
+        EpisodeStore.create(Path(folder), SPEC, 'a command', 1).append('one', written)
+        store = EpisodeStore.open(Path(folder))
+        np.testing.assert_array_equal(store.image('one'), written.image)
+        np.testing.assert_array_equal(store.action('one'), written.action)
+        np.testing.assert_array_equal(store.state('one'), written.state)
+        assert store.kind('one') == kind
+        assert store.num_frames == store.length('one') == length
+
+
+def test_tensors_are_memory_maps(store: EpisodeStore) -> None:
+    store.append('one', episode())
+    for tensor in (store.image('one'), store.action('one'), store.state('one')):
+        assert isinstance(tensor, np.memmap)
+        assert not tensor.flags.writeable
+
+
+def test_files_are_safetensors_with_their_origin(store: EpisodeStore) -> None:
+    store.append('one', episode(seed=7, kind='expert slide'))
+    with safe_open(store.episode_path('one'), framework='np') as file:
+        assert file.metadata() == {'format': 'genrl-episodes-1', 'kind': 'expert slide', 'seed': '7'}
+        assert set(file.keys()) == {'image', 'action', 'state'}
+
+
+def test_manifest_counts_frames_of_each_kind(store: EpisodeStore) -> None:
+    for number, (length, kind) in enumerate([(5, 'random'), (3, 'noisy'), (2, 'random')]):
+        store.append(f'{number}', episode(length, number, kind))
+    manifest = json.loads((store.path / 'manifest.json').read_text())
+    assert manifest['kinds'] == {'noisy': 3, 'random': 7}
+    assert manifest['frames'] == 10
+    assert manifest['spec']['domain'] == 'toy'
+    assert EpisodeStore.open(store.path).episode_ids == ['0', '1', '2']
+
+
+def test_a_temporary_file_is_no_episode(store: EpisodeStore) -> None:
+    store.append('one', episode())
+    whole = store.episode_path('one').read_bytes()
+    (store.path / 'episodes' / '.two.safetensors.x.tmp').write_bytes(whole[:50])
+    assert EpisodeStore.open(store.path).episode_ids == ['one']
+
+
+@pytest.mark.parametrize('keep', [0, 4, 8, 60, -1])
+def test_a_torn_file_is_refused(store: EpisodeStore, keep: int) -> None:
+    store.append('one', episode())
+    whole = store.episode_path('one').read_bytes()
+    store.episode_path('two').write_bytes(whole[:keep])
+    with pytest.raises(EpisodeError, match=r'two\.safetensors is damaged.*remove it'):
+        store.register('two')
+    assert EpisodeStore.open(store.path).episode_ids == ['one']
+
+
+@pytest.mark.parametrize(
+    'header',
+    [
+        b'[]',
+        b'{"image": 3}',
+        b'{"image": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}}',
+        b'{"image": {"dtype": "U8", "shape": [9], "data_offsets": [0, 8]}}',
+        b'{"image": {"dtype": "U8", "shape": [900], "data_offsets": [0, 900]}}',
+    ],
+)
+def test_a_strange_header_is_refused(store: EpisodeStore, header: bytes) -> None:
+    content = len(header).to_bytes(8, 'little') + header + bytes(8)
+    store.episode_path('one').write_bytes(content)
+    with pytest.raises(EpisodeError, match='damaged'):
+        store.image('one')
+
+
+def test_a_missing_dataset_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(EpisodeError, match='genrl collect'):
+        EpisodeStore.open(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize('content', ['', '[]', '{"format": "another"}'])
+def test_a_strange_manifest_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / 'manifest.json').write_text(content)
+    with pytest.raises(EpisodeError, match='manifest'):
+        EpisodeStore.open(tmp_path)
+
+
+def test_a_store_is_not_continued_with_another_seed(store: EpisodeStore) -> None:
+    with pytest.raises(EpisodeError, match='with seed 1'):
+        EpisodeStore.create(store.path, SPEC, 'a command', 2)
+
+
+def test_an_episode_has_as_many_actions_as_images() -> None:
+    whole = episode()
+    with pytest.raises(EpisodeError, match='as many images as actions'):
+        Episode(whole.image, whole.action[:-1], whole.state, 'random', '0')
+
+
+def test_about_one_in_twenty_is_held_out() -> None:
+    names = [episode_name(i) for i in range(2000)]
+    assert 60 < sum(map(is_held_out, names)) < 140
+
+
+class Counter:
+    """A toy simulator: its image and its position count the steps."""
+
+    spec = SPEC
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    @property
+    def qpos(self) -> np.ndarray:
+        return np.full(3, self.steps, float)
+
+    def reset(self, seed: int | None = None) -> Observation:
+        self.steps = 0
+        return self._observe()
+
+    def step(self, action: np.ndarray) -> Observation:
+        self.steps += 1
+        return self._observe()
+
+    def _observe(self) -> Observation:
+        image = np.full((3, 8, 8), self.steps, np.uint8)
+        return Observation(image, np.zeros(2), np.zeros(2))
+
+
+class Wild:
+    """A script whose actions leave the limits."""
+
+    def __init__(self, env: Counter, rng: np.random.Generator) -> None:
+        self.kind = 'wild'
+        self.actions = (3 * rng.standard_normal(2) for _ in itertools.count())
+
+
+RECIPE = Recipe(make_env=Counter, draw=Wild)
+
+
+def test_the_recorded_action_led_to_the_image_and_is_what_was_applied() -> None:
+    made = run_episode(Counter(), RECIPE, seed=1, index=0)
+    assert len(made.image) == SPEC.episode_steps + 1
+    assert made.image[:, 0, 0, 0].tolist() == made.state[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert not made.action[0].any()
+    assert np.abs(made.action).max() == 1.0
+
+
+def test_an_episode_depends_on_seed_and_index_alone() -> None:
+    env = Counter()
+    run_episode(env, RECIPE, 1, 0)
+    again, fresh = run_episode(env, RECIPE, 1, 5), run_episode(Counter(), RECIPE, 1, 5)
+    np.testing.assert_array_equal(again.action, fresh.action)
+    assert not np.array_equal(again.action, run_episode(env, RECIPE, 2, 5).action)
+
+
+def test_what_is_there_is_not_collected_again(store: EpisodeStore) -> None:
+    """Of an interrupted collection, also files that the manifest does not know yet."""
+    for index in range(2):
+        store.append(episode_name(index), episode())
+    before = EpisodeStore.open(store.path)
+    del before.manifest['episodes'][episode_name(1)]
+    done = list(collect(before, RECIPE, frames=10, seed=1, workers=1))
+    assert done == ['000000', '000001'] == EpisodeStore.open(store.path).episode_ids

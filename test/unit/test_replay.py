@@ -1,0 +1,102 @@
+"""Batches hold true windows of training episodes, and come again from the same seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from genrl_ros.data.collect import episode_name
+from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, is_held_out
+from genrl_ros.data.replay import REFRESH_EVERY, Replay
+from genrl_ros.types import EnvSpec
+
+SPEC = EnvSpec('toy', ('a', 'b'), (1.0, 1.0), 0.1, 2, episode_steps=9, tasks=(), image_size=4)
+EPISODES = 40
+
+
+def add(store: EpisodeStore, index: int) -> None:
+    """An episode in which image, action and state all say where they are from."""
+    time = np.arange(10, dtype=np.float32)
+    image = np.zeros((10, 3, 4, 4), np.uint8)
+    image[:, 0], image[:, 1] = index, time[:, None, None]
+    action = np.stack([np.full(10, index, np.float32), time], 1)
+    store.append(episode_name(index), Episode(image, action, time[:, None], 'toy', '0'))
+
+
+@pytest.fixture(scope='module')
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = EpisodeStore.create(tmp_path_factory.mktemp('data'), SPEC, 'a command', 1)
+    for index in range(EPISODES):
+        add(store, index)
+    return store.path
+
+
+def test_windows_are_consecutive_frames_of_one_episode(path: Path) -> None:
+    batch = Replay(EpisodeStore.open(path), batch=32, length=4, seed=0).sample()
+    assert {key: value.dtype.name for key, value in batch.items()} == {
+        'image': 'uint8',
+        'action': 'float32',
+        'is_first': 'float32',
+    }
+    assert batch['image'].shape == (32, 4, 3, 4, 4)
+    np.testing.assert_array_equal(batch['image'][:, :, :2, 0, 0], batch['action'])
+    assert (batch['action'][:, :, 0] == batch['action'][:, :1, 0]).all()
+    assert (np.diff(batch['action'][:, :, 1], axis=1) == 1).all()
+
+
+def test_only_the_start_of_an_episode_is_first(path: Path) -> None:
+    batch = Replay(EpisodeStore.open(path), batch=64, length=4, seed=0).sample()
+    np.testing.assert_array_equal(batch['is_first'], batch['action'][:, :, 1] == 0)
+
+
+def test_every_training_window_is_drawn_and_no_held_out_one(path: Path) -> None:
+    replay = Replay(EpisodeStore.open(path), batch=100, length=8, seed=0)
+    starts = np.concatenate([replay.sample()['action'][:, 0] for _ in range(40)])
+    drawn = {(int(episode), int(start)) for episode, start in starts}
+    training = [i for i in range(EPISODES) if not is_held_out(episode_name(i))]
+    assert len(training) < EPISODES
+    assert drawn == {(episode, start) for episode in training for start in range(3)}
+
+
+def test_goes_on_exactly_where_it_was(path: Path) -> None:
+    replay = Replay(EpisodeStore.open(path), 4, 4, seed=0)
+    replay.sample()
+    state = json.loads(json.dumps(replay.state_dict()))
+    expected = replay.sample()
+    other = Replay(EpisodeStore.open(path), 4, 4, seed=9)
+    other.load_state_dict(state)
+    for key, value in other.sample().items():
+        np.testing.assert_array_equal(value, expected[key])
+
+
+def test_embeddings_come_along(path: Path) -> None:
+    store = EpisodeStore.open(path)
+    for name in store.training[:3]:
+        file = store.embedding_path('f' * 64, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        time = np.arange(10, dtype=np.float32)
+        save_file({'video': np.stack([np.full(10, int(name), np.float32), time], 1)}, file)
+    batch = Replay(store, 16, 4, seed=0, embedder='f' * 64).sample()
+    np.testing.assert_array_equal(batch['embed'], batch['action'])
+
+
+def test_says_what_is_missing(path: Path) -> None:
+    store = EpisodeStore.open(path)
+    with pytest.raises(EpisodeError, match='shorter windows'):
+        Replay(store, 4, 11, seed=0)
+    with pytest.raises(EpisodeError, match='genrl embed'):
+        Replay(store, 4, 4, seed=0, embedder='0' * 64)
+
+
+def test_sees_a_store_grow(tmp_path: Path) -> None:
+    store = EpisodeStore.create(tmp_path, SPEC, 'a command', 1)
+    add(store, 1)
+    replay = Replay(EpisodeStore.open(tmp_path), 8, 4, seed=0)
+    add(store, 2)
+    for _ in range(REFRESH_EVERY):
+        assert set(replay.sample()['action'][:, 0, 0]) == {1}
+    assert set(replay.sample()['action'][:, 0, 0]) == {1, 2}
