@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from dataclasses import dataclass
 
@@ -111,7 +112,6 @@ class Kitchen:
         self.data = mujoco.MjData(self.model)
         self._view = _free_camera(self.camera)
         self._renderers: dict[int, mujoco.Renderer] = {}
-        self._finalizer = weakref.finalize(self, _free, self._renderers)
         self._lamp = _Lamp(self.model)
         self._rng = np.random.default_rng(0)
         self._reading = HOME[:ARM].copy()
@@ -188,8 +188,10 @@ class Kitchen:
         return {name: _measure(element, self.data.qpos) for name, element in ELEMENTS.items()}
 
     def close(self) -> None:
-        """Free the renderers; also happens by itself when the kitchen is gone."""
-        _free(self._renderers)
+        """Free the renderers; also happens by itself at exit."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
 
     def _advance(self, command: npt.NDArray[np.floating]) -> None:
         if np.shape(command) != (ARM,):
@@ -248,14 +250,18 @@ def _free_camera(pose: Camera) -> mujoco.MjvCamera:
     return camera
 
 
-def _free(renderers: dict[int, mujoco.Renderer]) -> None:
-    for renderer in renderers.values():
-        renderer.close()
-    renderers.clear()
-
-
 def _make_renderer(model: mujoco.MjModel, pixels: int) -> mujoco.Renderer:
     renderer = mujoco.Renderer(model, pixels, pixels)
     renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
     renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
     return renderer
+
+
+_open: weakref.WeakSet[Kitchen] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Renderers have to go before MuJoCo ends EGL, or it complains at exit."""
+    for kitchen in list(_open):
+        kitchen.close()
