@@ -85,9 +85,7 @@ class ActorCritic(nn.Module):
         self.optimizers = {
             name: Optimizer(
                 net.parameters(),
-                OptimConfig(
-                    lr=lr, eps=1e-5, clip=config.clip, weight_decay=config.weight_decay
-                ),
+                OptimConfig(lr=lr, eps=1e-5, clip=config.clip, weight_decay=config.weight_decay),
                 config.updates,
             )
             for name, net, lr in (

@@ -26,6 +26,7 @@ from genrl_ros.share import share_path
 from genrl_ros.training.embeddings import embed_dataset
 from genrl_ros.training.export import export_encoder
 from genrl_ros.training.fit import Progress
+from genrl_ros.training.latents import encode_dataset, tokenizer_identity
 from genrl_ros.training.pretrain import OnProgress, prepare, train_connector
 from genrl_ros.training.report import report_goals
 from genrl_ros.vlm import load_embedder
@@ -105,8 +106,8 @@ def connect(
         for frames in embed_dataset(store, embedder):
             done += frames
             show(done, embedder.name)
-    seed = int(training['seed'])
-    replay = Replay(store, config.batch, config.length, seed, embedder=embedder.identity)
+    seed, tokenizer = int(training['seed']), encode(store, model)
+    replay = Replay(store, config.batch, config.length, seed, embedder.identity, tokenizer)
     with bar('connector', config.updates) as show:
         train_connector(model, replay, config, run, shown(show))
     goals = report_goals(model, store, spec, element_positions(domain), embedder, run)
@@ -123,6 +124,16 @@ def connect(
         temporary.write_bytes(export_encoder(model))
     write_json(run / 'scores.json', scores)
     print(f'model: {out}, pictures: {run}')
+
+
+def encode(store: EpisodeStore, model: MFWM) -> str:
+    """Encode the dataset where it is not yet, and give the tokenizer's identity."""
+    with bar('encode', store.num_frames) as show:
+        done = 0
+        for frames in encode_dataset(store, model.tokenizer):
+            done += frames
+            show(done, '')
+    return tokenizer_identity(model.tokenizer)
 
 
 def shown(show: Show) -> OnProgress:

@@ -1,8 +1,9 @@
 """Train a world model on a dataset and connect it to a video-language embedder.
 
-Three stages, each of which resumes where it was interrupted: the world model itself, the dataset's
-embeddings, and connector with aligner. The result is a folder that `genrl up`, `genrl learn` and
-`genrl eval` take; scores and pictures of it are beside its checkpoints.
+Stages, each of which resumes where it was interrupted: the world model itself, its dynamics once
+more on finished latents, the dataset's embeddings, and connector with aligner. The result is a
+folder that `genrl up`, `genrl learn` and `genrl eval` take; scores and pictures of it are beside
+its checkpoints.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from genrl_ros.cli.connect import connect, shown
+from genrl_ros.cli.connect import connect, encode, shown
 from genrl_ros.cli.progress import bar
-from genrl_ros.config import ConnectConfig, WorldModelConfig, model_preset
+from genrl_ros.config import ConnectConfig, DynamicsConfig, WorldModelConfig, model_preset
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.envs.registry import element_positions, env_spec
 from genrl_ros.files import sha256
-from genrl_ros.training.pretrain import prepare, train_world_model
+from genrl_ros.training.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.report import report_world_model
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -50,6 +51,8 @@ class Config:
     """Stop after the world model, which needs no embedder, or go on to the end."""
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """Training of tokenizer and sequence model."""
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    """Further training of the sequence model."""
     connect: ConnectConfig = field(default_factory=ConnectConfig)
     """Training of connector and aligner."""
 
@@ -67,6 +70,12 @@ def main(config: Config) -> int:
     replay = Replay(store, sizes.batch, sizes.length, config.seed)
     with bar('world model', sizes.updates) as show:
         train_world_model(model, replay, sizes, run, shown(show))
+    second = config.dynamics
+    replay = Replay(
+        store, second.batch, second.length, config.seed, tokenizer=encode(store, model)
+    )
+    with bar('dynamics', second.updates) as show:
+        train_dynamics(model, replay, second, run, shown(show))
     objects = slice(min(e.start for e in elements.values()), None)
     scores = {'open_loop': report_world_model(model, store, objects, run)}
     print(json.dumps(scores, indent=2))
@@ -80,6 +89,7 @@ def main(config: Config) -> int:
             'manifest_sha256': sha256(store.path / 'manifest.json'),
         },
         'world_model': asdict(sizes),
+        'dynamics': asdict(second),
     }
     connect(
         model, store, config.domain, config.embedder, config.connect, run, out, training, scores

@@ -3,7 +3,8 @@
 A store is a folder. `manifest.json` says what is in it; `episodes/<id>.safetensors` hold `image`
 `(T, 3, 64, 64)` uint8, `action` `(T, A)` float32, where `action[t]` led to `image[t]` (zeros at
 t = 0), and `state` `(T, Q)` float32, the simulator's positions, for probes only. Embeddings of
-clips lie beside them, one folder an embedder. Files appear whole or not at all.
+clips and latents of images lie beside them, one folder an embedder or a tokenizer. Files appear
+whole or not at all.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from genrl_ros.types import EnvSpec, FloatArray, Image
 
 FORMAT = 'genrl-episodes-1'
 HELD_OUT_PERCENT = 5
-DTYPES = {'U8': np.dtype(np.uint8), 'F32': np.dtype(np.float32)}
+DTYPES = {
+    'U8': np.dtype(np.uint8),
+    'F16': np.dtype(np.float16),
+    'F32': np.dtype(np.float32),
+}
 MAX_HEADER_BYTES = 1_000_000
 
 
@@ -195,6 +200,10 @@ class EpisodeStore:
         """Memory map `(T, D)` float32; entry t is of frames t-7..t, the first seven are zero."""
         return _map(self.embedding_path(identity, episode), 'video')
 
+    def logits(self, tokenizer: str, episode: str) -> npt.NDArray[np.float16]:
+        """Memory map `(T, S, K)` float16: posterior logits by the tokenizer of that identity."""
+        return _map(self.logits_path(tokenizer, episode), 'logits')
+
     def episode_path(self, episode: str) -> Path:
         """File of an episode."""
         return self.path / 'episodes' / f'{episode}.safetensors'
@@ -202,6 +211,10 @@ class EpisodeStore:
     def embedding_path(self, identity: str, episode: str) -> Path:
         """File of an episode's embeddings by the embedder of that identity."""
         return self.path / 'embeddings' / identity[:16] / f'{episode}.safetensors'
+
+    def logits_path(self, tokenizer: str, episode: str) -> Path:
+        """File of an episode's posterior logits by the tokenizer of that identity."""
+        return self.path / 'latents' / tokenizer[:16] / f'{episode}.safetensors'
 
     def append(self, name: str, episode: Episode) -> None:
         """Write an episode and enter it in the manifest."""

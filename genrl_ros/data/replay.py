@@ -25,6 +25,7 @@ class Replay:
         length: frames in a window.
         seed: of the draws.
         embedder: identity of the embedder whose embeddings come along; none unless given.
+        tokenizer: identity of the tokenizer whose logits come in place of images.
 
     Raises:
         ValueError: if no episode is long enough, or none has embeddings.
@@ -37,9 +38,10 @@ class Replay:
         length: int,
         seed: int,
         embedder: str | None = None,
+        tokenizer: str | None = None,
     ) -> None:
         self._store, self._batch, self._length = store, batch, length
-        self._embedder = embedder
+        self._embedder, self._tokenizer = embedder, tokenizer
         self._rng = np.random.default_rng(seed)
         self._drawn = 0
         self._episodes = self._usable()
@@ -49,7 +51,8 @@ class Replay:
 
         Returns:
             `image` `(B, T, 3, H, W)` uint8, `action` `(B, T, A)` float32, `is_first` `(B, T)`
-            float32, and with an embedder `embed` `(B, T, D)` float32.
+            float32; with an embedder `embed` `(B, T, D)` float32; with a tokenizer, in place of
+            `image`, `logits` `(B, T, S, K)` float16.
         """
         if self._drawn and self._drawn % REFRESH_EVERY == 0:
             self._store = EpisodeStore.open(self._store.path)
@@ -74,10 +77,13 @@ class Replay:
         first = np.zeros(self._length, np.float32)
         first[0] = float(start == 0)
         window: dict[str, npt.NDArray[Any]] = {
-            'image': self._store.image(episode)[part],
             'action': self._store.action(episode)[part],
             'is_first': first,
         }
+        if self._tokenizer is None:
+            window['image'] = self._store.image(episode)[part]
+        else:
+            window['logits'] = self._store.logits(self._tokenizer, episode)[part]
         if self._embedder is not None:
             window['embed'] = self._store.embedding(self._embedder, episode)[part]
         return window

@@ -117,9 +117,7 @@ def learn(
     torch.manual_seed(config.seed)
     model, card = load_mfwm(mfwm_folder)
     agent = ActorCritic(model, config)
-    target = target_features(
-        model, torch.from_numpy(embedding), config.starts, config.horizon + 1
-    )
+    target = target_features(model, torch.from_numpy(embedding), config.starts, config.horizon + 1)
     checkpoint = out_dir / f'{task_id}.learning.safetensors'
     if checkpoint.exists():
         state = load_state(checkpoint)
@@ -155,9 +153,7 @@ def learn(
     return LearnResult(bundle, done, smooth)
 
 
-def _starts(
-    model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay | None
-) -> State:
+def _starts(model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay | None) -> State:
     if replay is None:
         return start_states.data_free(model, agent.act, config.starts, config.warmup_steps)
     states = start_states.from_data(model, tensors(replay.sample()))

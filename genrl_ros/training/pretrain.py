@@ -1,4 +1,4 @@
-"""Train a world model on images and actions, then connect it to an embedder's space.
+"""Train a world model on images and actions, refine its dynamics, connect it to an embedder.
 
 The published code does both in one loop, but no gradient ever goes from the connector into the
 world model (facts 1.5). Done one after the other, the connector learns from latents that no longer
@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.config import ConnectConfig, WorldModelConfig
+from genrl_ros.config import ConnectConfig, DynamicsConfig, WorldModelConfig
 from genrl_ros.data.replay import Replay
 from genrl_ros.training.fit import Progress, fit
-from genrl_ros.world_model.losses import connect_loss, world_model_loss
+from genrl_ros.world_model.losses import connect_loss, dynamics_loss, world_model_loss
 from genrl_ros.world_model.mfwm import MFWM
 
 OnProgress = Callable[[Progress], None]
@@ -31,9 +31,18 @@ def train_world_model(
         return world_model_loss(model, batch, config)
 
     network = nn.ModuleDict({'tokenizer': model.tokenizer, 'sequence': model.sequence})
-    fit(
-        'world_model', network, loss, replay, config.updates, config.optim, run, on_progress
-    )
+    fit('world_model', network, loss, replay, config.updates, config.optim, run, on_progress)
+
+
+def train_dynamics(
+    model: MFWM, replay: Replay, config: DynamicsConfig, run: Path, on_progress: OnProgress
+) -> None:
+    """Train the sequence model on logits; resumes from `run/dynamics.safetensors`."""
+
+    def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        return dynamics_loss(model, batch, config)
+
+    fit('dynamics', model.sequence, loss, replay, config.updates, config.optim, run, on_progress)
 
 
 def train_connector(

@@ -31,9 +31,7 @@ def report_world_model(
         objects: where in the recorded positions the movable things are.
         run: folder of the picture.
     """
-    windows = moving_windows(
-        store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=64
-    )
+    windows = moving_windows(store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=64)
     result = open_loop(model, store, windows, CONTEXT, HORIZON)
     image, action = batch(store, windows[:4], CONTEXT + HORIZON)
     write_grid(run / 'open_loop.png', open_loop_rows(model, image, action, CONTEXT))

@@ -18,9 +18,7 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, plain: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
-        self.activate = (
-            nn.Identity() if plain else nn.Sequential(nn.LayerNorm(outputs), nn.SiLU())
-        )
+        self.activate = nn.Identity() if plain else nn.Sequential(nn.LayerNorm(outputs), nn.SiLU())
         self.residual = nn.Identity() if inputs == outputs else nn.Linear(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

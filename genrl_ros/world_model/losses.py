@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from genrl_ros.config import ConnectConfig, WorldModelConfig
+from genrl_ros.config import ConnectConfig, DynamicsConfig, WorldModelConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.aligner import alignment_loss
 from genrl_ros.world_model.mfwm import MFWM
@@ -41,20 +41,30 @@ def world_model_loss(
     return loss, {'image': image_loss.detach(), 'kl': kl, 'posterior_entropy': entropy}
 
 
+def dynamics_loss(
+    model: MFWM, batch: Mapping[str, Tensor], config: DynamicsConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """KL of the prior alone, on `logits`, `action` and `is_first`: the tokenizer is finished.
+
+    Free nats are for the posterior's sake; here the prior shall be as good as it can.
+    """
+    logq = latents.log_probs(batch['logits'].float())
+    deter = model.deter_along(latents.sample(logq), batch['action'], batch['is_first'])
+    kl = latents.kl(logq, model.sequence.prior(deter)).mean()
+    return kl, {'kl': kl.detach()}
+
+
 def connect_loss(
     model: MFWM, batch: Mapping[str, Tensor], config: ConnectConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Connector's KL to the posteriors plus the aligner's loss, on `image` and `embed`.
+    """Connector's KL to the posteriors plus the aligner's loss, on `logits` and `embed`.
 
     Each frame of a chunk of eight sees the embedding of its own chunk, which is the one stored at
     the chunk's last frame. Posteriors carry no gradient.
     """
-    image, embed = batch['image'], batch['embed']
-    with torch.no_grad():
-        logq = latents.log_probs(model.tokenizer.encode(image))
-        stoch = latents.sample(logq)
-    chunks = embed[:, 7::8]
-    logp = model.connector.teacher_forced(stoch, chunks.repeat_interleave(8, 1))
+    logq = latents.log_probs(batch['logits'].float())
+    chunks = batch['embed'][:, 7::8]
+    logp = model.connector.teacher_forced(latents.sample(logq), chunks.repeat_interleave(8, 1))
     kl = latents.kl(logp, logq).mean()
     align = alignment_loss(model.aligner, chunks)
     return config.kl_scale * kl + align, {'connector_kl': kl.detach(), 'align': align.detach()}

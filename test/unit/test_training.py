@@ -242,9 +242,7 @@ def test_interrupted_learning_goes_on_where_it_was(
         return False
 
     with pytest.raises(_Killed):
-        learn(
-            model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it', should_stop=die
-        )
+        learn(model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it', should_stop=die)
     again = learn(model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it')
     graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
     assert graphs[0]['actor.onnx'] == graphs[1]['actor.onnx']

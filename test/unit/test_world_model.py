@@ -111,7 +111,7 @@ def test_connector_learns_from_latents_that_it_cannot_change() -> None:
     torch.manual_seed(0)
     model = MFWM(TINY)
     batch = {
-        'image': torch.randint(256, (2, 16, 3, 64, 64), dtype=torch.uint8),
+        'logits': torch.randn(2, 16, 4, 5),
         'embed': nn.functional.normalize(torch.randn(2, 16, 32), dim=-1),
     }
     loss, _ = connect_loss(model, batch, ConnectConfig())
@@ -125,9 +125,10 @@ def test_chunks_see_the_embedding_of_their_own_last_frame() -> None:
     """Changing an embedding inside a chunk, but not at its end, changes nothing."""
     model = MFWM(TINY)
     batch = {
-        'image': torch.randint(256, (1, 16, 3, 64, 64), dtype=torch.uint8),
+        'logits': torch.randn(1, 16, 4, 5),
         'embed': nn.functional.normalize(torch.randn(1, 16, 32), dim=-1),
     }
+
     def loss(embed: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(1)
         return connect_loss(model, batch | {'embed': embed}, ConnectConfig())[0].detach()
