@@ -138,8 +138,8 @@ class WorldModelConfig:
 class DynamicsConfig:
     """Further training of the sequence model alone, on the finished tokenizer's latents.
 
-    Not in the paper, whose 500,000 joint updates need no such stage. Without images an update costs
-    a tenth, and short trainings lack dynamics before they lack pictures.
+    Not in the paper, whose 500,000 joint updates need no such stage. Without images an update
+    costs a tenth, and short trainings lack dynamics before they lack pictures.
     """
 
     updates: int = 10_000

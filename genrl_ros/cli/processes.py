@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,8 @@ from types import TracebackType
 from typing import IO
 
 from genrl_ros.cli import shared_memory
-from genrl_ros.nodes.graph import NodeSpec, Value, command
-from genrl_ros.training.learn_worker import die_with_parent
+from genrl_ros.nodes.graph import NodeSpec, Value, command, overrides
+from genrl_ros.processes import die_with_parent
 
 END_S = 8.0
 """How long a node may take to end when it is asked to."""
@@ -47,14 +48,15 @@ class NodeProcesses:
             namespace: ROS namespace.
             logs: folder for one log file a node; without it they print on the terminal.
         """
-        self._commands = {
-            node.name: command(node, params_file, parameters.get(node.name, {}), namespace)
-            for node in nodes
-        }
+        self._nodes = nodes
+        self._params_file = params_file
+        self._parameters = parameters
+        self._namespace = namespace
         self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment}
         self._logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._before: set[str] = set()
+        self._overrides: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> NodeProcesses:
         """Start them."""
@@ -62,8 +64,15 @@ class NodeProcesses:
         if self._logs is not None:
             self._logs.mkdir(parents=True, exist_ok=True)
         try:
-            for name, arguments in self._commands.items():
-                self._processes[name] = self._start(name, arguments)
+            self._overrides = tempfile.TemporaryDirectory(prefix='genrl-')
+            for node in self._nodes:
+                files = [self._params_file]
+                if parameters := self._parameters.get(node.name):
+                    files.append(Path(self._overrides.name) / f'{node.name}.yaml')
+                    files[-1].write_text(overrides(node, parameters, self._namespace))
+                self._processes[node.name] = self._start(
+                    node.name, command(node, files, self._namespace)
+                )
         except BaseException:
             self.stop()
             raise
@@ -105,6 +114,8 @@ class NodeProcesses:
                 while time.monotonic() < deadline and self._any_alive():
                     time.sleep(0.02)
             shared_memory.remove_dead(self._before)
+            if self._overrides is not None:
+                self._overrides.cleanup()
 
     def _any_alive(self) -> bool:
         return any(process.poll() is None for process in self._processes.values())

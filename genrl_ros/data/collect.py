@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, write_episode
-from genrl_ros.types import Env
+from genrl_ros.processes import die_with_parent
+from genrl_ros.types import Env, FloatArray
 
 
 class Simulator(Env, Protocol):
@@ -108,7 +109,7 @@ def run_episode(env: Simulator, recipe: Recipe, seed: int, index: int) -> Episod
     first = env.reset(int(rng.integers(2**31)))
     script = recipe.draw(env, rng)
     images, states = [first.image], [env.qpos]
-    actions = [np.zeros(env.spec.action_dim)]
+    actions: list[FloatArray] = [np.zeros(env.spec.action_dim, np.float32)]
     for _ in range(env.spec.episode_steps):
         action = np.clip(next(script.actions), -1.0, 1.0).astype(np.float32)
         images.append(env.step(action).image)
@@ -116,7 +117,7 @@ def run_episode(env: Simulator, recipe: Recipe, seed: int, index: int) -> Episod
         actions.append(action)
     return Episode(
         image=np.stack(images),
-        action=np.stack(actions).astype(np.float32),
+        action=np.stack(actions),
         state=np.stack(states).astype(np.float32),
         kind=script.kind,
         seed=f'{seed}/{index}',
@@ -139,6 +140,7 @@ _worker: tuple[Simulator, Recipe] | None = None
 
 def _start_worker(recipe: Recipe) -> None:
     global _worker
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work, episode by episode
     _worker = recipe.make_env(), recipe
 

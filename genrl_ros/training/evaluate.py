@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from genrl_ros.envs.registry import make_env
+from genrl_ros.processes import die_with_parent
 from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.serving.policy import PolicyRunner
 from genrl_ros.types import Env, Image
@@ -81,6 +82,7 @@ _env: Env
 
 def _begin(domain: str, bundle: Path) -> None:
     global _policy, _env
+    die_with_parent()
     _policy, _env = PolicyRunner(load_bundle(bundle)), make_env(domain)
 
 

@@ -8,8 +8,6 @@ asked is gone, and so is this process.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
 import json
 import os
@@ -20,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from genrl_ros.processes import die_with_parent, yield_to_others
+
 NICENESS = 10
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +46,8 @@ class LearnRequest:
 
 def main() -> int:
     """Serve one request; the exit status is 0 if there is a result."""
-    yield_to_others()
-    die_with_parent(signal.SIGKILL)
+    yield_to_others(NICENESS)
+    die_with_parent()
     # Whatever a library prints must not end up among the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w', buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -95,23 +94,6 @@ def _learn(
         'updates': result.updates,
         'imagined_return': result.imagined_return,
     }
-
-
-def yield_to_others() -> None:
-    """Lower this process's priority, so that control does not feel it.
-
-    Linux shares the processor between sessions first (autogroups) and only then by niceness within
-    each; this process leads a session of its own, so that its session's niceness is set as well.
-    """
-    os.nice(NICENESS)
-    with contextlib.suppress(OSError):
-        Path('/proc/self/autogroup').write_text(str(NICENESS))
-
-
-def die_with_parent(signum: int) -> None:
-    """Ask Linux for a signal to this process when its parent ends, however it ends."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum)
 
 
 def _exit_at_end_of_input() -> None:
