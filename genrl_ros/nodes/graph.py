@@ -56,25 +56,26 @@ NODES = (
 )
 
 
-def command(
-    node: NodeSpec,
-    params_file: Path,
-    parameters: Mapping[str, Value],
-    namespace: str = '',
-) -> list[str]:
+def overrides(node: NodeSpec, parameters: Mapping[str, Value], namespace: str = '') -> str:
+    """A ROS parameter file with values for one node, to be read after all others.
+
+    `-p name:=value` would not do: whatever a file says of a node by name counts more than that.
+    """
+    name = f'/{namespace.strip("/")}/{node.name}'.replace('//', '/')
+    return json.dumps({name: {'ros__parameters': dict(parameters)}})  # JSON is YAML, too
+
+
+def command(node: NodeSpec, params_files: Sequence[Path], namespace: str = '') -> list[str]:
     """The program and arguments that run a node without ROS launch.
 
     Args:
         node: which one.
-        params_file: ROS parameter file.
-        parameters: what differs from it.
+        params_files: ROS parameter files; later ones count more.
         namespace: ROS namespace of the node and all its names.
     """
-    overrides: list[str] = []
-    for name, value in parameters.items():
-        overrides += ['-p', f'{name}:={json.dumps(value)}']  # JSON, since it is YAML too
+    files = [word for path in params_files for word in ('--params-file', str(path))]
     remap = ['-r', f'__ns:=/{namespace.strip("/")}'] if namespace.strip('/') else []
     return [
         *(sys.executable, '-m', f'genrl_ros.nodes.{node.name}'),
-        *('--ros-args', '--params-file', str(params_file), *remap, *overrides),
+        *('--ros-args', *files, *remap),
     ]

@@ -14,7 +14,7 @@ import pytest
 from genrl_ros.cli import shared_memory
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses
-from genrl_ros.nodes.graph import NODES, command
+from genrl_ros.nodes.graph import NODES
 
 TIMEOUT_S = 30.0
 SOME = [node for node in NODES if node.name in ('encoder_node', 'trainer_node', 'policy_node')]
@@ -141,11 +141,26 @@ def test_what_the_user_says_counts(monkeypatch) -> None:
         pass
 
 
-def test_parameters_survive_the_command_line(params_file) -> None:
-    arguments = command(
-        SOME[0], params_file, {'prompt': 'on: "the" off', 'n': 1, 'names': ['a']}, 'left'
+@pytest.mark.parametrize('namespace', ['', 'left'])
+def test_overrides_count_more_than_the_file_whatever_it_holds(
+    params_file, tmp_path, namespace
+) -> None:
+    with params_file.open('a') as file:
+        file.write('/**/trainer_node:\n  ros__parameters:\n    updates: 5\n')
+    trainer = [node for node in NODES if node.name == 'trainer_node']
+    odd = str(tmp_path / 'on: "the" \'ünsafe\' #side')
+    Path(odd).mkdir()
+    values = {'updates': 0, 'model': odd}
+    processes = NodeProcesses(
+        trainer, params_file, {'trainer_node': values}, {}, namespace, logs=tmp_path / 'log'
     )
-    assert arguments[-8:] == [
-        *('-r', '__ns:=/left', '-p', 'prompt:="on: \\"the\\" off"'),
-        *('-p', 'n:=1', '-p', 'names:=["a"]'),
-    ]
+    # Updates of 0 are out of bounds: the node names the value that counted.
+    with processes, pytest.raises(NodeFailedError, match=r'parameter updates .*0') as caught:
+        until(processes.check, 'the refusal')
+    values['updates'] = 7
+    processes = NodeProcesses(
+        trainer, params_file, {'trainer_node': values}, {}, namespace, logs=tmp_path / 'log'
+    )
+    with processes:
+        until(lambda: says(tmp_path, 'trainer_node', f'uses {odd} and waits'), 'the trainer')
+    assert 'trainer_node' in str(caught.value)
