@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from genrl_ros.nodes import conversions
+from genrl_ros.nodes.conversions import MessageError
+from genrl_ros.types import ElementState
+
+STAMP = Time(sec=3, nanosec=250_000_000)
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8)
+
+
+def over_the_wire(message: object) -> object:
+    return deserialize_message(serialize_message(message), type(message))
+
+
+def test_times_keep_their_nanoseconds() -> None:
+    assert conversions.from_stamp(STAMP) == 3_250_000_000
+    assert conversions.to_stamp(3_250_000_000) == STAMP
+
+
+def test_an_image_survives(pixels) -> None:
+    message = over_the_wire(conversions.to_image(pixels, STAMP, 'eye'))
+    assert (message.encoding, message.step) == ('rgb8', 192)
+    assert (conversions.from_image(message, 64) == pixels).all()
+
+
+def test_bgr_and_padded_rows_are_understood(pixels) -> None:
+    padded = np.zeros((64, 256), np.uint8)
+    padded[:, :192] = pixels[::-1].transpose(1, 2, 0).reshape(64, 192)
+    message = Image(height=64, width=64, encoding='bgr8', step=256, data=padded.tobytes())
+    assert (conversions.from_image(message, 64) == pixels).all()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'encoding': 'rgba8'}, "encoding is 'rgba8'"),
+        ({'encoding': 'x' * 10_000}, "encoding is 'xxxxxxxxxxxxxxxxxxxx'"),
+        ({'height': 480, 'width': 640}, 'image is 640x480; 64x64 is needed'),
+        ({'height': 0, 'width': 0}, 'image is 0x0'),
+        ({'step': 191}, 'does not fit'),
+        ({'step': 2**32 - 1}, 'does not fit'),
+        ({'data': b'123'}, 'image has 3 bytes'),
+    ],
+)
+def test_an_image_of_another_form_is_refused(pixels, changes, message) -> None:
+    image = conversions.to_image(pixels, STAMP, 'eye')
+    for name, value in changes.items():
+        setattr(image, name, value)
+    with pytest.raises(MessageError, match=message):
+        conversions.from_image(image, 64)
+
+
+def test_latents_survive() -> None:
+    tokens = np.array([0, 15, 7, 3])
+    message = over_the_wire(conversions.to_latent(tokens, 16, 'abc', Header(stamp=STAMP)))
+    assert (conversions.from_latent(message, 4, 16) == tokens).all()
+    with pytest.raises(MessageError, match='4 categoricals of 16 classes'):
+        conversions.from_latent(message, 4, 8)
+    message.tokens[1] = 16
+    with pytest.raises(MessageError, match='a token 16'):
+        conversions.from_latent(message, 4, 16)
+
+
+def test_goals_survive() -> None:
+    goal = conversions.Goal(
+        task_id='a-task',
+        prompt='open it',
+        source='text',
+        embedding=np.linspace(-1, 1, 5, dtype=np.float32),
+        tokens=np.arange(12, dtype=np.uint8).reshape(4, 3),
+        classes=16,
+        mfwm_sha256='f' * 64,
+        grounding_score=0.5,
+        learn=True,
+    )
+    message = over_the_wire(conversions.to_goal(goal, STAMP))
+    back = conversions.from_goal(message)
+    assert (back.embedding == goal.embedding).all()
+    assert (back.tokens == goal.tokens).all()
+    assert (back.task_id, back.prompt, back.learn) == ('a-task', 'open it', True)
+    message.steps = 5
+    with pytest.raises(MessageError, match='12 tokens for 5 steps of 3'):
+        conversions.from_goal(message)
+
+
+@pytest.mark.parametrize('data', [[], [1.0, 2.0], [1.0, float('nan'), 0.0], [float('inf')] * 3])
+def test_senseless_commands_are_refused(data) -> None:
+    with pytest.raises(MessageError, match='command has'):
+        conversions.from_command(data, 3)
+
+
+def test_task_state_and_markers_tell_what_is_reached() -> None:
+    elements = {
+        'microwave': ElementState((-0.7,), 0.05, True),
+        'light': ElementState((0.0, 0.0), 0.7, False),
+    }
+    state = over_the_wire(conversions.to_task_state(elements, STAMP))
+    assert state.elements == ['microwave', 'light']
+    assert list(state.success) == [True, False]
+    markers = over_the_wire(conversions.to_task_markers(elements, STAMP)).markers
+    assert [marker.text for marker in markers] == ['microwave: reached', 'light: 0.70 to go']
