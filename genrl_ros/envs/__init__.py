@@ -2,6 +2,6 @@
 
 import os
 
-# Before MuJoCo is imported: render without a display, and leave the other cores to other processes.
+# Before MuJoCo is imported: render without a display, and leave other cores to other processes.
 os.environ.setdefault('MUJOCO_GL', 'egl')
 os.environ.setdefault('LP_NUM_THREADS', '0')

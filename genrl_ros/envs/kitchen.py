@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import weakref
 from dataclasses import dataclass
 
@@ -252,16 +253,17 @@ def _free_camera(pose: Camera) -> mujoco.MjvCamera:
 
 def _make_renderer(model: mujoco.MjModel, pixels: int) -> mujoco.Renderer:
     renderer = mujoco.Renderer(model, pixels, pixels)
+    _alive.add(renderer)
+    _close_at_exit()
     renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
     renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
     return renderer
 
 
-_open: weakref.WeakSet[Kitchen] = weakref.WeakSet()
+_alive: weakref.WeakSet[mujoco.Renderer] = weakref.WeakSet()
 
 
-@atexit.register
-def _close_all() -> None:
-    """Renderers have to go before MuJoCo ends EGL, or it complains at exit."""
-    for kitchen in list(_open):
-        kitchen.close()
+@functools.cache
+def _close_at_exit() -> None:
+    """Have renderers closed before MuJoCo ends EGL, which it plans with the first renderer."""
+    atexit.register(lambda: [renderer.close() for renderer in _alive])

@@ -43,13 +43,27 @@ class Handle:
 
 HANDLES = {
     'microwave': Handle(
-        'microwave', 'microhandle_site', -0.85, (0.02, -0.14, 0.0), (0.0, 0.04, 0.0), 0.25, True, -0.8
+        'microwave',
+        'microhandle_site',
+        -0.85,
+        (0.02, -0.14, 0.0),
+        (0.0, 0.04, 0.0),
+        0.25,
+        True,
+        -0.8,
     ),
     'slide': Handle(
         'slide_cabinet', 'slide_site', 0.40, (0.0, -0.14, 0.0), (0.0, 0.0, 0.0), 0.12, True
     ),
     'hinge': Handle(
-        'right_hinge_cabinet', 'hinge_site2', 1.5, (0.0, -0.14, 0.0), (0.0, 0.02, 0.0), 0.3, True, 0.2
+        'right_hinge_cabinet',
+        'hinge_site2',
+        1.5,
+        (0.0, -0.14, 0.0),
+        (0.0, 0.02, 0.0),
+        0.3,
+        True,
+        0.2,
     ),
     'light': Handle(
         'light_switch', 'light_site', -0.7, (0.07, -0.1, 0.0), (0.045, -0.01, 0.0), 0.6, False
@@ -131,7 +145,9 @@ class Expert:
         if self._stage == 'done':
             return self._arm.action(self._rest, self._arm.rotation, self._manner.reach, grip)
         target = self._target()
-        reach = self._manner.reach * (0.6 if self._stage == 'drive' and self._handle.grasp else 1.0)
+        reach = self._manner.reach * (
+            0.6 if self._stage == 'drive' and self._handle.grasp else 1.0
+        )
         return self._arm.action(target, self._hand(), reach, grip)
 
     def _enter(self, stage: str) -> None:

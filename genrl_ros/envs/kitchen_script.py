@@ -148,9 +148,7 @@ class _Author:
                 element = str(self._rng.choice(TASK_ELEMENTS))
                 yield from self._pursue(element, self._any_noise())
 
-    def _pursue(
-        self, element: str, noise: Noise, undo: bool = False, steps: int = 70
-    ) -> Actions:
+    def _pursue(self, element: str, noise: Noise, undo: bool = False, steps: int = 70) -> Actions:
         manner = Manner(
             reach=float(self._rng.uniform(0.06, 0.14)),
             aim_error=float(self._rng.choice([0.0, 0.004, 0.01])),
@@ -182,10 +180,10 @@ class _Author:
             return self._drifting(0.3, 1.0)
         if style == 'white':
             return self._gaussian(0.3, 1.0)
-        size = rng.uniform(0.3, 1.0)
-        moving = rng.random(ARM) < (0.3 if style == 'few joints' else 1.0)
-        change = 0.0 if style == 'constant' else rng.uniform(0.1, 0.35)
-        return _piecewise(rng, size * moving, float(change))
+        size = float(rng.uniform(0.3, 1.0))
+        moving = np.where(rng.random(ARM) < (0.3 if style == 'few joints' else 1.0), size, 0.0)
+        change = 0.0 if style == 'constant' else float(rng.uniform(0.1, 0.35))
+        return _piecewise(rng, moving, change)
 
     # Noise on top of experts.
 

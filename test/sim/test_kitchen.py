@@ -201,7 +201,7 @@ def test_only_what_is_seen_is_simplified(kitchen: Kitchen) -> None:
 
 
 def test_ends_without_complaint() -> None:
-    code = 'from genrl_ros.envs.kitchen import Kitchen; kitchen = Kitchen(); kitchen.render(16)'
+    code = 'from genrl_ros.envs.kitchen import Kitchen; env = Kitchen(); env.step([0.0] * 9)'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert 'Error' not in done.stderr
 

@@ -1,4 +1,4 @@
-"""Scripted experts move what they are told to, and collected episodes hold what the scripts did."""
+"""Scripted experts move what they are told to, and episodes hold what the scripts did."""
 
 from __future__ import annotations
 
