@@ -26,7 +26,7 @@ from genrl_ros.types import EnvSpec, FloatArray, Image
 
 FORMAT = 'genrl-episodes-1'
 HELD_OUT_PERCENT = 5
-DTYPES = {
+DTYPES: dict[str, np.dtype[Any]] = {
     'U8': np.dtype(np.uint8),
     'F16': np.dtype(np.float16),
     'F32': np.dtype(np.float32),

@@ -1,4 +1,4 @@
-"""Episodes survive the way to the disk and back, and nothing half-written is ever taken for one."""
+"""Episodes survive the way to the disk and back; nothing half-written is taken for one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,11 @@ def test_tensors_are_memory_maps(store: EpisodeStore) -> None:
 def test_files_are_safetensors_with_their_origin(store: EpisodeStore) -> None:
     store.append('one', episode(seed=7, kind='expert slide'))
     with safe_open(store.episode_path('one'), framework='np') as file:
-        assert file.metadata() == {'format': 'genrl-episodes-1', 'kind': 'expert slide', 'seed': '7'}
+        assert file.metadata() == {
+            'format': 'genrl-episodes-1',
+            'kind': 'expert slide',
+            'seed': '7',
+        }
         assert set(file.keys()) == {'image', 'action', 'state'}
 
 
