@@ -26,8 +26,9 @@ def one_hot(tokens: Tensor, classes: int) -> Tensor:
 def sample(logp: Tensor) -> Tensor:
     """A one-hot sample whose gradient is that of the probabilities (straight-through)."""
     probs = logp.exp()
-    noise = torch.empty_like(probs).exponential_()
-    index = (probs.detach() / noise).argmax(-1)
+    below = probs.detach().cumsum(-1)
+    draw = torch.rand_like(below[..., :1]) * below[..., -1:]
+    index = (below < draw).sum(-1)
     hard = torch.zeros_like(probs).scatter_(-1, index.unsqueeze(-1), 1.0)
     return hard + (probs - probs.detach()) if probs.requires_grad else hard
 
