@@ -21,16 +21,16 @@ from genrl_ros.config import ConnectConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.envs.registry import element_positions, env_spec
-from genrl_ros.files import atomic_file, write_json
+from genrl_ros.files import write_json
 from genrl_ros.share import share_path
 from genrl_ros.training.embeddings import embed_dataset
-from genrl_ros.training.export import export_encoder
+from genrl_ros.training.export import write_model
 from genrl_ros.training.fit import Progress
 from genrl_ros.training.latents import encode_dataset, tokenizer_identity
 from genrl_ros.training.pretrain import OnProgress, prepare, train_connector
 from genrl_ros.training.report import report_goals
 from genrl_ros.vlm import load_embedder
-from genrl_ros.world_model.checkpoint import load_mfwm, save_mfwm
+from genrl_ros.world_model.checkpoint import load_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -119,9 +119,7 @@ def connect(
         'connect': asdict(config),
         'scores': scores,
     }
-    save_mfwm(out, model, spec, embedder.name, embedder.identity, description)
-    with atomic_file(out / 'encoder.onnx') as temporary:
-        temporary.write_bytes(export_encoder(model))
+    write_model(out, model, spec, embedder.name, embedder.identity, description)
     write_json(run / 'scores.json', scores)
     print(f'model: {out}, pictures: {run}')
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from genrl_ros.behavior.networks import Actor
+from genrl_ros.files import atomic_file
 from genrl_ros.serving.bundle import ACTOR, ENCODER, STEP
+from genrl_ros.types import EnvSpec
+from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -60,20 +65,41 @@ class ActorGraph(nn.Module):
         return mean
 
 
-def export_encoder(model: MFWM) -> bytes:
-    """The encoder as a serialized ONNX graph, `image` to `logits`."""
+def write_model(
+    folder: Path,
+    model: MFWM,
+    spec: EnvSpec,
+    embedder: str,
+    embedder_identity: str,
+    training: Mapping[str, Any],
+) -> None:
+    """Write a world model with its encoder, both of the same rounded weights."""
+    save_mfwm(folder, model, spec, embedder, embedder_identity, training)
+    stored, _ = load_mfwm(folder)
     image = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    return _export(EncoderGraph(model), {'image': image}, 'logits')
+    graph = _export(EncoderGraph(stored), {'image': image}, 'logits')
+    with atomic_file(folder / ENCODER) as temporary:
+        temporary.write_bytes(graph)
 
 
-def export_policy(model: MFWM, actor: Actor) -> dict[str, bytes]:
-    """The three graphs of a policy bundle, by file name."""
+def export_policy(folder: Path, model: MFWM, actor: Actor) -> dict[str, bytes]:
+    """The three graphs of a policy bundle, by file name.
+
+    The encoder is the world model's own file, so that a robot may run either of the two.
+
+    Raises:
+        CheckpointError: if the world model's folder has no encoder.
+    """
+    try:
+        encoder = (folder / ENCODER).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f'{folder / ENCODER} cannot be read: {error.strerror}') from error
     sizes = model.config
     tokens = torch.zeros(1, sizes.stoch, dtype=torch.long)
     deter = torch.zeros(1, sizes.deter)
     action = torch.zeros(1, sizes.action_dim)
     return {
-        ENCODER: export_encoder(model),
+        ENCODER: encoder,
         STEP: _export(
             StepGraph(model), {'tokens': tokens, 'action': action, 'deter': deter}, 'deter_next'
         ),

@@ -148,7 +148,9 @@ def learn(
     if stopped and best.weights:
         agent.actor.load_state_dict(best.weights)
     _write_curve(out_dir / f'{task_id}.csv', rows)
-    bundle = _export(model, card, agent, out_dir / task_id, task_id, prompt, done, smooth)
+    graphs = export_policy(mfwm_folder, model, agent.actor)
+    about = _describe(model, card, task_id, prompt, done, smooth)
+    bundle = write_bundle(out_dir / task_id, about, graphs).path
     checkpoint.unlink(missing_ok=True)
     return LearnResult(bundle, done, smooth)
 
@@ -161,18 +163,11 @@ def _starts(model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay
     return State(states.stoch[chosen], states.deter[chosen])
 
 
-def _export(
-    model: MFWM,
-    card: ModelCard,
-    agent: ActorCritic,
-    folder: Path,
-    task_id: str,
-    prompt: str,
-    updates: int,
-    imagined_return: float,
-) -> Path:
+def _describe(
+    model: MFWM, card: ModelCard, task_id: str, prompt: str, updates: int, imagined_return: float
+) -> PolicyDescription:
     spec, sizes = card.spec, model.config
-    description = PolicyDescription(
+    return PolicyDescription(
         domain=spec.domain,
         task_id=task_id,
         prompt=prompt,
@@ -188,7 +183,6 @@ def _export(
         updates=updates,
         imagined_return=imagined_return,
     )
-    return write_bundle(folder, description, export_policy(model, agent.actor)).path
 
 
 def _write_curve(path: Path, rows: list[dict[str, float]]) -> None:

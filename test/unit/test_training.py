@@ -20,6 +20,7 @@ from genrl_ros.data.episode_store import Episode, EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.serving.policy import NO_TOKEN, PolicyRunner
+from genrl_ros.training.export import write_model
 from genrl_ros.training.fit import Progress, fit
 from genrl_ros.training.learn import learn
 from genrl_ros.types import EnvSpec, Task
@@ -28,7 +29,6 @@ from genrl_ros.world_model.checkpoint import (
     CheckpointError,
     load_mfwm,
     load_state,
-    save_mfwm,
     save_state,
 )
 from genrl_ros.world_model.mfwm import MFWM
@@ -43,7 +43,7 @@ LEARN = LearnConfig(updates=4, starts=8, units=16, layers=1, threads=1)
 def model_folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     folder = tmp_path / 'model'
-    save_mfwm(folder, MFWM(TINY), SPEC, 'embedded', 'f' * 64, {'seed': 0})
+    write_model(folder, MFWM(TINY), SPEC, 'embedded', 'f' * 64, {'seed': 0})
     return folder
 
 
@@ -69,7 +69,7 @@ def ignore(_: Progress) -> None:
     pass
 
 
-class _Killed(Exception):
+class _KilledError(Exception):
     pass
 
 
@@ -84,7 +84,7 @@ def _train(store: EpisodeStore, run: Path, updates: int, stop_at: int | None = N
 
     def on_progress(progress: Progress) -> None:
         if progress.update == stop_at:
-            raise _Killed
+            raise _KilledError
 
     fit(
         'stage', net, loss, replay, updates, OptimConfig(lr=0.01, warmup=3, final_lr=0.1),
@@ -97,7 +97,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     store: EpisodeStore, tmp_path: Path
 ) -> None:
     whole = _train(store, tmp_path / 'whole', 12)
-    with pytest.raises(_Killed):
+    with pytest.raises(_KilledError):
         _train(store, tmp_path / 'cut', 12, stop_at=10)
     resumed = _train(store, tmp_path / 'cut', 12)
     assert torch.equal(whole.weight, resumed.weight)
@@ -191,7 +191,9 @@ def test_the_bundle_acts_as_the_networks_that_were_learned(
     embedding = np.eye(32, dtype=np.float32)[0]
     result = learn(model_folder, embedding, LEARN, tmp_path / 'out', 'task', 'do it')
     assert result.updates == 4
-    runner = PolicyRunner(load_bundle(result.bundle_path))
+    bundle = load_bundle(result.bundle_path)
+    assert bundle.graphs['encoder.onnx'] == (model_folder / 'encoder.onnx').read_bytes()
+    runner = PolicyRunner(bundle)
     torch.manual_seed(LEARN.seed)
     model, _ = load_mfwm(model_folder)
     image = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), np.uint8)
@@ -238,10 +240,10 @@ def test_interrupted_learning_goes_on_where_it_was(
         nonlocal calls
         calls += 1
         if calls == 3:
-            raise _Killed
+            raise _KilledError
         return False
 
-    with pytest.raises(_Killed):
+    with pytest.raises(_KilledError):
         learn(model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it', should_stop=die)
     again = learn(model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it')
     graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
