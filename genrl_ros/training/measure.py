@@ -150,5 +150,5 @@ def fit_probe(model: MFWM, store: EpisodeStore, ids: list[str], ridge: float = 1
 
 @torch.no_grad()
 def _features(model: MFWM, frames: Image) -> Values:
-    logits = model.tokenizer.encode(torch.from_numpy(np.ascontiguousarray(frames)))
+    logits = model.tokenizer.encode(torch.from_numpy(np.array(frames)))
     return latents.log_probs(logits).exp().flatten(1).double().numpy()
