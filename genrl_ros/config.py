@@ -193,6 +193,9 @@ class LearnConfig:
     """Imagined steps."""
     warmup_steps: int = 5
     """World-model steps before imagination begins, for data-free starts."""
+    dreamed: float = 0.8
+    """Share of data-free latents that the connector draws; the others are random. Published: 0.5,
+    which spends half of a short learning on states that no image has."""
     gamma: float = 0.99
     """Discount."""
     lambda_: float = 0.95
@@ -225,6 +228,7 @@ class LearnConfig:
             _check(getattr(self, name) > 0, f'learn.{name} must be positive')
         _check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')
         _check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
+        _check(0 <= self.dreamed <= 1, 'learn.dreamed must be in [0, 1]')
         _check(0 < self.gamma <= 1, 'learn.gamma must be in (0, 1]')
         _check(0 <= self.lambda_ <= 1, 'learn.lambda_ must be in [0, 1]')
 

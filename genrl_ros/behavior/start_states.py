@@ -17,11 +17,13 @@ Policy = Callable[[State], Tensor]
 
 
 @torch.no_grad()
-def data_free(model: MFWM, policy: Policy, count: int, warmup_steps: int) -> State:
+def data_free(
+    model: MFWM, policy: Policy, count: int, warmup_steps: int, dreamed: float = 0.5
+) -> State:
     """States drawn from the world model alone.
 
-    Half as many latents as asked for are drawn: each is a uniformly random one or, with
-    probability one half, a connector state for random embeddings. The recurrent state is zero.
+    Half as many latents as asked for are drawn: each is a connector state for random embeddings
+    with probability `dreamed`, else a uniformly random one. The recurrent state is zero.
     They are then moved on by `warmup_steps` of random actions, and once more by the policy.
 
     Args:
@@ -29,6 +31,7 @@ def data_free(model: MFWM, policy: Policy, count: int, warmup_steps: int) -> Sta
         policy: sampled action `(B, A)` for a state.
         count: number B of states, a multiple of 4.
         warmup_steps: world-model steps.
+        dreamed: probability of a connector state.
 
     Returns:
         `count` states.
@@ -39,9 +42,8 @@ def data_free(model: MFWM, policy: Policy, count: int, warmup_steps: int) -> Sta
     random = latents.one_hot(torch.randint(config.classes, shape), config.classes)
     sequences = -(-half // SEQUENCE)
     embedding = F.normalize(torch.randn(sequences, SEQUENCE, config.embed_dim), dim=-1)
-    dreamed = model.connector.generate(model.aligner(embedding), mode=False)
-    dreamed = dreamed.flatten(0, 1)[:half]
-    stoch = torch.where(torch.rand(half, 1, 1) < 0.5, dreamed, random)
+    dream = model.connector.generate(model.aligner(embedding), mode=False).flatten(0, 1)[:half]
+    stoch = torch.where(torch.rand(half, 1, 1) < dreamed, dream, random)
     begin = State(stoch, stoch.new_zeros(half, config.deter))
     ends = []
     for act in (_random_actions(config.action_dim), policy):

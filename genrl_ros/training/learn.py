@@ -157,7 +157,9 @@ def learn(
 
 def _starts(model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay | None) -> State:
     if replay is None:
-        return start_states.data_free(model, agent.act, config.starts, config.warmup_steps)
+        return start_states.data_free(
+            model, agent.act, config.starts, config.warmup_steps, config.dreamed
+        )
     states = start_states.from_data(model, tensors(replay.sample()))
     chosen = torch.randperm(states.deter.shape[0])[: config.starts]
     return State(states.stoch[chosen], states.deter[chosen])
