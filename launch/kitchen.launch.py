@@ -2,7 +2,7 @@
 
 from launch.actions import DeclareLaunchArgument, Shutdown
 from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -26,7 +26,7 @@ def generate_launch_description() -> LaunchDescription:
     arguments += [
         DeclareLaunchArgument(
             'params_file',
-            default_value=PathJoinSubstitution([config, [LaunchConfiguration('domain'), '.yaml']]),
+            default_value=[f'{config}/', LaunchConfiguration('domain'), '.yaml'],
             description='ROS parameter file of all nodes',
         ),
         DeclareLaunchArgument(

@@ -125,6 +125,9 @@ def _episode(run: Run, recording: Any) -> dict[str, Any]:
         episode['least_distance'] = round(min(distances), 4)
     if run.element in recording.reached_ns:
         episode['reached_after_s'] = round(recording.reached_ns[run.element] / 1e9, 2)
+    if recording.holds:
+        episode['holds'] = len(recording.holds)
+        episode['last_hold'] = recording.holds[-1]
     if recording.latencies_s:
         milliseconds = np.asarray(recording.latencies_s) * 1000
         episode['image_to_command_ms'] = {
@@ -154,6 +157,8 @@ def _table(content: dict[str, Any]) -> Table:
     if 'first_distance' in episode:
         distances = f'{episode["first_distance"]:.2f}, at best {episode["least_distance"]:.2f}'
         table.add_row('distance to the goal', f'{distances} (rad or m)')
+    if 'holds' in episode:
+        table.add_row('robot was held', f'{episode["holds"]} times; {episode["last_hold"]}')
     if 'image_to_command_ms' in episode:
         latency = episode['image_to_command_ms']
         table.add_row(

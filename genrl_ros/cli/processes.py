@@ -161,11 +161,12 @@ class _signals_ignored:  # noqa: N801
             signal.signal(signum, handler)
 
 
-def exit_on_sigterm() -> None:
-    """Make SIGTERM end this process as Ctrl-C does, so that `with` blocks are left in order."""
+def end_in_order() -> None:
+    """Make SIGINT and SIGTERM leave all `with` blocks, even where a shell had SIGINT ignored."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, interrupt)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

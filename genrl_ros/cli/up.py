@@ -14,7 +14,7 @@ from typing import Annotated
 import tyro
 
 from genrl_ros.cli.discovery import private_domain
-from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, exit_on_sigterm
+from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.nodes.graph import ARGUMENTS, DOMAINS, NODES, Value
 from genrl_ros.share import share_path
 
@@ -74,7 +74,7 @@ def node_parameters(arguments: dict[str, str]) -> dict[str, dict[str, Value]]:
 
 def main(config: Config) -> int:
     """Run the graph until Ctrl-C (status 0) or until a node ends by itself (status 1)."""
-    exit_on_sigterm()
+    end_in_order()
     params_file = find_params_file(config.params_file, config.domain)
     parameters = node_parameters(
         {'domain': config.domain, 'prompt': config.prompt, 'device': config.device}

@@ -26,17 +26,19 @@ def run(make_node: Callable[[], Node]) -> int:
     Returns:
         The exit status: 0 after a signal, 1 after an error, which is logged.
     """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    executor = SingleThreadedExecutor()
+    node = None
     stopping = False
 
     def stop(signum: int, frame: FrameType | None) -> None:
         nonlocal stopping
-        stopping = True
+        starting, stopping = node is None and not stopping, True
+        if starting:  # whatever it is loading need not be waited for
+            raise KeyboardInterrupt
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, stop)
-    node = None
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
     try:
         node = make_node()
         executor.add_node(node)
@@ -44,7 +46,7 @@ def run(make_node: Callable[[], Node]) -> int:
             executor.spin_once(timeout_sec=SIGNAL_CHECK_S)
         node.get_logger().info('ends, as it was told to')
         return 0
-    except ExternalShutdownException:
+    except (ExternalShutdownException, KeyboardInterrupt):
         return 0
     except Exception as error:
         logger = node.get_logger() if node is not None else get_logger('genrl_ros')

@@ -65,6 +65,7 @@ class Recording:
         distances: by element, its distance to the goal at each task state.
         reached_ns: by element, when it was first reached.
         latencies_s: from each image's arrival to the next command's.
+        holds: reasons for which policy_node held the robot, in order.
     """
 
     frames: list[npt.NDArray[np.uint8]] = field(default_factory=list)
@@ -72,6 +73,7 @@ class Recording:
     distances: dict[str, list[float]] = field(default_factory=dict)
     reached_ns: dict[str, int] = field(default_factory=dict)
     latencies_s: list[float] = field(default_factory=list)
+    holds: list[str] = field(default_factory=list)
     _now_ns: int = -1
     _went_back: bool = False
 
@@ -84,7 +86,7 @@ class Recording:
         """Begin anew when simulated time goes back: what came before was another episode."""
         if stamp_ns < self._now_ns or stamp_ns == 0:
             self._went_back = True
-            for seen in (self.frames, self.stamps_ns, self.latencies_s):
+            for seen in (self.frames, self.stamps_ns, self.latencies_s, self.holds):
                 seen.clear()
             self.distances.clear()
             self.reached_ns.clear()
@@ -290,6 +292,8 @@ class Session:
 
     def _on_policy_state(self, message: PolicyState) -> None:
         self._policy = message
+        if self._recording is not None and message.state == 'holding':
+            self._recording.holds.append(message.reason)
 
     def _call(self, client: Any, request: Any, name: str, timeout_s: float) -> Any:
         return self._until(client.call_async(request), f'an answer of {name}', timeout_s)

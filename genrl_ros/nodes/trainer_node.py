@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from dataclasses import dataclass, field
@@ -173,7 +174,8 @@ class TrainerNode(Node):
             return
         self.get_logger().info(f'learns "{goal.prompt}" with {self._job.updates} updates')
         try:
-            self._policies.mkdir(parents=True, exist_ok=True)
+            folder = self._free_folder(goal.task_id)
+            folder.mkdir(parents=True, exist_ok=True)
             self._job.worker = LearnWorker(
                 self._parameters.worker_command,
                 LearnRequest(
@@ -181,7 +183,7 @@ class TrainerNode(Node):
                     embedding=goal.embedding.tolist(),
                     task_id=goal.task_id,
                     prompt=goal.prompt,
-                    policies=str(self._policies),
+                    policies=str(folder),
                     config={
                         'updates': self._job.updates,
                         'threads': self._parameters.threads,
@@ -193,6 +195,14 @@ class TrainerNode(Node):
         except OSError as error:
             self._end(self._job, f'cannot learn: {error}')
             self._job = None
+
+    def _free_folder(self, task_id: str) -> Path:
+        """Where a task's bundle goes: below a number if the task was learned before."""
+        for number in itertools.count(1):
+            folder = self._policies if number == 1 else self._policies / str(number)
+            if not (folder / task_id).exists():
+                break
+        return folder
 
     def _watch(self) -> None:
         self._ask()

@@ -43,5 +43,7 @@ while done < of and not stop.wait(seconds / 20):
         sys.exit(3)
 path = Path(request['policies']) / request['task_id']
 shutil.copytree(bundle, path)
+manifest = json.loads((path / 'policy.json').read_text())
+(path / 'policy.json').write_text(json.dumps(manifest | {'task_id': request['task_id']}))
 result = {'path': str(path), 'updates': done, 'imagined_return': done / of}
 answer(result=result)

@@ -113,6 +113,15 @@ def test_the_action_gives_feedback_and_a_result(start) -> None:
     assert user.feedback[0].update < user.feedback[-1].update
 
 
+def test_a_task_can_be_learned_again(start, bench, tmp_path) -> None:
+    user = start(0.2)
+    user.set_goal('one')
+    paths = [user.result(user.ask_until_accepted('one'))[1].policy_path for _ in range(3)]
+    policies = tmp_path / 'policies'
+    assert paths == [str(policies / where) for where in ('one', '2/one', '3/one')]
+    bench.until(lambda: len(user.announced) == 3, 'all of them announced')
+
+
 def test_whoever_asks_for_what_is_being_learned_joins(start) -> None:
     user = start(2.0)
     user.set_goal('one', learn=True)
