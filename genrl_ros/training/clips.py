@@ -166,7 +166,10 @@ class _Bank:
                     found.setdefault((group, stride), []).extend(moments)
 
     def states(self, group: str) -> States:
-        """`(12, 30)` states that show the group at some point."""
+        """`(12, 30)` states that show the group at some point, or wandering if none does.
+
+        The kettle is moved by no arm: it is made to travel afterwards.
+        """
         stride = int(self._rng.choice(STRIDES, p=STRIDE_ODDS))
         moments = self._moments.get((group, stride), self._moments['wandering', stride])
         number, start = moments[self._rng.integers(len(moments))]

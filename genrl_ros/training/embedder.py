@@ -1,10 +1,11 @@
-"""Trains the embedded embedder: clips and sentences of one concept attract each other."""
+"""Trains the embedded embedder: first what videos show, then what sentences speak of."""
 
 from __future__ import annotations
 
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,68 +15,40 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genrl_ros.training.clips import SPLITS, TAKE_FRAMES, Clips
 from genrl_ros.training.concepts import FALSE, TRUE
-from genrl_ros.vlm.embedded import TowerConfig, Towers
-from genrl_ros.vlm.phrases import Phrases
+from genrl_ros.vlm.embedded import TextHead, TowerConfig, Towers, VideoTower, read_embedder
 from genrl_ros.vlm.phrases.kitchen import CONCEPTS
-from genrl_ros.vlm.sentence import SentenceModel
 
 MAX_SCALE = 50.0
+TEXT_ITERATIONS = 300
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How the embedder is trained."""
 
-    steps: int = 900
-    """Updates."""
-    takes: int = 20
+    start: Path | None = None
+    """Folder of an embedder whose video tower is trained on; a new one unless given."""
+    steps: int = 2000
+    """Updates of the video tower."""
+    takes: int = 16
     """Takes in a batch; each has five clips."""
-    phrases: int = 3
-    """Sentences of each concept in a batch."""
-    unrelated: int = 48
-    """Sentences in a batch that no clip shows."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     """Peak learning rate of AdamW."""
     weight_decay: float = 0.02
     """Decoupled weight decay."""
-    pull: float = 0.5
-    """Weight of the plain cosine distance between a clip and its sentences."""
     average: float = 0.995
     """Decay of the moving average of the weights, which is what is kept."""
+    text_penalty: float = 1e-5
+    """Weight of the squared weights of the head on the sentence features."""
     seed: int = 0
     """Of the initial weights and of every draw."""
 
     def __post_init__(self) -> None:
-        for name in ('steps', 'takes', 'phrases', 'unrelated'):
+        for name in ('steps', 'takes'):
             if getattr(self, name) <= 0:
                 raise ValueError(f'train.{name} must be positive')
         if not 0.0 < self.average < 1.0:
             raise ValueError('train.average must be between 0 and 1')
-
-
-class Sentences:
-    """Frozen sentence features of every concept's training phrases.
-
-    Args:
-        phrases: sentences of each concept.
-        unrelated: sentences that no clip shows.
-    """
-
-    def __init__(self, model: SentenceModel, phrases: Phrases, unrelated: tuple[str, ...]) -> None:
-        self.concepts = [torch.from_numpy(model.embed(phrases[name])) for name in CONCEPTS]
-        self._unrelated = torch.from_numpy(model.embed(unrelated))
-
-    def draw(self, count: int, unrelated: int, generator: torch.Generator) -> Tensor:
-        """`(C * count + unrelated, 384)`: blends of two phrases of one concept, then others."""
-        parts = []
-        for features in self.concepts:
-            a, b = torch.randint(len(features), (2, count), generator=generator)
-            blend = torch.rand(count, 1, generator=generator)
-            parts.append(F.normalize(torch.lerp(features[a], features[b], blend), dim=-1))
-        other = torch.randint(len(self._unrelated), (unrelated,), generator=generator)
-        drawn = torch.cat([*parts, self._unrelated[other]])
-        noise = torch.randn(drawn.shape, generator=generator) * 0.01
-        return F.normalize(drawn + noise, dim=-1)
 
 
 class TakeSampler:
@@ -118,7 +91,7 @@ def augment(frames: Tensor, generator: torch.Generator) -> Tensor:
     gain = 1 + 0.15 * (2 * torch.rand(one_a_take, generator=generator) - 1)
     tint = 1 + 0.06 * (2 * torch.rand((batch, 1, 3, 1, 1), generator=generator) - 1)
     shade = 0.06 * (2 * torch.rand(one_a_take, generator=generator) - 1)
-    sigma = 0.025 * torch.rand(one_a_take, generator=generator)
+    sigma = 0.01 * torch.rand(one_a_take, generator=generator)
     noise = torch.randn(moved.shape, generator=generator) * sigma
     return (moved * gain * tint + shade + noise).clamp(0, 1)
 
@@ -141,67 +114,103 @@ def contrast(logits: Tensor, true: Tensor, false: Tensor, weight: Tensor) -> Ten
     return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
-def pair_loss(
-    video: Tensor, text: Tensor, labels: Tensor, phrases: int, scale: Tensor, pull: float
-) -> Tensor:
-    """Both directions of the contrast, and the plain cosine distance of true pairs.
+def video_loss(video: Tensor, concepts: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
+    """Contrast in both directions between clips and the vectors that stand for the concepts.
 
     Args:
         video: `(N, D)` unit.
-        text: `(C * phrases + U, D)` unit, ordered by concept, then U unrelated sentences.
+        concepts: `(C, D)` unit.
         labels: `(N, C)` int8.
-        phrases: sentences of each concept.
         scale: factor on cosines.
-        pull: weight of the cosine distance.
     """
-    cosine = video @ text.T
-    labels = labels.repeat_interleave(phrases, 1)
-    unrelated = len(text) - labels.shape[1]
-    labels = F.pad(labels, (0, unrelated), value=FALSE)
+    logits = scale * video @ concepts.T
     true, false = labels == TRUE, labels == FALSE
-    weight = true.sum(0, keepdim=True).clamp_min(1).rsqrt().expand_as(cosine)
-    forth = contrast(scale * cosine, true, false, weight)
-    back = contrast(scale * cosine.T, true.T, false.T, weight.T)
-    distance = ((1 - cosine) * weight * true).sum() / (weight * true).sum().clamp_min(1e-6)
-    return forth + back + pull * distance
+    weight = true.sum(0, keepdim=True).clamp_min(1).reciprocal().expand_as(logits)
+    forth = contrast(logits, true, false, weight)
+    return forth + contrast(logits.T, true.T, false.T, weight.T)
 
 
-def fit(clips: Clips, sentences: Sentences, config: TrainConfig) -> Towers:
-    """Train the towers; returns the moving average of their weights, in evaluation mode."""
+def fit_video(clips: Clips, config: TrainConfig) -> VideoTower:
+    """Train the video tower; returns the moving average of its weights, in evaluation mode.
+
+    Raises:
+        ValueError: if the embedder to start from cannot be read.
+    """
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     sampler = TakeSampler(clips, np.random.default_rng(config.seed))
     towers = Towers(TowerConfig())
+    if config.start:
+        towers.load_state_dict(read_embedder(config.start)[1])
+    tower = towers.video
+    concepts = nn.Parameter(torch.randn(len(CONCEPTS), TowerConfig().dim))
     log_scale = nn.Parameter(torch.tensor(14.0).log())
     averaged = AveragedModel(
-        towers, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True
+        tower, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True
     )
-    parameters = [*towers.parameters(), log_scale]
+    parameters = [*tower.parameters(), concepts, log_scale]
     optimiser = torch.optim.AdamW(
         parameters, config.learning_rate, weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.learning_rate, config.steps, pct_start=0.1
     )
-    towers.train()
+    tower.train()
     began = time.perf_counter()
     for step in range(1, config.steps + 1):
         frames, labels = sampler.draw(config.takes)
-        video = towers.video(augment(frames, generator)).flatten(0, 1)
-        text = towers.sentences(sentences.draw(config.phrases, config.unrelated, generator))
+        video = tower(augment(frames, generator)).flatten(0, 1)
         scale = log_scale.exp().clamp_max(MAX_SCALE)
-        loss = pair_loss(video, text, labels.flatten(0, 1), config.phrases, scale, config.pull)
+        loss = video_loss(video, F.normalize(concepts, dim=-1), labels.flatten(0, 1), scale)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
-        averaged.update_parameters(towers)
+        averaged.update_parameters(tower)
         if step % 50 == 0:
             seconds = time.perf_counter() - began
             sys.stderr.write(
                 f'update {step}/{config.steps}, loss {loss.item():.3f}, {seconds:.0f} s\n'
             )
     result = averaged.module
-    assert isinstance(result, Towers)
+    assert isinstance(result, VideoTower)
     return result.eval()
+
+
+def fit_text(
+    features: Tensor, concept: Tensor, centroids: Tensor, config: TrainConfig
+) -> TextHead:
+    """Learn which concept a sentence speaks of: a penalised linear classifier, solved at once.
+
+    Args:
+        features: `(N, 384)` unit sentence features.
+        concept: `(N,)` int64 concept of each sentence; C for sentences about something else.
+        centroids: `(C, D)` unit; where the videos of each concept lie.
+        config: how.
+    """
+    head = TextHead(TowerConfig())
+    head.anchors[:-1] = centroids
+    head.anchors[-1] = away_from(centroids)
+    nn.init.zeros_(head.choose.weight)
+    nn.init.zeros_(head.choose.bias)
+    weight = 1 / concept.bincount(minlength=len(centroids) + 1).clamp_min(1)
+    optimiser = torch.optim.LBFGS(
+        head.choose.parameters(), max_iter=TEXT_ITERATIONS, line_search_fn='strong_wolfe'
+    )
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = F.cross_entropy(head.choose(features), concept, weight=weight)
+        value = value + config.text_penalty * head.choose.weight.square().sum()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    return head.eval()
+
+
+def away_from(vectors: Tensor) -> Tensor:
+    """A unit vector `(D,)` at right angles to all of `(C, D)`, C < D."""
+    basis = torch.linalg.qr(vectors.T, mode='complete').Q
+    return basis[:, -1]

@@ -19,7 +19,7 @@ from genrl_ros.vlm.phrases import Phrases
 from genrl_ros.vlm.phrases.kitchen import CONCEPTS, ELEMENTS
 from genrl_ros.vlm.sentence import SentenceModel
 
-CENTROID_TAKES = 1200
+CENTROID_TAKES = 800
 TOP = 5
 BATCH = 32
 
@@ -68,7 +68,7 @@ def embed_phrases(
 ) -> Mapping[str, FloatArray]:
     """Embedded sentences `(N, D)` of each concept."""
     return {
-        name: towers.sentences(torch.from_numpy(model.embed(texts))).numpy()
+        name: towers.text(torch.from_numpy(model.embed(texts))).numpy()
         for name, texts in phrases.items()
     }
 

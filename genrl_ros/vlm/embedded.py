@@ -1,8 +1,8 @@
 """The embedded video-text embedder: a small video tower beside a frozen sentence model.
 
 Eight frames are seven transitions. A convolutional network turns each transition (a frame, and
-how it differs from the one before) into a token; a light transformer reads seven tokens. A token
-depends on two frames alone, so windows that overlap share it.
+how it differs from the one before) into a token; two layers read seven tokens in their order. A
+token depends on two frames alone, so windows that overlap share it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ N_FRAMES = 8
 IMAGE_SIZE = 64
 PATCH = 4
 """Side of the patches that the network starts from; they keep every pixel."""
-CHANGE_GAIN = 3.0
+CHANGE_GAIN = 8.0
+SHARPNESS = 3.0
+"""How decidedly a sentence goes to its concept; 1 would be the classifier's own probabilities."""
 FRAMES_PER_PASS = 512
 """Frames whose activations are held at once, which bounds memory."""
 
@@ -41,14 +43,12 @@ class TowerConfig:
     """Channels of a patch; doubled once."""
     squeeze: int = 32
     """Channels of the last feature map, whose 8x8 places are kept apart."""
-    width: int = 256
-    """Width of the temporal transformer."""
-    layers: int = 2
-    """Layers of the temporal transformer."""
-    heads: int = 4
-    """Attention heads of the temporal transformer."""
-    text_hidden: int = 512
-    """Width of the head on the sentence features."""
+    width: int = 192
+    """Size of a transition's token."""
+    hidden: int = 512
+    """Width of the layer that reads the seven tokens of a clip."""
+    concepts: int = 37
+    """Concepts that sentences are placed among."""
     dim: int = 512
     """Size of the shared space."""
 
@@ -56,8 +56,6 @@ class TowerConfig:
         for name, value in asdict(self).items():
             if value <= 0:
                 raise ValueError(f'embedder {name} must be positive, not {value}')
-        if self.width % self.heads:
-            raise ValueError(f'embedder width {self.width} must divide by {self.heads} heads')
 
 
 def _conv(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -97,18 +95,13 @@ class VideoTower(nn.Module):
             nn.Flatten(),
             nn.Linear(config.squeeze * (IMAGE_SIZE // 8) ** 2, config.width),
         )
-        self.position = nn.Parameter(0.02 * torch.randn(N_FRAMES - 1, config.width))
-        layer = nn.TransformerEncoderLayer(
-            config.width,
-            config.heads,
-            2 * config.width,
-            dropout=0.1,
-            activation='gelu',
-            batch_first=True,
-            norm_first=True,
+        self.time = nn.Sequential(
+            nn.LayerNorm((N_FRAMES - 1) * config.width),
+            nn.Linear((N_FRAMES - 1) * config.width, config.hidden),
+            nn.GELU(),
+            nn.Dropout(0.1),
+            nn.Linear(config.hidden, config.dim),
         )
-        self.time = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
-        self.out = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.dim))
 
     def tokens(self, frames: Tensor) -> Tensor:
         """`(B, T, 3, 64, 64)` float in [0, 1] -> one token a transition `(B, T-1, W)`."""
@@ -119,14 +112,32 @@ class VideoTower(nn.Module):
 
     def windows(self, tokens: Tensor) -> Tensor:
         """`(B, T-1, W)` tokens -> every window of eight frames, `(B, T-7, D)` of unit length."""
-        batch, _, width = tokens.shape
         unfolded = tokens.unfold(1, N_FRAMES - 1, 1).transpose(2, 3)
-        x = self.time(unfolded.reshape(-1, N_FRAMES - 1, width) + self.position)
-        return F.normalize(self.out(x.mean(1)), dim=-1).unflatten(0, (batch, -1))
+        return F.normalize(self.time(unfolded.flatten(2)), dim=-1)
 
     def forward(self, frames: Tensor) -> Tensor:
         """`(B, T, 3, 64, 64)` float in [0, 1] -> `(B, T-7, D)` of unit length."""
         return self.windows(self.tokens(frames))
+
+
+class TextHead(nn.Module):
+    """Frozen sentence features to a blend of the places where the videos of each concept lie.
+
+    One more place, far from all videos, is for sentences about something else. So a sentence
+    lands among the videos that it speaks of, or away from all.
+    """
+
+    anchors: Tensor
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.choose = nn.Linear(SENTENCE_DIM, config.concepts + 1)
+        self.register_buffer('anchors', torch.zeros(config.concepts + 1, config.dim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(N, 384)` unit sentence features -> `(N, D)` of unit length."""
+        share = (SHARPNESS * self.choose(features)).softmax(-1)
+        return F.normalize(share @ self.anchors, dim=-1)
 
 
 class Towers(nn.Module):
@@ -135,16 +146,7 @@ class Towers(nn.Module):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.video = VideoTower(config)
-        self.text = nn.Sequential(
-            nn.Linear(SENTENCE_DIM, config.text_hidden),
-            nn.GELU(),
-            nn.Dropout(0.1),
-            nn.Linear(config.text_hidden, config.dim),
-        )
-
-    def sentences(self, features: Tensor) -> Tensor:
-        """`(N, 384)` unit sentence features -> `(N, D)` of unit length."""
-        return F.normalize(self.text(features), dim=-1)
+        self.text = TextHead(config)
 
 
 def identity_of(weights: dict[str, Tensor]) -> str:
@@ -188,8 +190,8 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise ValueError(f'{tensor_path} is not a readable safetensors file: {error}') from error
-    centroids = tensors.pop('concepts', None)
-    if centroids is None or tuple(centroids.shape) != (len(names), config.dim):
+    anchors = tensors.get('text.anchors')
+    if anchors is None or tuple(anchors.shape) != (len(names) + 1, config.dim):
         raise ValueError(
             f'{tensor_path} lacks the {len(names)} concepts that {meta_path.name} names'
         )
@@ -199,7 +201,7 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
             f'{tensor_path} has identity {identity[:12]} but {meta_path.name} says '
             f'{expected[:12]}: one of the two files was changed'
         )
-    return config, tensors, ConceptBank(names, words, centroids.numpy(), *least), identity
+    return config, tensors, ConceptBank(names, words, anchors[:-1].numpy(), *least), identity
 
 
 class EmbeddedEmbedder:
@@ -236,7 +238,7 @@ class EmbeddedEmbedder:
         if self._sentences is None:
             self._sentences = SentenceModel()
         features = torch.from_numpy(self._sentences.embed(texts))
-        out: FloatArray = self._towers.sentences(features).numpy()
+        out: FloatArray = self._towers.text(features).numpy()
         return out
 
     @torch.inference_mode()

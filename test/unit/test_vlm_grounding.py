@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+
 from genrl_ros.vlm.grounding import ConceptBank, choose_threshold, ground
 
 BANK = ConceptBank(
@@ -30,35 +31,35 @@ class Knowing(Plain):
     bank: ConceptBank = field(default=BANK)
 
 
-def test_a_clear_prompt_is_well_grounded():
+def test_a_clear_prompt_is_well_grounded() -> None:
     result = ground(Knowing(), np.array([2.0, 0.2, 0.0]))
     assert result.concept == 'opening a' and result.runner_up == 'opening b'
     assert result.score == pytest.approx(0.995, abs=1e-3)
     assert result.well_grounded and result.warning == ''
 
 
-def test_an_ambiguous_prompt_names_both_meanings():
+def test_an_ambiguous_prompt_names_both_meanings() -> None:
     result = ground(Knowing(), np.array([1.0, 0.97, 0.0]))
     assert not result.well_grounded
     assert 'opening a' in result.warning and 'opening b' in result.warning
 
 
-def test_a_foreign_prompt_is_told():
+def test_a_foreign_prompt_is_told() -> None:
     result = ground(Knowing(), np.array([0.1, 0.0, 1.0]))
     assert not result.well_grounded and 'resembles nothing' in result.warning
 
 
-def test_an_embedder_without_concepts_says_so():
+def test_an_embedder_without_concepts_says_so() -> None:
     result = ground(Plain(), np.array([1.0, 0.0, 0.0]))
     assert not result.well_grounded and 'not checked' in result.warning
 
 
 @pytest.mark.parametrize('vector', [np.ones(4), np.zeros(3), np.array([np.nan, 1, 1])])
-def test_vectors_of_something_else_are_refused(vector):
+def test_vectors_of_something_else_are_refused(vector) -> None:
     with pytest.raises(ValueError, match='embedding'):
         ground(Knowing(), vector)
 
 
-def test_the_threshold_lies_between_good_and_bad():
+def test_the_threshold_lies_between_good_and_bad() -> None:
     good, bad = np.array([0.6, 0.7, 0.8]), np.array([0.1, 0.2, 0.3])
     assert 0.3 < choose_threshold(good, bad) < 0.6

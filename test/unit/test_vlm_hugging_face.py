@@ -1,14 +1,16 @@
 """The adapters for CLIP, SigLIP and X-CLIP, with tiny random weights from a folder."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from genrl_ros.types import VideoTextEmbedder
-from genrl_ros.vlm import load_embedder
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
+
+from genrl_ros.types import VideoTextEmbedder
+from genrl_ros.vlm import load_embedder
 
 transformers = pytest.importorskip('transformers')
 
@@ -33,7 +35,7 @@ VISION = {
 }
 
 
-def make_model(kind):
+def make_model(kind) -> torch.nn.Module:
     torch.manual_seed(0)
     if kind == 'clip':
         config = transformers.CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=20)
@@ -51,7 +53,7 @@ def make_model(kind):
     return transformers.XCLIPModel(config)
 
 
-def write_tokenizer(folder):
+def write_tokenizer(folder) -> None:
     words = {'[PAD]': 0, '[BOS]': 1, '[EOS]': 2, '[UNK]': 3, 'open': 4, 'the': 5, 'lamp': 6}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token='[UNK]'))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -63,7 +65,7 @@ def write_tokenizer(folder):
 
 
 @pytest.fixture(params=['clip', 'siglip', 'xclip'], scope='module')
-def folder(request, tmp_path_factory):
+def folder(request, tmp_path_factory) -> tuple[str, Path]:
     path = tmp_path_factory.mktemp(request.param)
     make_model(request.param).save_pretrained(path)
     write_tokenizer(path)
@@ -71,21 +73,21 @@ def folder(request, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def embedder(folder):
+def embedder(folder) -> VideoTextEmbedder:
     kind, path = folder
     return load_embedder(f'{kind}:{path}')
 
 
-def frames(count):
+def frames(count) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), dtype=np.uint8)
 
 
-def test_follows_the_protocol(embedder):
+def test_follows_the_protocol(embedder) -> None:
     assert isinstance(embedder, VideoTextEmbedder)
     assert len(embedder.identity) == 64 and embedder.n_frames == 8
 
 
-def test_sentences_and_videos_share_a_space(embedder):
+def test_sentences_and_videos_share_a_space(embedder) -> None:
     text = embedder.embed_text(['open the lamp', 'the'])
     video = embedder.embed_video(frames(16).reshape(2, 8, 3, 64, 64))
     assert text.shape == video.shape == (2, embedder.dim)
@@ -94,7 +96,7 @@ def test_sentences_and_videos_share_a_space(embedder):
     assert np.abs(text[0] - text[1]).max() > 1e-4
 
 
-def test_windows_equal_clips(embedder):
+def test_windows_equal_clips(embedder) -> None:
     episode = frames(12)
     clips = np.stack([episode[t - 7 : t + 1] for t in range(7, 12)])
     windows = embedder.embed_windows(episode)
@@ -102,7 +104,7 @@ def test_windows_equal_clips(embedder):
     np.testing.assert_allclose(windows[7:], embedder.embed_video(clips), atol=1e-5)
 
 
-def test_missing_weights_are_refused(folder, tmp_path):
+def test_missing_weights_are_refused(folder, tmp_path) -> None:
     kind, path = folder
     for file in path.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -113,18 +115,18 @@ def test_missing_weights_are_refused(folder, tmp_path):
         load_embedder(f'{kind}:{tmp_path}')
 
 
-def test_another_kind_is_refused(folder):
+def test_another_kind_is_refused(folder) -> None:
     kind, path = folder
     other = 'siglip' if kind == 'clip' else 'clip'
     with pytest.raises(ValueError, match='holds a model of kind'):
         load_embedder(f'{other}:{path}')
 
 
-def test_a_missing_folder_is_told(tmp_path):
+def test_a_missing_folder_is_told(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r'lacks config\.json'):
         load_embedder(f'clip:{tmp_path}')
 
 
-def test_wrong_clips_are_refused(embedder):
+def test_wrong_clips_are_refused(embedder) -> None:
     with pytest.raises(ValueError, match='clips must be'):
         embedder.embed_video(np.zeros((1, 8, 3, 64, 64), np.float32))

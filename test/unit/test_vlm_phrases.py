@@ -1,6 +1,7 @@
 """Phrases: enough of them, and never what the embedder is measured with."""
 
 import pytest
+
 from genrl_ros.training.embedder_run import check_phrases
 from genrl_ros.vlm.phrases import normalise, unrelated, without
 from genrl_ros.vlm.phrases.kitchen import (
@@ -21,49 +22,49 @@ PAPER = (
 )
 
 
-def test_the_evaluation_prompts_are_the_papers():
+def test_the_evaluation_prompts_are_the_papers() -> None:
     assert set(EVALUATION_PROMPTS) == set(PAPER)
 
 
-def test_no_evaluation_prompt_is_learned_in_any_spelling():
+def test_no_evaluation_prompt_is_learned_in_any_spelling() -> None:
     learned = {normalise(text) for texts in training_phrases().values() for text in texts}
     assert not learned & {normalise(prompt) for prompt in PAPER}
 
 
-def test_nothing_held_out_is_learned():
+def test_nothing_held_out_is_learned() -> None:
     check_phrases(training_phrases(), HELD_OUT)
     assert not set(unrelated.TRAINING) & set(unrelated.HELD_OUT)
 
 
-def test_a_leak_is_found():
+def test_a_leak_is_found() -> None:
     training = dict(training_phrases())
     training['idle'] = (*training['idle'], 'Switch the LIGHT on!')
     with pytest.raises(ValueError, match='switch light on'):
         check_phrases(training, HELD_OUT)
 
 
-def test_every_concept_has_phrases():
+def test_every_concept_has_phrases() -> None:
     training = training_phrases()
     assert set(training) == set(HELD_OUT) == set(CONCEPTS)
     assert all(len(set(texts)) == len(texts) >= 40 for texts in training.values())
     assert all(len(texts) >= 4 for texts in HELD_OUT.values())
 
 
-def test_phrases_are_the_same_at_every_call():
+def test_phrases_are_the_same_at_every_call() -> None:
     assert training_phrases() == training_phrases()
 
 
-def test_the_plain_burner_is_the_bottom_one():
+def test_the_plain_burner_is_the_bottom_one() -> None:
     top = [text for name, texts in training_phrases().items() if 'top_b' in name for text in texts]
     assert all(any(w in t for w in ('top', 'back', 'upper', 'rear', 'far')) for t in top)
 
 
-def test_spelling_does_not_matter():
+def test_spelling_does_not_matter() -> None:
     assert normalise('  Switch the LIGHT, on! ') == 'switch light on'
     assert without(['Switch the light on.', 'light it'], ['switch light on']) == ['light it']
 
 
-def test_concepts_are_described_in_words():
+def test_concepts_are_described_in_words() -> None:
     assert describe('microwave/opening') == 'opening the microwave'
     assert describe('bottom_burner/opening') == 'switching on the bottom burner'
     assert len({describe(name) for name in CONCEPTS}) == len(CONCEPTS)

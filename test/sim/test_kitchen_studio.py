@@ -1,0 +1,59 @@
+"""The studio: states are set exactly, the look varies and comes back."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from genrl_ros.envs.kitchen import HOME, Camera, Kitchen
+from genrl_ros.envs.kitchen_rehearsal import rehearse
+from genrl_ros.envs.kitchen_studio import HANDLES, Studio
+from genrl_ros.training.clips import Stage
+from genrl_ros.vlm.phrases.kitchen import ELEMENTS
+
+
+@pytest.fixture(scope='module')
+def studio() -> Iterator[Studio]:
+    made = Studio()
+    yield made
+    made.close()
+
+
+def test_its_elements_are_those_of_the_concepts(studio) -> None:
+    stage: Stage = studio
+    assert stage.elements_order == ELEMENTS
+
+
+def test_the_published_look_is_the_kitchens(studio) -> None:
+    kitchen = Kitchen()
+    studio.vary_look(np.random.default_rng(0))
+    studio.look_as_published()
+    studio.set_state(HOME)
+    np.testing.assert_array_equal(studio.render(64), kitchen.render(64))
+    kitchen.close()
+
+
+def test_a_varied_camera_is_never_the_papers(studio) -> None:
+    rng = np.random.default_rng(0)
+    turns = []
+    for _ in range(50):
+        studio.vary_look(rng)
+        turns.append(studio.camera.azimuth - Camera().azimuth)
+    assert np.abs(turns).min() >= 0.5 and np.abs(turns).max() <= 12.0
+    studio.look_as_published()
+
+
+@pytest.mark.parametrize('element', HANDLES)
+def test_progress_is_what_was_set(studio, element) -> None:
+    qpos = np.repeat(HOME[None], 4, 0)
+    wanted = np.linspace(0, 1, 4)
+    studio.set_element(qpos, element, wanted)
+    measured = studio.progress(qpos)
+    np.testing.assert_allclose(measured[:, ELEMENTS.index(element)], wanted, atol=0.01)
+
+
+def test_a_rehearsal_moves_its_element_and_repeats(studio) -> None:
+    seed = 1_000_000 - 1_000_000 % 7 + 8  # the second element: the sliding cabinet
+    qpos = rehearse(studio, seed)
+    assert studio.progress(qpos)[:, ELEMENTS.index('slide')].max() > 0.9
+    np.testing.assert_array_equal(rehearse(studio, seed), qpos)

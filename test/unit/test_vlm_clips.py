@@ -1,0 +1,169 @@
+"""Clips: made from a stage that a test can see through, and fed to training."""
+
+import numpy as np
+import pytest
+import torch
+
+from genrl_ros.training.clips import FIRST_SEED, ClipConfig, Clips, make_clips
+from genrl_ros.training.concepts import FALSE, TRUE, UNSURE
+from genrl_ros.training.embedder import (
+    TakeSampler,
+    TrainConfig,
+    augment,
+    contrast,
+    fit_text,
+    video_loss,
+)
+from genrl_ros.vlm.phrases.kitchen import CONCEPTS, ELEMENTS
+
+SMALL = ClipConfig(rehearsals=16, takes=30, held_out_takes=6, published_takes=4)
+
+
+class Stage:
+    """Seven sliders; the hand is state 7, the picture shows the first slider."""
+
+    elements_order = ELEMENTS
+
+    def __init__(self) -> None:
+        self.looks = []
+        self._state = np.zeros(8)
+
+    def vary_look(self, rng) -> None:
+        self.looks.append('varied')
+
+    def look_as_published(self) -> None:
+        self.looks.append('published')
+
+    def set_state(self, qpos) -> None:
+        self._state = qpos
+
+    def render(self, size) -> np.ndarray:
+        return np.full((3, size, size), np.clip(self._state[0], 0, 1) * 255, np.uint8)
+
+    def places(self, qpos) -> tuple[np.ndarray, np.ndarray]:
+        hand = np.zeros((len(qpos), 3), np.float32)
+        hand[:, 0] = qpos[:, 7]
+        handles = np.zeros((len(qpos), 7, 3), np.float32)
+        handles[..., 0] = np.arange(7)
+        return hand, handles
+
+    def progress(self, qpos) -> np.ndarray:
+        return np.asarray(qpos[:, :7], np.float32)
+
+    def set_element(self, qpos, element, progress) -> None:
+        qpos[:, ELEMENTS.index(element)] = progress
+
+
+def rehearse(seed) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    states = np.zeros((150, 8), np.float32)
+    states[:, rng.integers(7)] = np.clip(np.linspace(-4.0, 2.5, 150), 0, 1)
+    states[:, 7] = 20 + np.linspace(0, 15, 150)
+    return states
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory) -> Clips:
+    return make_clips(Stage(), rehearse, tmp_path_factory.mktemp('x') / 'clips', SMALL)
+
+
+def test_frames_match_their_labels(clips) -> None:
+    microwave = CONCEPTS.index('microwave/opening')
+    opening = np.argwhere(np.asarray(clips.labels[:, 0, :, microwave]) == TRUE)
+    assert len(opening)
+    for take, start in opening:
+        brightness = clips.frames[take, start : start + 8, 0, 0, 0].astype(int)
+        assert brightness[-1] > brightness[0]
+
+
+def test_backwards_opening_is_closing(clips) -> None:
+    opening, closing = (CONCEPTS.index(f'slide/{p}') for p in ('opening', 'closing'))
+    forwards = np.asarray(clips.labels[:, 0, :, opening])
+    backwards = np.asarray(clips.labels[:, 1, ::-1, closing])
+    np.testing.assert_array_equal(forwards, backwards)
+
+
+def test_only_one_split_sees_the_published_camera(tmp_path) -> None:
+    stage = Stage()
+    made = make_clips(stage, rehearse, tmp_path / 'clips', SMALL)
+    published = np.array(stage.looks) == 'published'
+    np.testing.assert_array_equal(published, np.asarray(made.split) == 2)
+
+
+def test_the_same_seed_makes_the_same_clips(clips, tmp_path) -> None:
+    again = make_clips(Stage(), rehearse, tmp_path / 'clips', SMALL)
+    np.testing.assert_array_equal(again.frames, clips.frames)
+    np.testing.assert_array_equal(again.labels, clips.labels)
+
+
+def test_training_rehearsals_are_not_tested_with(clips, tmp_path) -> None:
+    seen = []
+
+    def note(seed) -> np.ndarray:
+        seen.append(seed)
+        return rehearse(seed)
+
+    make_clips(Stage(), note, tmp_path / 'clips', SMALL)
+    assert seen == list(range(FIRST_SEED, FIRST_SEED + 16))
+
+
+def test_seeds_of_the_world_model_are_refused() -> None:
+    with pytest.raises(ValueError, match='belong to the world model'):
+        ClipConfig(seed=7)
+
+
+def test_missing_clips_are_told(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match='no clips'):
+        Clips.open(tmp_path)
+
+
+def test_the_sampler_only_draws_training_takes(clips) -> None:
+    sampler = TakeSampler(clips, np.random.default_rng(0))
+    frames, labels = sampler.draw(5)
+    assert frames.shape == (5, 12, 3, 64, 64) and frames.dtype == torch.uint8
+    assert labels.shape == (5, 5, len(CONCEPTS))
+    assert (labels == TRUE).any((1, 2)).all()
+
+
+def test_augmentation_changes_a_take_as_one() -> None:
+    frames = torch.full((3, 12, 3, 64, 64), 128, dtype=torch.uint8)
+    out = augment(frames, torch.Generator().manual_seed(0))
+    assert out.shape == frames.shape and out.min() >= 0 and out.max() <= 1
+    means = out.mean((2, 3, 4))
+    assert means.std(1).max() < 0.01 < means[:, 0].std()
+
+
+def test_unsure_pairs_count_neither_way() -> None:
+    logits = torch.tensor([[2.0, 1.0, 50.0]])
+    true, false = torch.tensor([[True, False, False]]), torch.tensor([[False, True, False]])
+    loss = contrast(logits, true, false, torch.ones(1, 3))
+    assert loss.item() == pytest.approx(np.log1p(np.exp(-1.0)), abs=1e-5)
+
+
+def test_the_video_loss_is_small_when_clips_show_their_concept() -> None:
+    concepts = torch.eye(4)[:3]
+    labels = torch.full((3, 3), FALSE)
+    labels.fill_diagonal_(TRUE)
+    labels[0, 1] = UNSURE
+    good = video_loss(concepts, concepts, labels, torch.tensor(20.0))
+    bad = video_loss(concepts.roll(1, 0), concepts, labels, torch.tensor(20.0))
+    assert good < 0.01 < bad
+
+
+def test_sentences_land_on_their_concept_and_others_far_away() -> None:
+    centroids = torch.nn.functional.normalize(torch.randn(37, 512), dim=-1)
+    features = torch.eye(384)[:38]
+    head = fit_text(features, torch.arange(38), centroids, TrainConfig(text_penalty=1e-6))
+    cosine = head(features) @ centroids.T
+    torch.testing.assert_close(cosine[:37].argmax(1), torch.arange(37))
+    assert cosine[:37].diagonal().min() > 0.95
+    assert cosine[37].max() < 0.1
+
+
+def test_a_concept_that_no_clip_shows_does_no_harm() -> None:
+    video = torch.nn.functional.normalize(torch.randn(6, 8), dim=-1).requires_grad_()
+    concepts = torch.nn.functional.normalize(torch.randn(3, 8), dim=-1).requires_grad_()
+    labels = torch.full((6, 3), FALSE)
+    labels[0, 0] = labels[1, 1] = TRUE
+    video_loss(video, concepts, labels, torch.tensor(14.0)).backward()
+    assert torch.isfinite(video.grad).all() and torch.isfinite(concepts.grad).all()
