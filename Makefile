@@ -59,7 +59,7 @@ $(STAMPS)/system:
 
 $(STAMPS)/requirements: requirements.lock $(STAMPS)/system
 	$(PIP) install --quiet '$(TORCH)' || $(PIP) install --quiet --index-url $(TORCH_INDEX) '$(TORCH)'
-	$(PIP) install --quiet -r requirements.lock
+	$(PIP) install --quiet --use-pep517 -r requirements.lock
 	@touch $@
 
 $(STAMPS)/interfaces: $(INTERFACES) $(STAMPS)/requirements
