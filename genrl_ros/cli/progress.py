@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 from rich.progress import (
@@ -17,9 +18,15 @@ from rich.progress import (
 Show = Callable[[int, str], None]
 
 
+LINE_EVERY_S = 10.0
+
+
 @contextlib.contextmanager
 def bar(title: str, total: int) -> Iterator[Show]:
-    """Show a bar while the block runs; call what it gives with `(done, note)`."""
+    """Show a bar while the block runs; call what it gives with `(done, note)`.
+
+    Where the output is no terminal, it is a line every ten seconds instead.
+    """
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),
@@ -31,8 +38,14 @@ def bar(title: str, total: int) -> Iterator[Show]:
     )
     with Progress(*columns, refresh_per_second=2) as progress:
         task = progress.add_task(title, total=total, note='')
+        lines = not progress.console.is_terminal
+        printed_s = 0.0
 
         def show(done: int, note: str = '') -> None:
+            nonlocal printed_s
             progress.update(task, completed=done, note=note)
+            if lines and time.monotonic() - printed_s >= LINE_EVERY_S:
+                printed_s = time.monotonic()
+                print(f'{title} {done}/{total}  {note}', flush=True)
 
         yield show
