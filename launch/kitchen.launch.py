@@ -1,5 +1,6 @@
 """Starts the graph: simulator, encoder, prompt, trainer and policy node, and RViz on request."""
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
@@ -8,7 +9,6 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from genrl_ros.nodes.graph import ARGUMENTS, NODES
 from genrl_ros.share import share_path
-from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
