@@ -84,8 +84,6 @@ class SimNode(Node):
 
         self._paused = False
         self._period_s = self._env.spec.control_dt_s / self._parameters.real_time_factor
-        self._report_due = time.monotonic() + REPORT_S
-        self._steps_since_report = 0
         self._timer = self.create_timer(
             self._period_s, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -105,6 +103,10 @@ class SimNode(Node):
         self._forget_command()
         self._publish(self._env.reset(self._parameters.seed))
         self._timer.reset()  # so that the first image, too, has a whole period to be answered
+        self._begin_report()
+
+    def _begin_report(self) -> None:
+        self._report_due, self._steps_since_report = time.monotonic() + REPORT_S, 0
 
     def _forget_command(self) -> None:
         self._command = np.zeros(len(self._order))
@@ -154,7 +156,7 @@ class SimNode(Node):
             return
         seconds = now - self._report_due + REPORT_S
         simulated = self._steps_since_report * self._env.spec.control_dt_s
-        self._report_due, self._steps_since_report = now + REPORT_S, 0
+        self._begin_report()
         wanted = self._parameters.real_time_factor
         if simulated / seconds < 0.9 * wanted:
             self.get_logger().warning(
@@ -186,7 +188,7 @@ class SimNode(Node):
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._paused = request.data
         self._forget_command()
-        self._report_due, self._steps_since_report = time.monotonic() + REPORT_S, 0
+        self._begin_report()
         response.success = True
         response.message = 'paused' if self._paused else 'goes on'
         self.get_logger().info(response.message)

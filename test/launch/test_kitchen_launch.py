@@ -1,0 +1,171 @@
+"""The shipped launch file, for real, with models of random weights and a quick stand-in worker."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+LAUNCH = HERE / 'launch_kitchen.py'
+FAKE_WORKER = HERE.parent / 'ros' / 'fake_worker.py'
+TIMEOUT_S = 120.0
+
+
+@pytest.fixture(scope='module')
+def models(tmp_path_factory) -> Path:
+    """A world model and an embedder that know nothing, and a policy that does as it likes."""
+    import torch
+    from safetensors.torch import save_file
+
+    from genrl_ros.behavior.actor_critic import ActorCritic
+    from genrl_ros.config import LearnConfig, model_preset
+    from genrl_ros.envs.kitchen import SPEC
+    from genrl_ros.serving.bundle import PolicyDescription, write_bundle
+    from genrl_ros.training.export import export_policy, write_model
+    from genrl_ros.vlm.embedded import FORMAT_VERSION, TowerConfig, Towers, identity_of
+    from genrl_ros.vlm.phrases.kitchen import CONCEPTS, describe
+    from genrl_ros.world_model.checkpoint import load_mfwm
+    from genrl_ros.world_model.mfwm import MFWM
+
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp('models')
+    (root / 'embedder').mkdir()
+    sizes = TowerConfig()
+    weights = {name: w.contiguous() for name, w in Towers(sizes).state_dict().items()}
+    concepts = torch.nn.functional.normalize(torch.randn(len(CONCEPTS), sizes.dim), dim=-1)
+    save_file(weights | {'concepts': concepts}, root / 'embedder' / 'embedder.safetensors')
+    description = {
+        'format_version': FORMAT_VERSION,
+        'tower': asdict(sizes),
+        'concepts': {name: describe(name) for name in CONCEPTS},
+        'grounding': {'least_score': 0.2, 'least_margin': 0.01},
+        'identity': identity_of(weights),
+    }
+    (root / 'embedder' / 'embedder.json').write_text(json.dumps(description))
+    folder = root / 'kitchen'
+    name = f'embedded:{root / "embedder"}'
+    sizes = model_preset('small', SPEC.action_dim, concepts.shape[1])
+    write_model(folder, MFWM(sizes), SPEC, name, identity_of(weights), {})
+    model, card = load_mfwm(folder)
+    actor = ActorCritic(model, LearnConfig()).actor
+    write_bundle(
+        root / 'bundle',
+        PolicyDescription(
+            domain=SPEC.domain,
+            task_id='replaced-by-the-worker',
+            prompt='anything',
+            image_size=SPEC.image_size,
+            action_names=SPEC.action_names,
+            action_scale=SPEC.action_scale,
+            control_dt_s=SPEC.control_dt_s,
+            action_repeat=SPEC.action_repeat,
+            stoch=sizes.stoch,
+            classes=sizes.classes,
+            deter=sizes.deter,
+            mfwm=card.sha256,
+            updates=1,
+            imagined_return=0.0,
+        ),
+        export_policy(folder, model, actor),
+    )
+    return root
+
+
+@pytest.fixture
+def params_file(models, tmp_path) -> Path:
+    """The shipped parameters, with other models, folders and worker."""
+    import yaml
+
+    from genrl_ros.share import share_path
+
+    content = yaml.safe_load(share_path('config', 'kitchen.yaml').read_text())
+    content['/**']['ros__parameters'] |= {
+        'model': str(models / 'kitchen'),
+        'policies': str(tmp_path / 'policies'),
+        'real_time_factor': 0.5,
+    }
+    content['/**/prompt_node']['ros__parameters']['runs'] = str(tmp_path / 'runs')
+    content['/**/trainer_node']['ros__parameters'] |= {
+        'updates': 20,
+        'worker_command': [sys.executable, str(FAKE_WORKER), str(models / 'bundle'), '1'],
+    }
+    path = tmp_path / 'params.yaml'
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def log(tmp_path) -> Path:
+    return tmp_path / 'launch.log'
+
+
+@pytest.fixture
+def launch(params_file, log) -> Iterator[subprocess.Popen]:
+    """`ros2 launch genrl_ros kitchen.launch.py namespace:=left prompt:=...`."""
+    with log.open('wb') as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, str(LAUNCH), f'params_file:={params_file}'),
+                *('namespace:=left', 'prompt:=open the microwave'),
+            ],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, 'ROS_LOG_DIR': str(log.parent / 'log')},
+        )
+    yield process
+    for signum in (signal.SIGINT, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, signum)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+
+
+def until(process: subprocess.Popen, log: Path, text: str) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while text not in log.read_text():
+        assert process.poll() is None, f'the launch has ended:\n{log.read_text()}'
+        assert time.monotonic() < deadline, f'waited for {text!r}:\n{log.read_text()}'
+        time.sleep(0.05)
+
+
+def test_from_a_prompt_on_the_command_line_to_a_driving_policy(launch, log) -> None:
+    for text in (
+        '[left.sim_node]: publishes camera/image_raw',
+        '[left.encoder_node]: has its first image',
+        '[left.trainer_node]: learns "open the microwave" with 20 updates',
+        '[left.trainer_node]: announces the policy',
+        '[left.policy_node]: driving',
+    ):
+        until(launch, log, text)
+    # A terminal sends Ctrl-C to everybody, and launch passes it on: nodes get it twice.
+    os.killpg(launch.pid, signal.SIGINT)
+    assert launch.wait(TIMEOUT_S) == 0
+    said = log.read_text()
+    assert said.count('process has finished cleanly') == 5, said
+    assert 'Traceback' not in said
+
+
+def test_arguments_are_declared_and_described() -> None:
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    from genrl_ros.share import share_path
+
+    description = get_launch_description_from_python_launch_file(
+        str(share_path('launch', 'kitchen.launch.py'))
+    )
+    arguments = {argument.name: argument for argument in description.get_launch_arguments()}
+    assert set(arguments) == {
+        *('domain', 'prompt', 'device', 'params_file', 'namespace', 'use_sim', 'use_rviz')
+    }
+    assert all(argument.description for argument in arguments.values())
