@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest
 STAMPS := $(VENV)/.stamps
 
 # What Debian and Ubuntu call the system libraries: GL without a display, and a C++ compiler.
-SYSTEM_PACKAGES := libegl1 libgl1-mesa-dri g++
+SYSTEM_PACKAGES := libegl1 libgl1-mesa-dri libopengl0 g++
 APT_INSTALL := apt-get install -y --no-install-recommends
 
 INTERFACES := $(shell find genrl_interfaces -type f -not -path '*/.*')
