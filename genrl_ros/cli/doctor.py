@@ -128,7 +128,7 @@ def check_packages() -> Finding:
 
 def check_rendering() -> Finding:
     """Whether MuJoCo can draw without a display."""
-    mend = 'apt-get install libegl1 libgl1-mesa-dri libopengl0, or try MUJOCO_GL=osmesa with libosmesa6'
+    mend = 'apt-get install libegl1 libgl1-mesa-dri libopengl0'
     backend = os.environ.get('MUJOCO_GL', 'egl')
     return probe('Rendering', RENDER, mend, prefix=f'{backend}, ')
 
