@@ -177,7 +177,7 @@ class PolicyNode(Node):
             if state == 'holding':
                 self.get_logger().warning(text, throttle_duration_sec=0.5)
             else:
-                self.get_logger().info(text, throttle_duration_sec=0.5)
+                self.get_logger().info(text)
         self._state, self._reason, self._confirm_due = state, reason, now + CONFIRM_S
         self._states.publish(
             PolicyState(
