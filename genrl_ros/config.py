@@ -42,11 +42,18 @@ class ModelConfig:
     """Size of the recurrent state."""
     hidden: int = 1024
     """Width of the hidden layers."""
+    units: int = 1024
+    """Width of actor and critic."""
+    layers: int = 4
+    """Hidden layers of actor and critic."""
     temporal_zeros: int = 8
     """Zeros appended to the connector's input, as published (they carry no information)."""
 
     def __post_init__(self) -> None:
-        for name in ('action_dim', 'embed_dim', 'depth', 'stoch', 'classes', 'deter', 'hidden'):
+        for name in (
+            'action_dim', 'embed_dim', 'depth', 'stoch', 'classes', 'deter', 'hidden', 'units',
+            'layers',
+        ):  # fmt: skip
             _check(getattr(self, name) > 0, f'model.{name} must be positive')
         _check(self.classes <= 256, 'model.classes must fit a byte (at most 256)')
         _check(self.temporal_zeros >= 0, 'model.temporal_zeros must not be negative')
@@ -65,9 +72,9 @@ class ModelConfig:
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     'small': {
         'tokenizer': 'patch', 'depth': 32, 'classes': 16, 'deter': 256, 'hidden': 256,
-        'temporal_zeros': 0,
+        'units': 256, 'layers': 3, 'temporal_zeros': 0,
     },
-    'base': {'tokenizer': 'conv', 'depth': 48, 'deter': 512, 'hidden': 512},
+    'base': {'tokenizer': 'conv', 'depth': 48, 'deter': 512, 'hidden': 512, 'units': 512},
     'paper': {},
 }  # fmt: skip
 
@@ -178,6 +185,25 @@ class ConnectConfig:
 
 
 @dataclass(frozen=True)
+class PriorConfig:
+    """Training of the action prior on a finished world model and its aligner."""
+
+    updates: int = 4_000
+    """Gradient steps."""
+    batch: int = 12
+    """Sequences a batch."""
+    length: int = 48
+    """Frames a sequence; a clip that follows within it is what the actions led to."""
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05)
+    """Optimiser."""
+
+    def __post_init__(self) -> None:
+        for name in ('updates', 'batch', 'length'):
+            _check(getattr(self, name) > 0, f'prior.{name} must be positive')
+        _check(self.length > 8, 'prior.length must be more than the eight frames of a clip')
+
+
+@dataclass(frozen=True)
 class LearnConfig:
     """Learning a behaviour in imagination (facts 3).
 
@@ -200,10 +226,9 @@ class LearnConfig:
     """Discount."""
     lambda_: float = 0.95
     """Mixing of the lambda-return."""
-    layers: int = 3
-    """Hidden layers of actor and critic. Published: 4."""
-    units: int = 256
-    """Their width. Published: 1,024."""
+    prior: float = 0.1
+    """Weight of staying near the action prior, which the actor then starts from. Published: no
+    prior; 0 starts from random weights as the paper does."""
     actor_lr: float = 3e-4
     """Actor's learning rate. Published: 3e-5."""
     critic_lr: float = 3e-4
@@ -222,12 +247,11 @@ class LearnConfig:
     """CPU threads."""
 
     def __post_init__(self) -> None:
-        for name in (
-            'updates', 'starts', 'horizon', 'layers', 'units', 'target_every', 'threads'
-        ):  # fmt: skip
+        for name in ('updates', 'starts', 'horizon', 'target_every', 'threads'):
             _check(getattr(self, name) > 0, f'learn.{name} must be positive')
         _check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')
         _check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
+        _check(self.prior >= 0, 'learn.prior must not be negative')
         _check(0 <= self.dreamed <= 1, 'learn.dreamed must be in [0, 1]')
         _check(0 < self.gamma <= 1, 'learn.gamma must be in (0, 1]')
         _check(0 <= self.lambda_ <= 1, 'learn.lambda_ must be in [0, 1]')

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genrl_ros.behavior.critic import Critic
 from genrl_ros.behavior.matching import matching_reward
-from genrl_ros.behavior.networks import Actor, Critic
 from genrl_ros.config import LearnConfig, OptimConfig
+from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.optim import Optimizer
 from genrl_ros.world_model.sequence import State
@@ -72,14 +73,28 @@ def imagine(model: MFWM, actor: Actor, start: State, horizon: int) -> State:
 
 
 class ActorCritic(nn.Module):
-    """Actor, critic and their learning rule for one task. The world model stays as it is."""
+    """Actor, critic and their learning rule for one task. The world model stays as it is.
 
-    def __init__(self, model: MFWM, config: LearnConfig) -> None:
+    With a prior, the actor starts as the world model's action prior for the prompt and pays for
+    leaving it; published actors start from random weights.
+
+    Args:
+        model: the world model.
+        embedding: `(D,)` embedding of the prompt, before the aligner.
+        config: how to learn.
+    """
+
+    def __init__(self, model: MFWM, embedding: Tensor, config: LearnConfig) -> None:
         super().__init__()
         self.config = config
         sizes = model.config
-        self.actor = Actor(sizes.feat, config.units, config.layers, sizes.action_dim)
-        self.critic = Critic(sizes.feat, config.units, config.layers)
+        network = (sizes.feat, sizes.units, sizes.layers)
+        self.reference = model.prior.for_prompt(model.aligner(embedding)).requires_grad_(False)
+        if config.prior > 0:
+            self.actor = copy.deepcopy(self.reference).requires_grad_(True)
+        else:
+            self.actor = Actor(*network, sizes.action_dim)
+        self.critic = Critic(*network)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.normalizer = ReturnNormalizer()
         self.optimizers = {
@@ -117,6 +132,8 @@ class ActorCritic(nn.Module):
         value = self.target_critic.value(feat)
         returns = lambda_returns(reward[:-1], value, config.gamma, config.lambda_)
         actor_loss = -self.normalizer(returns[1:]).mean()
+        if config.prior > 0:
+            actor_loss = actor_loss + config.prior * self._distance(feat[:-1].detach())
         self.optimizers['actor'].step(actor_loss)
         critic_loss = self.critic.loss(feat[:-1].detach(), returns.detach())
         self.optimizers['critic'].step(critic_loss)
@@ -128,6 +145,15 @@ class ActorCritic(nn.Module):
             'actor_loss': actor_loss.item(),
             'critic_loss': critic_loss.item(),
         }
+
+    def _distance(self, feat: Tensor) -> Tensor:
+        """Mean KL(actor || prior) in nats."""
+        mean, std = self.actor(feat)
+        with torch.no_grad():
+            prior_mean, prior_std = self.reference(feat)
+        ratio = (std / prior_std).square()
+        shift = ((mean - prior_mean) / prior_std).square()
+        return 0.5 * (ratio + shift - 1 - ratio.log()).sum(-1).mean()
 
     def training_state(self) -> dict[str, Any]:
         """Everything that resuming needs, as nested tensors and numbers."""

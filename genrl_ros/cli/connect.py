@@ -1,4 +1,4 @@
-"""Connect a finished world model to a video-language embedder: connector and aligner only.
+"""Connect a finished world model to a video-language embedder: connector, aligner and prior.
 
 The dataset's embeddings are made first, where they are missing. `genrl pretrain` ends with this;
 alone it is for another embedder, or for a longer training.
@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import tyro
 
 from genrl_ros.cli.progress import Show, bar
-from genrl_ros.config import ConnectConfig
+from genrl_ros.config import ConnectConfig, PriorConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.envs.registry import element_positions, env_spec
@@ -27,7 +27,7 @@ from genrl_ros.training.embeddings import embed_dataset
 from genrl_ros.training.export import write_model
 from genrl_ros.training.fit import Progress
 from genrl_ros.training.latents import encode_dataset, tokenizer_identity
-from genrl_ros.training.pretrain import OnProgress, prepare, train_connector
+from genrl_ros.training.pretrain import OnProgress, prepare, train_connector, train_prior
 from genrl_ros.training.report import report_goals
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.checkpoint import load_mfwm
@@ -56,6 +56,8 @@ class Config:
     """CPU threads."""
     connect: ConnectConfig = field(default_factory=ConnectConfig)
     """Training of connector and aligner."""
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    """Training of the action prior."""
 
 
 def main(config: Config) -> int:
@@ -68,7 +70,7 @@ def main(config: Config) -> int:
     model.tokenizer.load_state_dict(finished.tokenizer.state_dict())
     model.sequence.load_state_dict(finished.sequence.state_dict())
     connect(
-        model, store, config.domain, config.embedder, config.connect, run,
+        model, store, config.domain, config.embedder, config.connect, config.prior, run,
         config.out or run / 'model', card.training,
         {'open_loop': card.training['scores']['open_loop']},
     )  # fmt: skip
@@ -81,19 +83,21 @@ def connect(
     domain: str,
     embedder_name: str,
     config: ConnectConfig,
+    prior: PriorConfig,
     run: Path,
     out: Path,
     training: Mapping[str, Any],
     scores: Mapping[str, Any],
 ) -> None:
-    """Embed the dataset, train connector and aligner, measure the goals, and write the model.
+    """Embed the dataset, train connector, aligner and prior, measure goals, write the model.
 
     Args:
         model: the world model, whose tokenizer is finished.
         store: the dataset.
         domain: its domain.
         embedder_name: which embedder.
-        config: how to train.
+        config: how to train connector and aligner.
+        prior: how to train the action prior.
         run: folder of checkpoints, curves and pictures.
         out: folder of the finished model.
         training: what the model's description says of how the world model was made.
@@ -110,6 +114,9 @@ def connect(
     replay = Replay(store, config.batch, config.length, seed, embedder.identity, tokenizer)
     with bar('connector', config.updates) as show:
         train_connector(model, replay, config, run, shown(show))
+    replay = Replay(store, prior.batch, prior.length, seed, embedder.identity, tokenizer)
+    with bar('action prior', prior.updates) as show:
+        train_prior(model, replay, prior, run, shown(show))
     goals = report_goals(model, store, spec, element_positions(domain), embedder, run)
     scores = {**scores, 'goals': goals}
     print(json.dumps(scores, indent=2))
@@ -117,6 +124,7 @@ def connect(
         **training,
         'date': datetime.now(UTC).date().isoformat(),
         'connect': asdict(config),
+        'prior': asdict(prior),
         'scores': scores,
     }
     write_model(out, model, spec, embedder.name, embedder.identity, description)

@@ -17,7 +17,13 @@ import tyro
 
 from genrl_ros.cli.connect import connect, encode, shown
 from genrl_ros.cli.progress import bar
-from genrl_ros.config import ConnectConfig, DynamicsConfig, WorldModelConfig, model_preset
+from genrl_ros.config import (
+    ConnectConfig,
+    DynamicsConfig,
+    PriorConfig,
+    WorldModelConfig,
+    model_preset,
+)
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.envs.registry import element_positions, env_spec
@@ -55,6 +61,8 @@ class Config:
     """Further training of the sequence model."""
     connect: ConnectConfig = field(default_factory=ConnectConfig)
     """Training of connector and aligner."""
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    """Training of the action prior."""
 
 
 def main(config: Config) -> int:
@@ -92,6 +100,7 @@ def main(config: Config) -> int:
         'dynamics': asdict(second),
     }
     connect(
-        model, store, config.domain, config.embedder, config.connect, run, out, training, scores
-    )
+        model, store, config.domain, config.embedder, config.connect, config.prior, run, out,
+        training, scores,
+    )  # fmt: skip
     return 0

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.behavior.networks import Actor
 from genrl_ros.files import atomic_file
 from genrl_ros.serving.bundle import ACTOR, ENCODER, STEP
 from genrl_ros.types import EnvSpec
+from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 

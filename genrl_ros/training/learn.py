@@ -116,8 +116,9 @@ def learn(
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     model, card = load_mfwm(mfwm_folder)
-    agent = ActorCritic(model, config)
-    target = target_features(model, torch.from_numpy(embedding), config.starts, config.horizon + 1)
+    prompt_embedding = torch.from_numpy(embedding)
+    agent = ActorCritic(model, prompt_embedding, config)
+    target = target_features(model, prompt_embedding, config.starts, config.horizon + 1)
     checkpoint = out_dir / f'{task_id}.learning.safetensors'
     if checkpoint.exists():
         state = load_state(checkpoint)

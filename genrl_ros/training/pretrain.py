@@ -13,10 +13,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.config import ConnectConfig, DynamicsConfig, WorldModelConfig
+from genrl_ros.config import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
 from genrl_ros.data.replay import Replay
 from genrl_ros.training.fit import Progress, fit
-from genrl_ros.world_model.losses import connect_loss, dynamics_loss, world_model_loss
+from genrl_ros.world_model.losses import (
+    connect_loss,
+    dynamics_loss,
+    prior_loss,
+    world_model_loss,
+)
 from genrl_ros.world_model.mfwm import MFWM
 
 OnProgress = Callable[[Progress], None]
@@ -55,6 +60,17 @@ def train_connector(
 
     network = nn.ModuleDict({'connector': model.connector, 'aligner': model.aligner})
     fit('connector', network, loss, replay, config.updates, config.optim, run, on_progress)
+
+
+def train_prior(
+    model: MFWM, replay: Replay, config: PriorConfig, run: Path, on_progress: OnProgress
+) -> None:
+    """Train the action prior; resumes from `run/prior.safetensors`."""
+
+    def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        return prior_loss(model, batch)
+
+    fit('prior', model.prior, loss, replay, config.updates, config.optim, run, on_progress)
 
 
 def prepare(threads: int, seed: int) -> None:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from genrl_ros.config import ConnectConfig, DynamicsConfig, WorldModelConfig
 from genrl_ros.world_model import latents
-from genrl_ros.world_model.aligner import alignment_loss
+from genrl_ros.world_model.aligner import add_noise, alignment_loss
 from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.sequence import State
 
 
 def balanced_kl(logq: Tensor, logp: Tensor, balance: float, free_nats: float) -> Tensor:
@@ -68,3 +69,28 @@ def connect_loss(
     kl = latents.kl(logp, logq).mean()
     align = alignment_loss(model.aligner, chunks)
     return config.kl_scale * kl + align, {'connector_kl': kl.detach(), 'align': align.detach()}
+
+
+def prior_loss(model: MFWM, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Negative log-likelihood of actions, on `logits`, `action`, `is_first` and `embed`.
+
+    Each step is conditioned on the embedding of a clip that ends later in its sequence, half of
+    them as they are and half as the aligner restores them from noise, which is how a prompt's
+    embedding will come.
+    """
+    with torch.no_grad():
+        stoch = latents.sample(latents.log_probs(batch['logits'].float()))
+        deter = model.deter_along(stoch, batch['action'], batch['is_first'])
+        feat = State(stoch, deter).feat[:, :-1]
+        size, steps = feat.shape[:2]
+        now = torch.arange(steps)
+        ahead = (torch.rand(size, steps) * (steps - now)).long()
+        embed = batch['embed'][torch.arange(size)[:, None], now + 1 + ahead]
+        known = embed.square().sum(-1) > 0  # the first seven frames of an episode end no clip
+        noisy = model.aligner(add_noise(embed))
+        embed = torch.where(torch.rand(size, steps, 1) < 0.5, embed, noisy)
+    mean, std = model.prior(feat, embed)
+    error = (batch['action'][:, 1:] - mean) / std
+    loss = (0.5 * error.square() + std.log()).sum(-1)
+    loss = (loss * known).sum() / known.sum().clamp(min=1)
+    return loss, {'nll': loss.detach(), 'std': std.detach().mean()}

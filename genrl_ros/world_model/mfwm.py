@@ -1,4 +1,4 @@
-"""The multimodal-foundation world model: tokenizer, sequence model, connector and aligner."""
+"""The multimodal-foundation world model: all that is learned before a task is known."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from genrl_ros.config import ModelConfig
 from genrl_ros.world_model import latents
+from genrl_ros.world_model.actor import ActionPrior
 from genrl_ros.world_model.aligner import Aligner
 from genrl_ros.world_model.connector import Connector
 from genrl_ros.world_model.sequence import SequenceModel
@@ -22,6 +23,7 @@ class MFWM(nn.Module):
         sequence: dynamics under actions.
         connector: dynamics under an embedding.
         aligner: text embeddings to video embeddings.
+        prior: actions on the way to an embedding.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -33,6 +35,9 @@ class MFWM(nn.Module):
         )
         self.connector = Connector(config)
         self.aligner = Aligner(config.embed_dim)
+        self.prior = ActionPrior(
+            config.feat, config.embed_dim, config.units, config.layers, config.action_dim
+        )
 
     def observe(self, image: Tensor, action: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior samples and the states along recorded sequences.

@@ -11,15 +11,18 @@ import torch
 from hypothesis import given, settings
 
 from genrl_ros.behavior.actor_critic import ActorCritic, lambda_returns
+from genrl_ros.behavior.critic import Critic, symexp, symlog
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.behavior.matching import matching_reward, max_cosine, target_features
-from genrl_ros.behavior.networks import Critic, symexp, symlog
 from genrl_ros.behavior.start_states import data_free, from_data
 from genrl_ros.config import LearnConfig, model_preset
 from genrl_ros.world_model.mfwm import MFWM
 
-TINY = replace(model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24)
-LEARN = LearnConfig(starts=8, units=16, layers=1)
+TINY = replace(
+    model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24,
+    units=16, layers=1,
+)  # fmt: skip
+LEARN = LearnConfig(starts=8)
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def test_critic_starts_at_zero_and_learns_its_target() -> None:
 
 
 def test_start_states_have_one_hot_latents(model: MFWM) -> None:
-    agent = ActorCritic(model, LEARN)
+    agent = ActorCritic(model, torch.eye(32)[0], LEARN)
     start = data_free(model, agent.act, 8, warmup_steps=2)
     assert start.stoch.shape == (8, 4, 5)
     assert start.deter.shape == (8, 16)
@@ -124,7 +127,8 @@ def test_updates_raise_the_imagined_reward_and_leave_the_world_model_alone(model
     model.sequence.embed[0].weight[:, -3:] *= 20  # an untrained model hardly notices actions
     model.sequence.head[-1].weight *= 10
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    agent = ActorCritic(model, replace(LEARN, actor_lr=3e-3, critic_lr=3e-3))
+    learning = replace(LEARN, actor_lr=3e-3, critic_lr=3e-3, prior=0.0)
+    agent = ActorCritic(model, torch.eye(32)[0], learning)
     target = target_features(model, torch.nn.functional.normalize(torch.randn(32), dim=0), 8, 17)
     rewards = []
     for _ in range(40):

@@ -34,9 +34,12 @@ from genrl_ros.world_model.checkpoint import (
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 
-TINY = replace(model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24)
+TINY = replace(
+    model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24,
+    units=16, layers=1,
+)  # fmt: skip
 SPEC = EnvSpec('toy', ('a', 'b', 'c'), (2.0, 2.0, 2.0), 0.08, 2, 10, (Task('t', 'do it', 'e'),))
-LEARN = LearnConfig(updates=4, starts=8, units=16, layers=1, threads=1)
+LEARN = LearnConfig(updates=4, starts=8, threads=1)
 
 
 @pytest.fixture

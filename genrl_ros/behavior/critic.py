@@ -1,4 +1,4 @@
-"""Actor and critic (facts 1.2, 1.3)."""
+"""The critic (facts 1.2, 1.3)."""
 
 from __future__ import annotations
 
@@ -19,29 +19,6 @@ def symlog(x: Tensor) -> Tensor:
 def symexp(x: Tensor) -> Tensor:
     """Inverse of `symlog`."""
     return x.sign() * x.abs().expm1()
-
-
-class Actor(nn.Module):
-    """Diagonal normal policy with mean in [-1, 1] and standard deviation in [0.1, 1.0]."""
-
-    def __init__(self, feat: int, units: int, layers: int, action_dim: int) -> None:
-        super().__init__()
-        self.net = mlp(feat, units, layers, 2 * action_dim)
-
-    def forward(self, feat: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation `(..., A)` for features `(..., F)`."""
-        mean, raw = self.net(feat).chunk(2, -1)
-        return mean.tanh(), 0.9 * torch.sigmoid(raw + 2) + 0.1
-
-    def sample(self, feat: Tensor) -> Tensor:
-        """Reparameterised action `(..., A)`, clipped to [-1, 1] without stopping the gradient.
-
-        Deviation: the published code does not clip in imagination, only in the environment. Our
-        world models learn from applied, hence clipped, actions, and know nothing of others.
-        """
-        mean, std = self(feat)
-        action: Tensor = mean + std * torch.randn_like(std)
-        return action + (action.clamp(-1, 1) - action).detach()
 
 
 class Critic(nn.Module):
