@@ -98,6 +98,7 @@ demo: setup  ## The whole method on the kitchen. PROMPT="open the microwave" unl
 # Resolved anew from setup.py; nothing is installed. torch is pinned without the +cpu that says which
 # build it is, so that one lock serves machines with and without a GPU.
 lock: setup  ## Write requirements.lock anew.
+	@mkdir -p build
 	$(PIP) install --quiet --dry-run --ignore-installed --report build/report.json \
 		'$(TORCH)' '.[ros,test,dev]'
 	{ grep '^#' requirements.lock; $(BIN)/python -c 'import json, sys; \
