@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.table import Table
 
 from genrl_ros.files import atomic_file
@@ -128,12 +127,6 @@ def _episode(run: Run, recording: Any) -> dict[str, Any]:
     if recording.holds:
         episode['holds'] = len(recording.holds)
         episode['last_hold'] = recording.holds[-1]
-    if recording.latencies_s:
-        milliseconds = np.asarray(recording.latencies_s) * 1000
-        episode['image_to_command_ms'] = {
-            'median': round(float(np.median(milliseconds)), 2),
-            'p99': round(float(np.percentile(milliseconds, 99)), 2),
-        }
     return episode
 
 
@@ -159,11 +152,6 @@ def _table(content: dict[str, Any]) -> Table:
         table.add_row('distance to the goal', f'{distances} (rad or m)')
     if 'holds' in episode:
         table.add_row('robot was held', f'{episode["holds"]} times; {episode["last_hold"]}')
-    if 'image_to_command_ms' in episode:
-        latency = episode['image_to_command_ms']
-        table.add_row(
-            'image to command', f'{latency["median"]:.1f} ms, p99 {latency["p99"]:.1f} ms'
-        )
     table.add_row('memory of all processes', f'{content["peak_memory_bytes"] / 1e9:.2f} GB')
     for path in content['artefacts']:
         table.add_row(Path(path).stem.replace('_', ' '), path)

@@ -18,7 +18,6 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from genrl_interfaces.action import LearnTask
@@ -64,7 +63,6 @@ class Recording:
         stamps_ns: simulation time of each.
         distances: by element, its distance to the goal at each task state.
         reached_ns: by element, when it was first reached.
-        latencies_s: from each image's arrival to the next command's.
         holds: reasons for which policy_node held the robot, in order.
     """
 
@@ -72,7 +70,6 @@ class Recording:
     stamps_ns: list[int] = field(default_factory=list)
     distances: dict[str, list[float]] = field(default_factory=dict)
     reached_ns: dict[str, int] = field(default_factory=dict)
-    latencies_s: list[float] = field(default_factory=list)
     holds: list[str] = field(default_factory=list)
     _now_ns: int = -1
     _went_back: bool = False
@@ -86,7 +83,7 @@ class Recording:
         """Begin anew when simulated time goes back: what came before was another episode."""
         if stamp_ns < self._now_ns or stamp_ns == 0:
             self._went_back = True
-            for seen in (self.frames, self.stamps_ns, self.latencies_s, self.holds):
+            for seen in (self.frames, self.stamps_ns, self.holds):
                 seen.clear()
             self.distances.clear()
             self.reached_ns.clear()
@@ -122,19 +119,12 @@ class Session:
         self._pause = self._node.create_client(SetBool, 'sim/pause')
         self._learn = ActionClient(self._node, LearnTask, 'learn_task')
         self._recording: Recording | None = None
-        self._image_at: float | None = None
         self._policy: PolicyState | None = None
         self._node.create_subscription(
             PolicyState, 'policy_state', self._on_policy_state, qos.LATCHED
         )
         self._node.create_subscription(Image, 'camera/image_raw', self._on_image, qos.SENSOR)
         self._node.create_subscription(TaskState, 'task_state', self._on_task_state, qos.LATCHED)
-        self._node.create_subscription(
-            Float64MultiArray,
-            'joint_velocity_controller/commands',
-            self._on_command,
-            qos.COMMAND,
-        )
 
     def __enter__(self) -> Session:
         """Nothing more to do."""
@@ -261,7 +251,6 @@ class Session:
         return recording
 
     def _on_image(self, message: Image) -> None:
-        self._image_at = time.monotonic()
         if self._recording is None:
             return
         stamp_ns = conversions.from_stamp(message.header.stamp)
@@ -272,11 +261,6 @@ class Session:
             return
         self._recording.frames.append(frame)
         self._recording.stamps_ns.append(stamp_ns)
-
-    def _on_command(self, _: Float64MultiArray) -> None:
-        if self._image_at is not None and self._recording is not None:
-            self._recording.latencies_s.append(time.monotonic() - self._image_at)
-        self._image_at = None
 
     def _on_task_state(self, message: TaskState) -> None:
         if self._recording is None:
