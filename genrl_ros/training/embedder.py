@@ -15,15 +15,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genrl_ros.training.clips import SPLITS, TAKE_FRAMES, Clips
 from genrl_ros.training.concepts import FALSE, TRUE
-from genrl_ros.vlm.embedded import TowerConfig, Towers, VideoTower, read_embedder
-from genrl_ros.vlm.phrases import Phrases
+from genrl_ros.vlm.embedded import TextHead, TowerConfig, Towers, VideoTower, read_embedder
 from genrl_ros.vlm.phrases.kitchen import CONCEPTS
-from genrl_ros.vlm.sentence import SentenceModel
 
 MAX_SCALE = 50.0
-TEXT_SCALE = 20.0
-FAR_COSINE = 0.2
-"""Cosine that a sentence about something else may have to a concept without being pushed."""
+TEXT_ITERATIONS = 300
 
 
 @dataclass(frozen=True)
@@ -36,52 +32,23 @@ class TrainConfig:
     """Updates of the video tower."""
     takes: int = 16
     """Takes in a batch; each has five clips."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     """Peak learning rate of AdamW."""
     weight_decay: float = 0.02
     """Decoupled weight decay."""
     average: float = 0.995
     """Decay of the moving average of the weights, which is what is kept."""
-    text_steps: int = 1500
-    """Updates of the head on the sentence features."""
-    phrases: int = 8
-    """Sentences of each concept in a batch of the head."""
-    unrelated: int = 96
-    """Sentences in such a batch that no clip shows."""
+    text_penalty: float = 1e-5
+    """Weight of the squared weights of the head on the sentence features."""
     seed: int = 0
     """Of the initial weights and of every draw."""
 
     def __post_init__(self) -> None:
-        for name in ('steps', 'takes', 'text_steps', 'phrases', 'unrelated'):
+        for name in ('steps', 'takes'):
             if getattr(self, name) <= 0:
                 raise ValueError(f'train.{name} must be positive')
         if not 0.0 < self.average < 1.0:
             raise ValueError('train.average must be between 0 and 1')
-
-
-class Sentences:
-    """Frozen sentence features of every concept's training phrases.
-
-    Args:
-        phrases: sentences of each concept.
-        unrelated: sentences that no clip shows.
-    """
-
-    def __init__(self, model: SentenceModel, phrases: Phrases, unrelated: tuple[str, ...]) -> None:
-        self.concepts = [torch.from_numpy(model.embed(phrases[name])) for name in CONCEPTS]
-        self._unrelated = torch.from_numpy(model.embed(unrelated))
-
-    def draw(self, count: int, unrelated: int, generator: torch.Generator) -> Tensor:
-        """`(C * count + unrelated, 384)`: blends of two phrases of one concept, then others."""
-        parts = []
-        for features in self.concepts:
-            a, b = torch.randint(len(features), (2, count), generator=generator)
-            blend = torch.rand(count, 1, generator=generator)
-            parts.append(F.normalize(torch.lerp(features[a], features[b], blend), dim=-1))
-        other = torch.randint(len(self._unrelated), (unrelated,), generator=generator)
-        drawn = torch.cat([*parts, self._unrelated[other]])
-        noise = torch.randn(drawn.shape, generator=generator) * 0.01
-        return F.normalize(drawn + noise, dim=-1)
 
 
 class TakeSampler:
@@ -211,45 +178,39 @@ def fit_video(clips: Clips, config: TrainConfig) -> VideoTower:
     return result.eval()
 
 
-def fit_text(sentences: Sentences, concepts: Tensor, config: TrainConfig) -> nn.Sequential:
-    """Train the head on the sentence features, in evaluation mode.
+def fit_text(
+    features: Tensor, concept: Tensor, centroids: Tensor, config: TrainConfig
+) -> TextHead:
+    """Learn which concept a sentence speaks of: a penalised linear classifier, solved at once.
 
     Args:
-        sentences: of every concept.
-        concepts: `(C, D)` unit; where the videos of each concept lie.
+        features: `(N, 384)` unit sentence features.
+        concept: `(N,)` int64 concept of each sentence; C for sentences about something else.
+        centroids: `(C, D)` unit; where the videos of each concept lie.
         config: how.
     """
-    torch.manual_seed(config.seed)
-    generator = torch.Generator().manual_seed(config.seed)
-    towers = Towers(TowerConfig()).train()
-    optimiser = torch.optim.AdamW(
-        towers.text.parameters(), config.learning_rate, weight_decay=config.weight_decay
+    head = TextHead(TowerConfig())
+    head.anchors[:-1] = centroids
+    head.anchors[-1] = away_from(centroids)
+    nn.init.zeros_(head.choose.weight)
+    nn.init.zeros_(head.choose.bias)
+    weight = 1 / concept.bincount(minlength=len(centroids) + 1).clamp_min(1)
+    optimiser = torch.optim.LBFGS(
+        head.choose.parameters(), max_iter=TEXT_ITERATIONS, line_search_fn='strong_wolfe'
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, config.text_steps, pct_start=0.1
-    )
-    for _ in range(config.text_steps):
-        text = towers.sentences(sentences.draw(config.phrases, config.unrelated, generator))
-        loss = text_loss(text, concepts, config.phrases)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    return towers.text.eval()
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = F.cross_entropy(head.choose(features), concept, weight=weight)
+        value = value + config.text_penalty * head.choose.weight.square().sum()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    return head.eval()
 
 
-def text_loss(text: Tensor, concepts: Tensor, phrases: int) -> Tensor:
-    """Sentences find their concept and come close to it; unrelated ones keep away from all.
-
-    Args:
-        text: `(C * phrases + U, D)` unit, ordered by concept, then U unrelated sentences.
-        concepts: `(C, D)` unit; where the videos of each concept lie.
-        phrases: sentences of each concept.
-    """
-    cosine = text @ concepts.T
-    own = torch.arange(len(concepts)).repeat_interleave(phrases)
-    related, unrelated = cosine[: len(own)], cosine[len(own) :]
-    find = F.cross_entropy(TEXT_SCALE * related, own)
-    near = (1 - related.gather(1, own[:, None])).mean()
-    away = F.relu(unrelated - FAR_COSINE).square().sum(1).mean()
-    return find + near + away
+def away_from(vectors: Tensor) -> Tensor:
+    """A unit vector `(D,)` at right angles to all of `(C, D)`, C < D."""
+    basis = torch.linalg.qr(vectors.T, mode='complete').Q
+    return basis[:, -1]

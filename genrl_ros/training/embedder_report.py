@@ -68,7 +68,7 @@ def embed_phrases(
 ) -> Mapping[str, FloatArray]:
     """Embedded sentences `(N, D)` of each concept."""
     return {
-        name: towers.sentences(torch.from_numpy(model.embed(texts))).numpy()
+        name: towers.text(torch.from_numpy(model.embed(texts))).numpy()
         for name, texts in phrases.items()
     }
 

@@ -10,12 +10,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from genrl_ros.files import atomic_file, write_json
 from genrl_ros.training.clips import Clips
-from genrl_ros.training.embedder import Sentences, TrainConfig, fit_text, fit_video
+from genrl_ros.training.embedder import TrainConfig, fit_text, fit_video
 from genrl_ros.training.embedder_report import (
     CENTROID_TAKES,
     Scores,
@@ -71,8 +73,7 @@ def train_and_measure(clips: Clips, out: Path, config: TrainConfig) -> Scores:
     towers = Towers(TowerConfig()).eval()
     towers.video = fit_video(clips, config)
     bank = centroids(embed_takes(towers, clips, 'train', CENTROID_TAKES))
-    sentences = Sentences(model, training, unrelated.TRAINING)
-    towers.text = fit_text(sentences, torch.from_numpy(bank), config)
+    towers.text = fit_text(*sentence_features(model, training), torch.from_numpy(bank), config)
     seconds = time.perf_counter() - began
     scores = measure(towers, model, clips, bank)
     made = {
@@ -83,8 +84,16 @@ def train_and_measure(clips: Clips, out: Path, config: TrainConfig) -> Scores:
         'clips': dict(clips.made),
         'torch': torch.__version__,
     }
-    write(out, towers, bank, scores, made)
+    write(out, towers, scores, made)
     return scores
+
+
+def sentence_features(model: SentenceModel, training: Phrases) -> tuple[Tensor, Tensor]:
+    """Features `(N, 384)` of all training sentences, and the concept of each, `(N,)`."""
+    texts = [*(training[name] for name in CONCEPTS), unrelated.TRAINING]
+    concept = np.repeat(np.arange(len(texts)), [len(group) for group in texts])
+    features = model.embed([text for group in texts for text in group])
+    return torch.from_numpy(features), torch.from_numpy(concept)
 
 
 def measure(towers: Towers, model: SentenceModel, clips: Clips, bank: FloatArray) -> Scores:
@@ -102,9 +111,7 @@ def measure(towers: Towers, model: SentenceModel, clips: Clips, bank: FloatArray
     }
 
 
-def write(
-    folder: Path, towers: Towers, bank: FloatArray, scores: Scores, made: Mapping[str, object]
-) -> None:
+def write(folder: Path, towers: Towers, scores: Scores, made: Mapping[str, object]) -> None:
     """Write `embedder.safetensors` and `embedder.json`."""
     weights = {name: t.detach().contiguous() for name, t in towers.state_dict().items()}
     meta = {
@@ -119,6 +126,6 @@ def write(
         'made': made,
     }
     with atomic_file(folder / 'embedder.safetensors') as temporary:
-        save_file({**weights, 'concepts': torch.from_numpy(bank)}, temporary)
+        save_file(weights, temporary)
     write_json(folder / 'embedder.json', meta)
     sys.stderr.write(json.dumps(scores, indent=1) + '\n')

@@ -29,6 +29,8 @@ IMAGE_SIZE = 64
 PATCH = 4
 """Side of the patches that the network starts from; they keep every pixel."""
 CHANGE_GAIN = 8.0
+SHARPNESS = 3.0
+"""How decidedly a sentence goes to its concept; 1 would be the classifier's own probabilities."""
 FRAMES_PER_PASS = 512
 """Frames whose activations are held at once, which bounds memory."""
 
@@ -45,8 +47,8 @@ class TowerConfig:
     """Size of a transition's token."""
     hidden: int = 512
     """Width of the layer that reads the seven tokens of a clip."""
-    text_hidden: int = 512
-    """Width of the head on the sentence features."""
+    concepts: int = 37
+    """Concepts that sentences are placed among."""
     dim: int = 512
     """Size of the shared space."""
 
@@ -118,22 +120,33 @@ class VideoTower(nn.Module):
         return self.windows(self.tokens(frames))
 
 
+class TextHead(nn.Module):
+    """Frozen sentence features to a blend of the places where the videos of each concept lie.
+
+    One more place, far from all videos, is for sentences about something else. So a sentence
+    lands among the videos that it speaks of, or away from all.
+    """
+
+    anchors: Tensor
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.choose = nn.Linear(SENTENCE_DIM, config.concepts + 1)
+        self.register_buffer('anchors', torch.zeros(config.concepts + 1, config.dim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(N, 384)` unit sentence features -> `(N, D)` of unit length."""
+        share = (SHARPNESS * self.choose(features)).softmax(-1)
+        return F.normalize(share @ self.anchors, dim=-1)
+
+
 class Towers(nn.Module):
     """What is trained: the video tower and a head on frozen sentence features."""
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.video = VideoTower(config)
-        self.text = nn.Sequential(
-            nn.Linear(SENTENCE_DIM, config.text_hidden),
-            nn.GELU(),
-            nn.Dropout(0.1),
-            nn.Linear(config.text_hidden, config.dim),
-        )
-
-    def sentences(self, features: Tensor) -> Tensor:
-        """`(N, 384)` unit sentence features -> `(N, D)` of unit length."""
-        return F.normalize(self.text(features), dim=-1)
+        self.text = TextHead(config)
 
 
 def identity_of(weights: dict[str, Tensor]) -> str:
@@ -177,8 +190,8 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise ValueError(f'{tensor_path} is not a readable safetensors file: {error}') from error
-    centroids = tensors.pop('concepts', None)
-    if centroids is None or tuple(centroids.shape) != (len(names), config.dim):
+    anchors = tensors.get('text.anchors')
+    if anchors is None or tuple(anchors.shape) != (len(names) + 1, config.dim):
         raise ValueError(
             f'{tensor_path} lacks the {len(names)} concepts that {meta_path.name} names'
         )
@@ -188,7 +201,7 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
             f'{tensor_path} has identity {identity[:12]} but {meta_path.name} says '
             f'{expected[:12]}: one of the two files was changed'
         )
-    return config, tensors, ConceptBank(names, words, centroids.numpy(), *least), identity
+    return config, tensors, ConceptBank(names, words, anchors[:-1].numpy(), *least), identity
 
 
 class EmbeddedEmbedder:
@@ -225,7 +238,7 @@ class EmbeddedEmbedder:
         if self._sentences is None:
             self._sentences = SentenceModel()
         features = torch.from_numpy(self._sentences.embed(texts))
-        out: FloatArray = self._towers.sentences(features).numpy()
+        out: FloatArray = self._towers.text(features).numpy()
         return out
 
     @torch.inference_mode()
@@ -283,4 +296,4 @@ class EmbeddedEmbedder:
 
 
 def _to_float(images: Image) -> Tensor:
-    return torch.from_numpy(np.array(images)).to(torch.float32) / 255
+    return torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32) / 255
