@@ -106,7 +106,7 @@ class NodeProcesses:
     def stop(self) -> None:
         """End all of them: first politely, then by force. May be called any number of times."""
         with _signals_ignored():
-            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            for signum in (signal.SIGTERM, signal.SIGKILL):
                 for process in self._processes.values():
                     if process.poll() is None:
                         process.send_signal(signum)

@@ -15,7 +15,7 @@ from typing import Any
 
 from genrl_ros.training.learn_worker import LearnRequest
 
-KILL_AFTER_S = 5.0
+KILL_AFTER_S = 1.0
 _LAST_LINES = 20
 
 

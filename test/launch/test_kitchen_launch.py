@@ -1,16 +1,14 @@
-"""The shipped launch file, for real, with models of random weights."""
+"""The shipped launch file, for real, with a world model of random weights."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -22,36 +20,20 @@ TIMEOUT_S = 240.0
 
 @pytest.fixture(scope='module')
 def models(tmp_path_factory) -> Path:
-    """A world model and an embedder that know nothing."""
+    """A world model that knows nothing, connected to the shipped embedder."""
     import torch
-    from safetensors.torch import save_file
 
     from genrl_ros.config import model_preset
     from genrl_ros.envs.kitchen import SPEC
     from genrl_ros.training.export import write_model
-    from genrl_ros.vlm.embedded import FORMAT_VERSION, TowerConfig, Towers, identity_of
-    from genrl_ros.vlm.phrases.kitchen import CONCEPTS, describe
+    from genrl_ros.vlm import load_embedder
     from genrl_ros.world_model.mfwm import MFWM
 
     torch.manual_seed(0)
+    embedder = load_embedder('embedded')
     root = tmp_path_factory.mktemp('models')
-    (root / 'embedder').mkdir()
-    sizes = TowerConfig()
-    weights = {name: w.contiguous() for name, w in Towers(sizes).state_dict().items()}
-    concepts = torch.nn.functional.normalize(torch.randn(len(CONCEPTS), sizes.dim), dim=-1)
-    save_file(weights | {'concepts': concepts}, root / 'embedder' / 'embedder.safetensors')
-    description = {
-        'format_version': FORMAT_VERSION,
-        'tower': asdict(sizes),
-        'concepts': {name: describe(name) for name in CONCEPTS},
-        'grounding': {'least_score': 0.2, 'least_margin': 0.01},
-        'identity': identity_of(weights),
-    }
-    (root / 'embedder' / 'embedder.json').write_text(json.dumps(description))
-    folder = root / 'kitchen'
-    name = f'embedded:{root / "embedder"}'
-    sizes = model_preset('small', SPEC.action_dim, concepts.shape[1])
-    write_model(folder, MFWM(sizes), SPEC, name, identity_of(weights), {})
+    model = MFWM(model_preset('small', SPEC.action_dim, embedder.dim))
+    write_model(root / 'kitchen', model, SPEC, 'embedded', embedder.identity, {})
     return root
 
 
