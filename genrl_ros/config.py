@@ -211,7 +211,7 @@ class LearnConfig:
     where they differ.
     """
 
-    updates: int = 2_000
+    updates: int = 400
     """Updates of actor and critic. Published: 50,000."""
     starts: int = 128
     """Imagined trajectories an update. Published: 1,024."""
@@ -226,11 +226,14 @@ class LearnConfig:
     """Discount."""
     lambda_: float = 0.95
     """Mixing of the lambda-return."""
-    prior: float = 0.1
+    prior: float = 1.0
     """Weight of staying near the action prior, which the actor then starts from. Published: no
     prior; 0 starts from random weights as the paper does."""
-    actor_lr: float = 3e-4
-    """Actor's learning rate. Published: 3e-5."""
+    critic_first: int = 100
+    """Updates of the critic alone, so that a good prior is not undone by a critic that knows
+    nothing yet. Published: 0."""
+    actor_lr: float = 3e-5
+    """Actor's learning rate, as published."""
     critic_lr: float = 3e-4
     """Critic's learning rate. Published: 3e-5."""
     clip: float = 100.0
@@ -252,6 +255,7 @@ class LearnConfig:
         _check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')
         _check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
         _check(self.prior >= 0, 'learn.prior must not be negative')
+        _check(self.critic_first >= 0, 'learn.critic_first must not be negative')
         _check(0 <= self.dreamed <= 1, 'learn.dreamed must be in [0, 1]')
         _check(0 < self.gamma <= 1, 'learn.gamma must be in (0, 1]')
         _check(0 <= self.lambda_ <= 1, 'learn.lambda_ must be in [0, 1]')

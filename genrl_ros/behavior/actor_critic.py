@@ -134,7 +134,8 @@ class ActorCritic(nn.Module):
         actor_loss = -self.normalizer(returns[1:]).mean()
         if config.prior > 0:
             actor_loss = actor_loss + config.prior * self._distance(feat[:-1].detach())
-        self.optimizers['actor'].step(actor_loss)
+        if self.optimizers['critic'].updates >= config.critic_first:
+            self.optimizers['actor'].step(actor_loss)
         critic_loss = self.critic.loss(feat[:-1].detach(), returns.detach())
         self.optimizers['critic'].step(critic_loss)
         if self.optimizers['critic'].updates % config.target_every == 0:

@@ -117,7 +117,7 @@ def _export(graph: nn.Module, inputs: dict[str, Tensor], output: str) -> bytes:
         torch.onnx.export(
             graph.eval(),
             arguments,
-            buffer,
+            buffer,  # type: ignore[arg-type]  # a file object serves as well
             input_names=list(inputs),
             output_names=[output],
             opset_version=18,

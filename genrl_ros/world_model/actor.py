@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.world_model.layers import mlp
+from genrl_ros.world_model.layers import Dense, mlp
 
 
 class Actor(nn.Module):
@@ -61,16 +61,19 @@ class ActionPrior(nn.Module):
 
     def forward(self, feat: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation `(..., A)` for `(..., F)` and embeddings `(..., D)`."""
-        first, *rest = self.actor.net
+        first = self.actor.net[0]
+        assert isinstance(first, Dense)
         linear, *activate = first
         x = linear(feat) + self.condition(embedding * self.scale)
-        for layer in (*activate, *rest):
+        for layer in (*activate, *list(self.actor.net)[1:]):
             x = layer(x)
         return self.actor.distribution(x)
 
     def for_prompt(self, embedding: Tensor) -> Actor:
         """The actor `(F) -> (A)` that the prior is for one embedding `(D,)`."""
         actor = copy.deepcopy(self.actor)
+        first = actor.net[0]
+        assert isinstance(first, Dense)
         with torch.no_grad():
-            actor.net[0][0].bias += self.condition(embedding * self.scale)
+            first[0].bias += self.condition(embedding * self.scale)
         return actor

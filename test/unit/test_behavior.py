@@ -127,7 +127,7 @@ def test_updates_raise_the_imagined_reward_and_leave_the_world_model_alone(model
     model.sequence.embed[0].weight[:, -3:] *= 20  # an untrained model hardly notices actions
     model.sequence.head[-1].weight *= 10
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    learning = replace(LEARN, actor_lr=3e-3, critic_lr=3e-3, prior=0.0)
+    learning = replace(LEARN, actor_lr=3e-3, critic_lr=3e-3, prior=0.0, critic_first=0)
     agent = ActorCritic(model, torch.eye(32)[0], learning)
     target = target_features(model, torch.nn.functional.normalize(torch.randn(32), dim=0), 8, 17)
     rewards = []

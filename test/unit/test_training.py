@@ -39,7 +39,7 @@ TINY = replace(
     units=16, layers=1,
 )  # fmt: skip
 SPEC = EnvSpec('toy', ('a', 'b', 'c'), (2.0, 2.0, 2.0), 0.08, 2, 10, (Task('t', 'do it', 'e'),))
-LEARN = LearnConfig(updates=4, starts=8, threads=1)
+LEARN = LearnConfig(updates=4, starts=8, threads=1, critic_first=0)
 
 
 @pytest.fixture

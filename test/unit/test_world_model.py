@@ -11,12 +11,20 @@ from torch import nn
 from genrl_ros.config import ConnectConfig, ModelConfig, WorldModelConfig, model_preset
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.aligner import Aligner
-from genrl_ros.world_model.losses import balanced_kl, connect_loss, world_model_loss
+from genrl_ros.world_model.losses import (
+    balanced_kl,
+    connect_loss,
+    prior_loss,
+    world_model_loss,
+)
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 from genrl_ros.world_model.tokenizer import ConvDecoder, pixels
 
-TINY = replace(model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24)
+TINY = replace(
+    model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24,
+    units=16, layers=1,
+)  # fmt: skip
 
 
 def millions(module: nn.Module) -> float:
@@ -180,3 +188,37 @@ def test_config_says_which_size_is_wrong() -> None:
         ModelConfig(action_dim=3, classes=300)
     with pytest.raises(ValueError, match='no preset'):
         model_preset('huge', 3)
+
+
+def test_the_prior_of_a_prompt_is_the_prior_at_its_embedding() -> None:
+    torch.manual_seed(0)
+    model = MFWM(TINY)
+    feat, embedding = torch.randn(5, TINY.feat), nn.functional.normalize(torch.randn(32), dim=0)
+    actor = model.prior.for_prompt(embedding)
+    for got, want in zip(actor(feat), model.prior(feat, embedding.expand(5, -1)), strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_the_prior_learns_which_actions_lead_to_which_clip() -> None:
+    """Two clips, each led to by one action: the prior tells them apart by the embedding."""
+    torch.manual_seed(0)
+    model = MFWM(TINY)
+    embed = torch.zeros(2, 16, 32)
+    embed[0, :, 0] = embed[1, :, 1] = 1
+    action = torch.full((2, 16, 3), 0.8)
+    action[1] = -0.8
+    batch = {
+        'logits': torch.zeros(2, 16, 4, 5),
+        'action': action,
+        'is_first': torch.zeros(2, 16),
+        'embed': embed,
+    }
+    adam = torch.optim.Adam(model.prior.parameters(), 3e-3)
+    for _ in range(60):
+        loss, _ = prior_loss(model, batch)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    feat = torch.zeros(1, TINY.feat)
+    assert model.prior(feat, embed[:1, 0])[0].min() > 0.3
+    assert model.prior(feat, embed[1:, 0])[0].max() < -0.3
