@@ -211,7 +211,7 @@ class LearnConfig:
     where they differ.
     """
 
-    updates: int = 400
+    updates: int = 200
     """Updates of actor and critic. Published: 50,000."""
     starts: int = 128
     """Imagined trajectories an update. Published: 1,024."""
