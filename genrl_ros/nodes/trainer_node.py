@@ -36,7 +36,7 @@ class TrainerParameters:
     model: str = parameter('models/kitchen', 'folder of the world model')
     policies: str = parameter('runs/policies', 'folder that policy bundles are written into')
     updates: int = parameter(200, 'actor-critic updates, unless a request says otherwise', low=1)
-    threads: int = parameter(2, 'CPU threads of the worker', low=1)
+    threads: int = parameter(1, 'CPU threads of the worker', low=1)
     seed: int = parameter(0, 'seed of learning', low=0)
     device: str = parameter('cpu', 'what the worker computes on; this version: cpu')
     worker_command: tuple[str, ...] = parameter(
