@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
-
-import yaml
 
 Config = TypeVar('Config')
 
@@ -302,16 +299,3 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
     if type(value) is not kind:
         raise ValueError(f'{where} must be {kind.__name__}, got {value!r}')
     return value
-
-
-def from_yaml(kind: type[Config], path: Path) -> Config:
-    """Read a config file.
-
-    Raises:
-        ValueError: naming the file, if it cannot be read or holds something unknown.
-    """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f'{path}: {error}') from error
-    return from_mapping(kind, values or {}, str(path))

@@ -8,9 +8,8 @@ each. Collision shapes, masses and everything else that moves the simulation are
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 import fast_simplification
@@ -19,6 +18,8 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 import trimesh
+
+from genrl_ros.files import atomic_file, sha256
 
 MAX_RENDER_PIXELS = 1024
 FACES_PER_MESH = 300
@@ -71,7 +72,7 @@ def cache_dir() -> Path:
 
 def _simplified(source: Path) -> Mesh:
     """Vertices `(V, 3)` and faces `(F, 3)` of a mesh, from the cache where it is there."""
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    digest = sha256(source)[:16]
     cached = cache_dir() / f'{source.stem}-{digest}-{FACES_PER_MESH}-v{CACHE_VERSION}.npz'
     try:
         with np.load(cached, allow_pickle=False) as arrays:
@@ -91,10 +92,9 @@ def _simplified(source: Path) -> Mesh:
 
 def _store(path: Path, mesh: Mesh) -> None:
     """Keep the mesh; without a writable cache it is simplified at every start."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.savez(file, vertices=mesh[0], faces=mesh[1])
-        os.replace(file.name, path)
-    except OSError:
-        pass
+    with (
+        contextlib.suppress(OSError),
+        atomic_file(path) as temporary,
+        temporary.open('wb') as file,
+    ):
+        np.savez(file, vertices=mesh[0], faces=mesh[1])

