@@ -103,6 +103,9 @@ class OptimConfig:
     """Updates over which the learning rate rises from zero."""
     final_lr: float = 1.0
     """Share of lr that is left at the last update, reached along a cosine."""
+    ema: float = 0.0
+    """Share of the weights' moving average that an update keeps. The average is what is exported
+    and what later stages build on; 0 exports the weights themselves, as published."""
 
     def __post_init__(self) -> None:
         _check(self.lr > 0, 'lr must be positive')
@@ -110,6 +113,28 @@ class OptimConfig:
         _check(0 <= self.weight_decay < 1, 'weight_decay must be in [0, 1)')
         _check(self.warmup >= 0, 'warmup must not be negative')
         _check(0 < self.final_lr <= 1, 'final_lr must be in (0, 1]')
+        _check(0 <= self.ema < 1, 'ema must be in [0, 1)')
+
+
+@dataclass(frozen=True)
+class RecordConfig:
+    """How often a training reports, saves and draws."""
+
+    report_every: int = 50
+    """Updates between two reports and rows of the curve."""
+    save_every: int = 500
+    """Updates between two checkpoints; what a sudden end costs at most."""
+    keep: int = 3
+    """Checkpoints kept of each stage."""
+    picture_every: int = 2_000
+    """Updates between two pictures, of open-loop predictions or of goals; 0 draws none."""
+    tensorboard: bool = False
+    """Write events for TensorBoard beside the curves; needs `pip install tensorboardX`."""
+
+    def __post_init__(self) -> None:
+        for name in ('report_every', 'save_every', 'keep'):
+            _check(getattr(self, name) > 0, f'record.{name} must be positive')
+        _check(self.picture_every >= 0, 'record.picture_every must not be negative')
 
 
 @dataclass(frozen=True)
@@ -128,7 +153,7 @@ class WorldModelConfig:
     """Share of the KL gradient that trains the prior."""
     free_nats: float = 1.0
     """KL below this is not optimised."""
-    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=300, final_lr=0.05)
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=300, final_lr=0.05, ema=0.998)
     """Optimiser. Published: lr 1e-4 without schedule over 500,000 updates."""
 
     def __post_init__(self) -> None:
@@ -147,17 +172,18 @@ class DynamicsConfig:
     """
 
     updates: int = 10_000
-    """Gradient steps."""
+    """Gradient steps; 0 skips this."""
     batch: int = 16
     """Sequences a batch."""
     length: int = 32
     """Frames a sequence."""
-    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=200, final_lr=0.05)
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=200, final_lr=0.05, ema=0.998)
     """Optimiser."""
 
     def __post_init__(self) -> None:
-        for name in ('updates', 'batch', 'length'):
+        for name in ('batch', 'length'):
             _check(getattr(self, name) > 0, f'dynamics.{name} must be positive')
+        _check(self.updates >= 0, 'dynamics.updates must not be negative')
 
 
 @dataclass(frozen=True)
@@ -172,7 +198,7 @@ class ConnectConfig:
     """Frames a sequence; a multiple of the embedder's eight."""
     kl_scale: float = 0.8
     """Weight of the connector's KL."""
-    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=200, final_lr=0.05)
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=200, final_lr=0.05, ema=0.998)
     """Optimiser of both."""
 
     def __post_init__(self) -> None:
@@ -186,18 +212,27 @@ class PriorConfig:
     """Training of the action prior on a finished world model and its aligner."""
 
     updates: int = 4_000
-    """Gradient steps."""
+    """Gradient steps; 0 leaves the prior untrained, for behaviours with `learning.prior` 0."""
     batch: int = 12
     """Sequences a batch."""
     length: int = 48
     """Frames a sequence; a clip that follows within it is what the actions led to."""
-    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05)
+    delay: int = 4
+    """Steps after the next one at which the earliest such clip ends. Less than four, and the clip
+    shows what happened before the action; the eight of a whole clip, and a motion that is nearly
+    finished can only be followed by undoing it."""
+    discount: float = 0.85
+    """Chance of each further step of delay. Near clips ask for the straight way to them."""
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05, ema=0.998)
     """Optimiser."""
 
     def __post_init__(self) -> None:
-        for name in ('updates', 'batch', 'length'):
+        for name in ('batch', 'length'):
             _check(getattr(self, name) > 0, f'prior.{name} must be positive')
+        _check(self.updates >= 0, 'prior.updates must not be negative')
         _check(self.length > 8, 'prior.length must be more than the eight frames of a clip')
+        _check(0 <= self.delay < self.length - 1, 'prior.delay must be within prior.length')
+        _check(0 < self.discount < 1, 'prior.discount must be in (0, 1)')
 
 
 @dataclass(frozen=True)

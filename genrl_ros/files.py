@@ -26,6 +26,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         os.replace(temporary, path)
         _sync(path.parent)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say by itself where it is
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -50,6 +54,23 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_at_most(path: Path, limit: int) -> bytes:
+    """The contents of a file that must not be larger than `limit` bytes.
+
+    Raises:
+        ValueError: if it is larger; nothing is read then.
+        OSError: if it cannot be read.
+    """
+    with path.open('rb') as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise ValueError(f'{path} has {size} bytes, larger than the {limit} that are allowed')
+        content = file.read(size + 1)
+    if len(content) > size:
+        raise ValueError(f'{path} grows while it is read')
+    return content
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,17 @@ class EnvSpec:
                 f'{self.domain}: {len(self.action_names)} action names but '
                 f'{len(self.action_scale)} action scales'
             )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EnvSpec:
+        """The inverse of `dataclasses.asdict`, after JSON has made lists of tuples.
+
+        Raises:
+            KeyError, TypeError or ValueError: if these are not the values of one.
+        """
+        tuples = {name: tuple(values[name]) for name in ('action_names', 'action_scale')}
+        tasks = tuple(Task(**task) for task in values['tasks'])
+        return cls(**{**values, **tuples, 'tasks': tasks})
 
     @property
     def action_dim(self) -> int:

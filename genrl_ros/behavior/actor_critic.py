@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from genrl_ros.behavior.critic import Critic
-from genrl_ros.behavior.matching import matching_reward
+from genrl_ros.behavior.matching import Matcher
 from genrl_ros.config import LearnConfig, OptimConfig
+from genrl_ros.world_model import latents
 from genrl_ros.world_model.actor import Actor
+from genrl_ros.world_model.lookup import LookUp
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.optim import Optimizer
+from genrl_ros.world_model.ranks import ALONE, Ranks
 from genrl_ros.world_model.sequence import State
 
 
@@ -22,7 +25,7 @@ def lambda_returns(reward: Tensor, value: Tensor, gamma: float, lambda_: float) 
 
     Args:
         reward: `(T, B)` rewards of states 0 to T - 1.
-        value: `(T + 1, B)` values of states 0 to T.
+        value: `(T, B)` values of states 1 to T.
         gamma: discount.
         lambda_: mixing.
 
@@ -32,7 +35,7 @@ def lambda_returns(reward: Tensor, value: Tensor, gamma: float, lambda_: float) 
     following = value[-1]
     returns = []
     for t in reversed(range(reward.shape[0])):
-        following = reward[t] + gamma * ((1 - lambda_) * value[t + 1] + lambda_ * following)
+        following = reward[t] + gamma * ((1 - lambda_) * value[t] + lambda_ * following)
         returns.append(following)
     return torch.stack(returns[::-1])
 
@@ -48,28 +51,54 @@ class ReturnNormalizer(nn.Module):
         self.register_buffer('low', torch.zeros(()))
         self.register_buffer('high', torch.zeros(()))
 
-    def forward(self, returns: Tensor) -> Tensor:
-        """Update the averages and scale the returns to about [0, 1]."""
-        ends = torch.quantile(returns.detach().flatten(), torch.tensor([0.05, 0.95]))
+    def forward(self, returns: Tensor, spread: Tensor) -> Tensor:
+        """Update the averages by those of `spread`, and scale the returns to about [0, 1]."""
+        ends = torch.quantile(spread.flatten(), torch.tensor([0.05, 0.95]))
         self.low.lerp_(ends[0], 0.01)
         self.high.lerp_(ends[1], 0.01)
         return (returns - self.low) / (self.high - self.low).clamp(min=1)
 
 
-def imagine(model: MFWM, actor: Actor, start: State, horizon: int) -> State:
+class Dream(NamedTuple):
+    """Imagined trajectories of T steps; `stoch`, `tokens` and `deter` have T + 1 states.
+
+    Attributes:
+        stoch: `(T + 1, B, S, K)`, one-hot.
+        tokens: `(T + 1, B, S)`, its classes.
+        deter: `(T + 1, B, H)`.
+        raw: `(T, B, 2 A)`, what the actor said in all states but the last.
+    """
+
+    stoch: Tensor
+    tokens: Tensor
+    deter: Tensor
+    raw: Tensor
+
+
+def imagine(model: MFWM, actor: Actor, start: State, horizon: int) -> Dream:
     """Roll the policy out in the world model.
 
     The policy sees detached features; gradients flow from states back into actions through
     reparameterised actions and straight-through latents.
 
-    Returns:
-        States `(horizon + 1, B, ...)`, the first one being the start.
+    Args:
+        model: the world model.
+        actor: the policy.
+        start: states with one-hot latents; they become the first of the dream.
+        horizon: steps.
     """
-    states = [start]
+    sequence, latent = model.sequence, model.config.flat_stoch
+    policy = LookUp(actor.net, latent)
+    embed = LookUp(nn.Sequential(sequence.embed), latent)
+    (stoch, deter), tokens = start, start.stoch.argmax(-1)
+    states, raws = [(stoch, tokens, deter)], []
     for _ in range(horizon):
-        action = actor.sample(states[-1].feat.detach())
-        states.append(model.sequence.step(states[-1], action))
-    return State(*(torch.stack(parts) for parts in zip(*states, strict=True)))
+        raws.append(policy(stoch.detach(), tokens, deter.detach()))
+        deter = sequence.cell(embed(stoch, tokens, actor.draw(raws[-1])), deter)
+        stoch, tokens = latents.draw(sequence.prior_probabilities(deter))
+        states.append((stoch, tokens, deter))
+    stoch, tokens, deter = map(torch.stack, zip(*states, strict=True))
+    return Dream(stoch, tokens, deter, torch.stack(raws))
 
 
 class ActorCritic(nn.Module):
@@ -83,11 +112,14 @@ class ActorCritic(nn.Module):
         model: the world model.
         embedding: `(D,)` embedding of the prompt, before the aligner.
         config: how to learn.
+        ranks: the processes that learn together.
     """
 
-    def __init__(self, model: MFWM, embedding: Tensor, config: LearnConfig) -> None:
+    def __init__(
+        self, model: MFWM, embedding: Tensor, config: LearnConfig, ranks: Ranks = ALONE
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.ranks = config, ranks
         sizes = model.config
         network = (sizes.feat, sizes.units, sizes.layers)
         self.reference = model.prior.for_prompt(embedding).requires_grad_(False)
@@ -103,6 +135,7 @@ class ActorCritic(nn.Module):
                 net.parameters(),
                 OptimConfig(lr=lr, eps=1e-5, clip=config.clip, weight_decay=config.weight_decay),
                 config.updates,
+                ranks,
             )
             for name, net, lr in (
                 ('actor', self.actor, config.actor_lr),
@@ -114,45 +147,52 @@ class ActorCritic(nn.Module):
         """Sampled action `(B, A)`."""
         return self.actor.sample(state.feat)
 
-    def update(self, model: MFWM, start: State, target: Tensor) -> dict[str, float]:
+    def update(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, float]:
         """One update of actor and critic from `B` start states.
 
         Args:
             model: the world model, whose parameters must not require gradients.
-            start: states to imagine from.
-            target: `(horizon + 1, B, E)` from `target_features`.
+            start: states to imagine from, this process's share of them; latents are one-hot.
+            matcher: of the targets, the same share.
 
         Returns:
-            Metrics: mean imagined `reward` and `return`, losses, and mean action `std`.
+            Metrics of all processes: mean imagined `reward` and `return`, and losses.
         """
         config = self.config
-        states = imagine(model, self.actor, start, config.horizon)
-        agent = model.tokenizer.project(states.stoch)
-        reward = matching_reward(agent, target, config.align)
-        feat = states.feat
-        value = self.target_critic.value(feat)
+        with self.ranks.sharing():
+            dream = imagine(model, self.actor, start, config.horizon)
+        reward = matcher.reward(dream.stoch, dream.tokens, config.align)
+        latent = model.config.flat_stoch
+        judge = LookUp(self.target_critic.net, latent)
+        value = self.target_critic.value(judge(dream.stoch[1:], dream.tokens[1:], dream.deter[1:]))
         returns = lambda_returns(reward[:-1], value, config.gamma, config.lambda_)
-        actor_loss = -self.normalizer(returns[1:]).mean()
+        spread = self.ranks.gather(returns[1:], axis=1)
+        actor_loss = -self.normalizer(returns[1:], spread).mean()
+        acted = dream.stoch[:-1].detach(), dream.tokens[:-1], dream.deter[:-1].detach()
         if config.prior > 0:
-            actor_loss = actor_loss + config.prior * self._distance(feat[:-1].detach())
+            prior = LookUp(self.reference.net, latent)(*acted)
+            actor_loss = actor_loss + config.prior * self._distance(dream.raw, prior)
         if self.optimizers['critic'].updates >= config.critic_first:
             self.optimizers['actor'].step(actor_loss)
-        critic_loss = self.critic.loss(feat[:-1].detach(), returns.detach())
+        logits = LookUp(self.critic.net, latent)(*acted)
+        critic_loss = self.critic.loss(logits, returns.detach())
         self.optimizers['critic'].step(critic_loss)
         if self.optimizers['critic'].updates % config.target_every == 0:
             self.target_critic.load_state_dict(self.critic.state_dict())
-        return {
-            'reward': reward.mean().item(),
-            'return': returns.mean().item(),
-            'actor_loss': actor_loss.item(),
-            'critic_loss': critic_loss.item(),
+        metrics = {
+            'reward': reward.mean(),
+            'return': returns.mean(),
+            'actor_loss': actor_loss,
+            'critic_loss': critic_loss,
         }
+        means = torch.stack(list(metrics.values())).detach()
+        self.ranks.average_([means])
+        return dict(zip(metrics, means.tolist(), strict=True))
 
-    def _distance(self, feat: Tensor) -> Tensor:
-        """Mean KL(actor || prior) in nats."""
-        mean, std = self.actor(feat)
-        with torch.no_grad():
-            prior_mean, prior_std = self.reference(feat)
+    def _distance(self, raw: Tensor, prior: Tensor) -> Tensor:
+        """Mean KL(actor || prior) in nats, of the raw outputs of both."""
+        mean, std = self.actor.distribution(raw)
+        prior_mean, prior_std = self.reference.distribution(prior)
         ratio = (std / prior_std).square()
         shift = ((mean - prior_mean) / prior_std).square()
         return 0.5 * (ratio + shift - 1 - ratio.log()).sum(-1).mean()

@@ -38,17 +38,17 @@ class Critic(nn.Module):
         out: Tensor = self.net(feat)
         return out
 
-    def value(self, feat: Tensor) -> Tensor:
-        """Expected value `(...)`."""
-        return symexp((self(feat).softmax(-1) * self.bins).sum(-1))
+    def value(self, logits: Tensor) -> Tensor:
+        """Expected value `(...)` of logits `(..., 255)`."""
+        return symexp((logits.softmax(-1) * self.bins).sum(-1))
 
-    def loss(self, feat: Tensor, target: Tensor) -> Tensor:
-        """Mean cross-entropy to the two-hot encoding of the target `(...)`."""
-        logp = self(feat).log_softmax(-1)
-        step = 2 * BIN_LIMIT / (BINS - 1)
-        place = (symlog(target).clamp(-BIN_LIMIT, BIN_LIMIT) + BIN_LIMIT) / step
-        low = place.floor().long().clamp(max=BINS - 2)
-        share = (place - low).unsqueeze(-1)
-        below = logp.gather(-1, low.unsqueeze(-1))
-        above = logp.gather(-1, low.unsqueeze(-1) + 1)
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean cross-entropy of logits `(..., 255)` to the two-hot encoding of targets `(...)`."""
+        logp = logits.log_softmax(-1)
+        step, middle = 2 * BIN_LIMIT / (BINS - 1), BINS // 2
+        place = symlog(target).clamp(-BIN_LIMIT, BIN_LIMIT).unsqueeze(-1) / step
+        low = place.floor().clamp(max=middle - 1)
+        share = place - low
+        index = low.long() + middle
+        below, above = logp.gather(-1, index), logp.gather(-1, index + 1)
         return -((1 - share) * below + share * above).mean()

@@ -50,7 +50,9 @@ def make_goal(model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = ST
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        aligned = model.aligner(torch.from_numpy(np.ascontiguousarray(embedding, np.float32)))
+        prompt = torch.from_numpy(np.ascontiguousarray(embedding, np.float32))
+        aligned = model.aligner(prompt.to(next(model.parameters()).device))
         stoch = model.connector.generate(aligned.expand(1, steps, -1), mode=True)[0]
     frames = to_uint8(model.tokenizer.decode(stoch))
-    return Goal(embedding, stoch.argmax(-1).to(torch.uint8).numpy(), frames.numpy())
+    tokens = stoch.argmax(-1).to(torch.uint8)
+    return Goal(embedding, tokens.cpu().numpy(), frames.cpu().numpy())

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from genrl_ros.world_model.lookup import quadratic
 from genrl_ros.world_model.mfwm import MFWM
 
 WINDOW = 8
+Align = Literal['sequence', 'initial', 'none']
 
 
 @torch.no_grad()
@@ -36,35 +38,59 @@ def target_features(model: MFWM, embedding: Tensor, trajectories: int, steps: in
     return model.tokenizer.project(stoch).transpose(0, 1)
 
 
-def max_cosine(agent: Tensor, target: Tensor) -> Tensor:
-    """Pairwise score of agent states and target states, in [-1, 1] and 1 only if equal.
+class Matcher:
+    """Scores latents against the targets of a run, without projecting them.
 
-    `u . v / max(|u|, |v|)^2`, that is the cosine times the ratio of the lengths.
+    The score of features u and v is `u . v / max(|u|, |v|)^2`, that is their cosine times the
+    ratio of their lengths: in [-1, 1], and 1 only if they are equal. Here `u = W s + b`, of a
+    one-hot s. All that is needed of W is then known before the run: `W^T v` of each target, and
+    `W^T W`, of which a one-hot s only picks rows.
 
     Args:
-        agent: `(B, T, E)` features.
-        target: `(B, G, E)` features.
-
-    Returns:
-        `(B, T, G)`.
+        project: g, the decoder's first layer; it must not change.
+        target: `(T, B, E)` from `target_features`.
+        categoricals: S of the latents.
     """
-    longest = torch.maximum(
-        agent.square().sum(-1).unsqueeze(-1), target.square().sum(-1).unsqueeze(-2)
-    )
-    return agent @ target.transpose(-1, -2) / longest.clamp(min=1e-12)
+
+    def __init__(self, project: nn.Linear, target: Tensor, categoricals: int) -> None:
+        with torch.no_grad():
+            weight, bias = project.weight, project.bias
+            target = target.transpose(0, 1).contiguous()
+            self.pull = (target @ weight).transpose(1, 2).contiguous()  # (B, S * K, G)
+            self.shift = (target @ bias).unsqueeze(1)  # (B, 1, G)
+            self.length = target.square().sum(-1).unsqueeze(1)  # (B, 1, G)
+            self.cross, self.rest = weight.t() @ bias, bias @ bias
+            self.gram = weight.t() @ weight + self.cross / categoricals
+
+    def scores(self, stoch: Tensor, tokens: Tensor) -> Tensor:
+        """`(B, T, G)` of each state with each target.
+
+        Args:
+            stoch: `(T, B, S, K)`, one-hot.
+            tokens: `(T, B, S)`, its classes.
+        """
+        steps, batch = tokens.shape[:2]
+        if self.length.shape != (batch, 1, steps):
+            known = (self.length.shape[2], self.length.shape[0])
+            raise ValueError(f'{(steps, batch)} steps and trajectories, but targets of {known}')
+        length = quadratic(stoch, tokens, self.gram, self.cross).t() + self.rest
+        longest = torch.maximum(length.unsqueeze(-1), self.length)
+        dot = stoch.flatten(-2).transpose(0, 1) @ self.pull + self.shift
+        return dot / longest.clamp(min=1e-12)
+
+    def reward(self, stoch: Tensor, tokens: Tensor, align: Align = 'sequence') -> Tensor:
+        """Reward `(T, B)`; arguments as for `scores` and `aligned`."""
+        return aligned(self.scores(stoch, tokens), align)
 
 
-def matching_reward(
-    agent: Tensor, target: Tensor, align: Literal['sequence', 'initial', 'none'] = 'sequence'
-) -> Tensor:
+def aligned(scores: Tensor, align: Align = 'sequence') -> Tensor:
     """Reward of every imagined state.
 
     With alignment, the agent may take its time: the target starts where its first eight states fit
     the rollout best, and until then the agent is compared with the target's first state.
 
     Args:
-        agent: `(T, B, E)` features of imagined states.
-        target: `(T, B, E)` features from `target_features`.
+        scores: `(B, T, T)` of each imagined state with each target state.
         align: `sequence` (best window of eight, the default of the paper), `initial` (best first
             state) or `none`.
 
@@ -73,18 +99,14 @@ def matching_reward(
 
     Source: facts 3.3, where the last possible window is not tried; kept so.
     """
-    steps, batch = agent.shape[:2]
-    if target.shape != agent.shape:
-        raise ValueError(f'target {tuple(target.shape)} must match agent {tuple(agent.shape)}')
-    scores = max_cosine(agent.transpose(0, 1), target.transpose(0, 1))  # (B, T, G)
-    time = torch.arange(steps)
+    steps = scores.shape[1]
+    time = torch.arange(steps, device=scores.device)
     if align == 'none':
-        start = torch.zeros(batch, dtype=torch.long)
+        start = torch.zeros_like(scores[:, 0, 0], dtype=torch.long)
     elif align == 'initial':
         start = scores[:, :, 0].argmax(1)
     else:
-        starts = torch.arange(steps - WINDOW)
-        window = torch.arange(WINDOW)
+        starts, window = time[: steps - WINDOW], time[:WINDOW]
         start = scores.detach()[:, starts[:, None] + window, window].mean(-1).argmax(1)
     index = (time[None] - start[:, None]).clamp(min=0)  # (B, T)
     return scores.gather(2, index.unsqueeze(-1)).squeeze(-1).transpose(0, 1)

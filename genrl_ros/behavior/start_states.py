@@ -36,14 +36,16 @@ def data_free(
     Returns:
         `count` states.
     """
-    config = model.config
-    half = count // 2
-    shape = (half, config.stoch)
-    random = latents.one_hot(torch.randint(config.classes, shape), config.classes)
+    config, weight = model.config, model.sequence.cell.norm.weight
+    half, device = count // 2, weight.device
+    tokens = torch.randint(config.classes, (half, config.stoch), device=device)
+    random = latents.one_hot(tokens, config.classes).to(weight)
     sequences = -(-half // SEQUENCE)
-    embedding = F.normalize(torch.randn(sequences, SEQUENCE, config.embed_dim), dim=-1)
-    dream = model.connector.generate(model.aligner(embedding), mode=False).flatten(0, 1)[:half]
-    stoch = torch.where(torch.rand(half, 1, 1) < dreamed, dream, random)
+    noise = torch.randn(sequences, SEQUENCE, config.embed_dim, dtype=weight.dtype, device=device)
+    embedding = model.aligner(F.normalize(noise, dim=-1))
+    dream = model.connector.generate(embedding, mode=False).flatten(0, 1)[:half]
+    chance = torch.rand(half, 1, 1, dtype=weight.dtype, device=device)
+    stoch = torch.where(chance < dreamed, dream, random)
     begin = State(stoch, stoch.new_zeros(half, config.deter))
     ends = []
     for act in (_random_actions(config.action_dim), policy):
@@ -56,7 +58,7 @@ def data_free(
 
 def _random_actions(action_dim: int) -> Policy:
     def act(state: State) -> Tensor:
-        return torch.rand(state.deter.shape[0], action_dim) * 2 - 1
+        return state.deter.new_empty(len(state.deter), action_dim).uniform_(-1, 1)
 
     return act
 

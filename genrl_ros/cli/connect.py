@@ -7,30 +7,29 @@ alone it is for another embedder, or for a longer training.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from genrl_ros.cli.progress import Show, bar
-from genrl_ros.config import ConnectConfig, PriorConfig
+from genrl_ros.cli.session import session, stage, work_through
+from genrl_ros.config import ConnectConfig, PriorConfig, RecordConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
-from genrl_ros.envs.registry import element_positions, env_spec
+from genrl_ros.envs.registry import element_positions
 from genrl_ros.files import write_json
 from genrl_ros.share import share_path
 from genrl_ros.training.embeddings import embed_dataset
 from genrl_ros.training.export import write_model
-from genrl_ros.training.fit import Progress
-from genrl_ros.training.latents import encode_dataset, tokenizer_identity
-from genrl_ros.training.pretrain import OnProgress, prepare, train_connector, train_prior
-from genrl_ros.training.report import report_goals
+from genrl_ros.training.latents import encode_dataset
+from genrl_ros.training.pretrain import prepare, train_connector, train_prior
+from genrl_ros.training.report import goal_rows, report_goals
+from genrl_ros.training.run import Run
 from genrl_ros.vlm import load_embedder
-from genrl_ros.world_model.checkpoint import load_mfwm
+from genrl_ros.world_model.checkpoint import load_mfwm, weights_identity
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -53,7 +52,13 @@ class Config:
     seed: int = 0
     """Seed of all random numbers."""
     threads: int = 2
-    """CPU threads."""
+    """CPU threads of a process."""
+    device: Literal['cpu', 'cuda'] = 'cpu'
+    """What to compute on."""
+    budget_s: float | None = None
+    """Seconds after which to stop with everything saved; the same command goes on from there."""
+    record: RecordConfig = field(default_factory=RecordConfig)
+    """How often to report, save and draw."""
     connect: ConnectConfig = field(default_factory=ConnectConfig)
     """Training of connector and aligner."""
     prior: PriorConfig = field(default_factory=PriorConfig)
@@ -62,29 +67,30 @@ class Config:
 
 def main(config: Config) -> int:
     """Connect and write the model."""
-    run = config.run or Path('runs/connect') / config.domain
+    folder = config.run or Path('runs/connect') / config.domain
     store = EpisodeStore.open(config.data or Path('data') / config.domain)
-    prepare(config.threads, config.seed)
-    finished, card = load_mfwm(config.model or share_path('models', config.domain))
-    model = MFWM(finished.config)  # connector and aligner begin anew
-    model.tokenizer.load_state_dict(finished.tokenizer.state_dict())
-    model.sequence.load_state_dict(finished.sequence.state_dict())
-    connect(
-        model, store, config.domain, config.embedder, config.connect, config.prior, run,
-        config.out or run / 'model', card.training,
-        {'open_loop': card.training['scores']['open_loop']},
-    )  # fmt: skip
+    with session(folder, config.record, config.device, config.budget_s) as run:
+        prepare(config.threads, config.seed)
+        finished, card = load_mfwm(config.model or share_path('models', config.domain))
+        scores = card.training.get('scores', {})
+        model = MFWM(finished.config)  # connector and aligner begin anew
+        model.tokenizer.load_state_dict(finished.tokenizer.state_dict())
+        model.sequence.load_state_dict(finished.sequence.state_dict())
+        connect(
+            model.to(config.device), store, config.embedder, config.connect,
+            config.prior, run, config.out or folder / 'model', card.training,
+            {name: score for name, score in scores.items() if name == 'open_loop'},
+        )  # fmt: skip
     return 0
 
 
 def connect(
     model: MFWM,
     store: EpisodeStore,
-    domain: str,
     embedder_name: str,
     config: ConnectConfig,
     prior: PriorConfig,
-    run: Path,
+    run: Run,
     out: Path,
     training: Mapping[str, Any],
     scores: Mapping[str, Any],
@@ -94,31 +100,39 @@ def connect(
     Args:
         model: the world model, whose tokenizer is finished.
         store: the dataset.
-        domain: its domain.
         embedder_name: which embedder.
         config: how to train connector and aligner.
         prior: how to train the action prior.
-        run: folder of checkpoints, curves and pictures.
+        run: where and how it is trained.
         out: folder of the finished model.
         training: what the model's description says of how the world model was made.
         scores: scores so far.
     """
-    spec = env_spec(domain)
+    spec = store.spec
     embedder = load_embedder(embedder_name)
-    with bar('embed', store.num_frames) as show:
-        done = 0
-        for frames in embed_dataset(store, embedder):
-            done += frames
-            show(done, embedder.name)
-    seed, tokenizer = int(training['seed']), encode(store, model)
-    replay = Replay(store, config.batch, config.length, seed, embedder.identity, tokenizer)
-    with bar('connector', config.updates) as show:
-        train_connector(model, replay, config, run, shown(show))
-    replay = Replay(store, prior.batch, prior.length, seed, embedder.identity, tokenizer)
-    with bar('action prior', prior.updates) as show:
-        train_prior(model, replay, prior, run, shown(show))
-    goals = report_goals(model, store, spec, element_positions(domain), embedder, run)
-    scores = {**scores, 'goals': goals}
+    mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
+    work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
+    seed, tokenizer = int(training['seed']), encode(store, model, run)
+    alone = run.ranks.world == 1
+    if spec.tasks:
+        run = replace(run, pictures={'connector': goal_rows(model, spec, embedder)})
+    replay = Replay(
+        store, config.batch, config.length, seed, embedder.identity, tokenizer, growing=alone
+    )
+    with stage('connector', config.updates, run) as watched:
+        train_connector(model, replay, config, watched)
+    replay = Replay(
+        store, prior.batch, prior.length, seed, embedder.identity, tokenizer, growing=alone
+    )
+    with stage('action prior', prior.updates, run) as watched:
+        train_prior(model, replay, prior, watched)
+    if not run.ranks.first:
+        return
+    model.cpu()
+    if spec.tasks:
+        elements = element_positions(spec.domain)
+        goals = report_goals(model, store, spec, elements, embedder, run.folder)
+        scores = {**scores, 'goals': goals}
     print(json.dumps(scores, indent=2))
     description = {
         **training,
@@ -128,29 +142,13 @@ def connect(
         'scores': scores,
     }
     write_model(out, model, spec, embedder.name, embedder.identity, description)
-    write_json(run / 'scores.json', scores)
-    print(f'model: {out}, pictures: {run}')
+    write_json(run.folder / 'scores.json', scores)
+    print(f'model: {out}, pictures: {run.folder}')
 
 
-def encode(store: EpisodeStore, model: MFWM) -> str:
+def encode(store: EpisodeStore, model: MFWM, run: Run) -> str:
     """Encode the dataset where it is not yet, and give the tokenizer's identity."""
-    with bar('encode', store.num_frames) as show:
-        done = 0
-        for frames in encode_dataset(store, model.tokenizer):
-            done += frames
-            show(done, '')
-    return tokenizer_identity(model.tokenizer)
-
-
-def shown(show: Show) -> OnProgress:
-    """A progress callback that shows rate and metrics beside the bar."""
-
-    def on_progress(progress: Progress) -> None:
-        metrics = ' '.join(
-            f'{name} {value:.3g}'
-            for name, value in progress.metrics.items()
-            if math.isfinite(value)
-        )
-        show(progress.update, f'{progress.updates_per_s:.1f}/s  {metrics}')
-
-    return on_progress
+    mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
+    steps = encode_dataset(store, model.tokenizer, mine)
+    work_through('encode', store.num_frames, steps, run)
+    return weights_identity(model.tokenizer)

@@ -9,13 +9,18 @@ from typing import Annotated
 import tyro
 
 from genrl_ros.cli.progress import bar
+from genrl_ros.cli.session import processes
 from genrl_ros.config import LearnConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
+from genrl_ros.presets import TRAINING, PresetName
 from genrl_ros.share import share_path
 from genrl_ros.training.ground import embed_prompt
 from genrl_ros.training.learn import Progress, learn
 from genrl_ros.world_model.checkpoint import read_card
+
+WINDOW = 32
+"""Frames of the recorded sequences whose states imagination may start from."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,15 @@ class Config:
     """World model; the shipped one unless given."""
     data: Path | None = None
     """Start imagination from the posteriors of this dataset (offline); data-free without it."""
+    preset: PresetName = 'small'
+    """Defaults of the learning below."""
     learning: LearnConfig = field(default_factory=LearnConfig)
     """How to learn."""
+
+    @classmethod
+    def of_preset(cls, preset: PresetName) -> Config:
+        """The defaults of a preset."""
+        return cls(domain=tyro.MISSING, preset=preset, learning=TRAINING[preset].learning)
 
 
 def main(config: Config) -> int:
@@ -46,17 +58,20 @@ def main(config: Config) -> int:
     _, card = read_card(folder)
     embedding = embed_prompt(card, config.prompt, config.video)
     replay = None
-    if config.data is not None:
-        replay = Replay(EpisodeStore.open(config.data), 8, 32, config.learning.seed)
-    with bar('learn', config.learning.updates) as show:
+    with processes('cpu') as ranks:
+        if config.data is not None:
+            store, alone = EpisodeStore.open(config.data), ranks.world == 1
+            windows = max(8, -(-config.learning.starts // WINDOW))
+            replay = Replay(store, windows, WINDOW, config.learning.seed, growing=alone)
+        with bar('learn', config.learning.updates) as show:
 
-        def on_progress(progress: Progress) -> None:
-            note = f'{progress.updates_per_s:.1f}/s  return {progress.imagined_return:.2f}'
-            show(progress.update, note)
+            def on_progress(progress: Progress) -> None:
+                note = f'{progress.updates_per_s:.1f}/s  return {progress.imagined_return:.2f}'
+                show(progress.update, note)
 
-        result = learn(
-            folder, embedding, config.learning, config.out, config.name,
-            config.prompt or str(config.video), on_progress, replay=replay,
-        )  # fmt: skip
-    print(f'policy: {result.bundle_path}, imagined return {result.imagined_return:.2f}')
+            result = learn(
+                folder, embedding, config.learning, config.out, config.name,
+                config.prompt or str(config.video), on_progress, replay=replay, ranks=ranks,
+            )  # fmt: skip
+        print(f'policy: {result.bundle_path}, imagined return {result.imagined_return:.2f}')
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
@@ -11,12 +12,18 @@ COMMANDS = {
     'up': 'start the nodes of a domain without ROS launch',
     'demo': 'prompt, goal, learning, driving: the whole method, once',
     'eval': 'measure success rates in the simulator, without ROS',
+    'film': 'film a task as an expert does it: a video prompt',
     'learn': 'learn the policy of one prompt in imagination',
     'collect': 'make a dataset of episodes',
+    'record': 'record the runs of a robot, one bag an episode',
+    'ingest': 'make a dataset of recorded runs',
+    'preflight': 'check a running graph against an embodiment file',
     'embed': 'embed the clips of a dataset',
     'pretrain': 'train the world model on a dataset',
+    'train-all': 'collect, embed, pretrain, evaluate and export, in stages',
     'connect': 'train connector and aligner for an embedder',
     'train-embedder': 'train the small video-language embedder',
+    'bench': 'measure how fast this machine trains',
     'doctor': 'check the installation and say how to mend it',
 }
 USAGE_ERROR = 2
@@ -59,8 +66,10 @@ def run(name: str, arguments: Sequence[str]) -> int:
     import tyro
 
     command = load(name)
+    defaults = _preset(command.Config, arguments)
     config: Any = tyro.cli(
         command.Config,
+        **defaults,
         prog=f'genrl {name}',
         description=sys.modules[command.Config.__module__].__doc__,
         args=arguments,
@@ -69,10 +78,26 @@ def run(name: str, arguments: Sequence[str]) -> int:
     return command.main(config)
 
 
+def _assigned(word: str) -> list[str]:
+    return word.split('=', 1) if word.startswith('--preset=') else [word]
+
+
+def _preset(config: type, arguments: Sequence[str]) -> dict[str, Any]:
+    """What `--preset` changes the defaults of the other arguments to, where it is known."""
+    from genrl_ros.presets import TRAINING
+
+    words = [part for word in arguments for part in _assigned(word)]
+    after = dict(zip(words, words[1:], strict=False)).get('--preset')
+    if after not in TRAINING or not hasattr(config, 'of_preset'):
+        return {}
+    return {'default': config.of_preset(after)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `genrl`; returns the exit status.
 
-    Errors that a user can mend (`ValueError`, `OSError`) become one line on stderr.
+    Errors that a user can mend (`ValueError`, `OSError`, a training that diverged) become one
+    line on stderr.
     """
     rest = list(sys.argv[1:] if arguments is None else arguments)
     traceback = rest[:1] == ['--traceback']
@@ -89,11 +114,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(name, rest)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, FloatingPointError) as error:
         if traceback:
             raise
-        print(f'genrl {name}: {error}', file=sys.stderr)
+        print(f'genrl {name}: {_which_process()}{error}', file=sys.stderr)
         return 1
+
+
+def _which_process() -> str:
+    """Which of torchrun's processes this is, where there are several."""
+    world = os.environ.get('WORLD_SIZE', '1')
+    return '' if world == '1' else f'process {os.environ["RANK"]} of {world}: '
 
 
 if __name__ == '__main__':

@@ -4,32 +4,38 @@ Stages, each of which resumes where it was interrupted: the world model itself, 
 more on finished latents, the dataset's embeddings, and connector with aligner. The result is a
 folder that `genrl up`, `genrl learn` and `genrl eval` take; scores and pictures of it are beside
 its checkpoints.
+
+On several processes, of one machine or many: `torchrun --nproc-per-node N --no-python -- genrl
+pretrain ...`, which trains as one process would.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from genrl_ros.cli.connect import connect, encode, shown
-from genrl_ros.cli.progress import bar
+from genrl_ros.cli.connect import connect, encode
+from genrl_ros.cli.session import session, stage
 from genrl_ros.config import (
     ConnectConfig,
     DynamicsConfig,
     PriorConfig,
+    RecordConfig,
     WorldModelConfig,
     model_preset,
 )
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
-from genrl_ros.envs.registry import element_positions, env_spec
+from genrl_ros.envs.registry import element_positions
 from genrl_ros.files import sha256
+from genrl_ros.presets import TRAINING, PresetName
 from genrl_ros.training.pretrain import prepare, train_dynamics, train_world_model
-from genrl_ros.training.report import report_world_model
+from genrl_ros.training.report import open_loop_picture, report_world_model
+from genrl_ros.training.run import Run
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -45,14 +51,20 @@ class Config:
     """Folder of checkpoints, curves and pictures; `runs/pretrain/DOMAIN` unless given."""
     out: Path | None = None
     """Where the finished model goes; `RUN/model` unless given."""
-    preset: Literal['small', 'base', 'paper'] = 'small'
-    """Sizes of the model."""
+    preset: PresetName = 'small'
+    """Sizes of the model, and the defaults of its training below."""
     embedder: str = 'embedded'
     """Video-language embedder to connect it to."""
     seed: int = 0
     """Seed of all random numbers."""
     threads: int = 2
-    """CPU threads."""
+    """CPU threads of a process."""
+    device: Literal['cpu', 'cuda'] = 'cpu'
+    """What to compute on."""
+    budget_s: float | None = None
+    """Seconds after which to stop with everything saved; the same command goes on from there."""
+    record: RecordConfig = field(default_factory=RecordConfig)
+    """How often to report, save and draw."""
     stage: Literal['all', 'world-model'] = 'all'
     """Stop after the world model, which needs no embedder, or go on to the end."""
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -64,31 +76,60 @@ class Config:
     prior: PriorConfig = field(default_factory=PriorConfig)
     """Training of the action prior."""
 
+    @classmethod
+    def of_preset(cls, preset: PresetName) -> Config:
+        """The defaults of a preset."""
+        training = TRAINING[preset]
+        return cls(
+            domain=tyro.MISSING,
+            preset=preset,
+            world_model=training.world_model,
+            dynamics=training.dynamics,
+            connect=training.connect,
+            prior=training.prior,
+        )
+
 
 def main(config: Config) -> int:
     """Run the stages that are not finished yet."""
-    run = config.run or Path('runs/pretrain') / config.domain
-    out = config.out or run / 'model'
+    folder = config.run or Path('runs/pretrain') / config.domain
+    with session(folder, config.record, config.device, config.budget_s) as run:
+        pretrain(config, run)
+    return 0
+
+
+def pretrain(config: Config, run: Run) -> None:
+    """Run the stages that are not finished yet, in the run's folder.
+
+    Raises:
+        StoppedError: if there was no time to finish.
+    """
+    out = config.out or run.folder / 'model'
     store = EpisodeStore.open(config.data or Path('data') / config.domain)
-    spec = env_spec(config.domain)
-    elements = element_positions(config.domain)
+    spec = store.spec
+    elements = element_positions(spec.domain) if spec.tasks else {}
+    objects = slice(min((e.start for e in elements.values()), default=0), None)
     prepare(config.threads, config.seed)
-    model = MFWM(model_preset(config.preset, spec.action_dim))
+    model = MFWM(model_preset(config.preset, spec.action_dim)).to(config.device)
+    picture = open_loop_picture(model, store, objects)
+    run = replace(run, pictures={'world_model': picture, 'dynamics': picture} if picture else {})
+    alone = run.ranks.world == 1
     sizes = config.world_model
-    replay = Replay(store, sizes.batch, sizes.length, config.seed)
-    with bar('world model', sizes.updates) as show:
-        train_world_model(model, replay, sizes, run, shown(show))
-    second = config.dynamics
+    replay = Replay(store, sizes.batch, sizes.length, config.seed, growing=alone)
+    with stage('world model', sizes.updates, run) as watched:
+        train_world_model(model, replay, sizes, watched)
+    second, tokenizer = config.dynamics, encode(store, model, run)
     replay = Replay(
-        store, second.batch, second.length, config.seed, tokenizer=encode(store, model)
+        store, second.batch, second.length, config.seed, tokenizer=tokenizer, growing=alone
     )
-    with bar('dynamics', second.updates) as show:
-        train_dynamics(model, replay, second, run, shown(show))
-    objects = slice(min(e.start for e in elements.values()), None)
-    scores = {'open_loop': report_world_model(model, store, objects, run)}
-    print(json.dumps(scores, indent=2))
+    with stage('dynamics', second.updates, run) as watched:
+        train_dynamics(model, replay, second, watched)
+    scores: dict[str, Any] = {}
+    if run.ranks.first and picture is not None:
+        scores = {'open_loop': report_world_model(model.cpu(), store, objects, run.folder)}
+        print(json.dumps(scores, indent=2))
     if config.stage == 'world-model':
-        return 0
+        return
 
     training = {
         'seed': config.seed,
@@ -100,7 +141,6 @@ def main(config: Config) -> int:
         'dynamics': asdict(second),
     }
     connect(
-        model, store, config.domain, config.embedder, config.connect, config.prior, run, out,
-        training, scores,
+        model.to(config.device), store, config.embedder, config.connect,
+        config.prior, run, out, training, scores,
     )  # fmt: skip
-    return 0

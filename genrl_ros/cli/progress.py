@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from rich.progress import (
     BarColumn,
@@ -46,6 +47,7 @@ def bar(title: str, total: int) -> Iterator[Show]:
             progress.update(task, completed=done, note=note)
             if lines and time.monotonic() - printed_s >= LINE_EVERY_S:
                 printed_s = time.monotonic()
-                print(f'{title} {done}/{total}  {note}', flush=True)
+                left = timedelta(seconds=round(progress.tasks[0].time_remaining or 0))
+                print(f'{title} {done}/{total}  {left} left  {note}', flush=True)
 
         yield show

@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
+import json
+import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from genrl_ros.config import OptimConfig
+from genrl_ros.data.prefetch import Batch, Prefetch
 from genrl_ros.data.replay import Replay
-from genrl_ros.world_model.checkpoint import load_state, rng_state, save_state, set_rng_state
+from genrl_ros.files import write_json
+from genrl_ros.training.checkpoints import Checkpoints
+from genrl_ros.training.curve import Curve
+from genrl_ros.training.guard import Guard
+from genrl_ros.training.run import Progress, Run, StoppedError
+from genrl_ros.training.watch import Watch
+from genrl_ros.world_model.checkpoint import (
+    CheckpointError,
+    rng_state,
+    set_rng_state,
+    weights_identity,
+)
 from genrl_ros.world_model.optim import Optimizer
 
 Loss = Callable[[Mapping[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
 
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        stage: name of what is trained.
-        update: updates done.
-        of: updates in all.
-        updates_per_s: rate since this process began.
-        metrics: means since the last report.
-    """
-
-    stage: str
-    update: int
-    of: int
-    updates_per_s: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def remaining_s(self) -> float:
-        """Seconds to go at the present rate."""
-        return (self.of - self.update) / max(self.updates_per_s, 1e-9)
+ROLLBACKS = 3
+"""How often training goes back to the same checkpoint before it gives up."""
 
 
-def tensors(batch: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A batch of arrays as tensors on the same memory."""
-    return {name: torch.from_numpy(array) for name, array in batch.items()}
+def tensors(batch: Mapping[str, Any], device: str = 'cpu') -> dict[str, Tensor]:
+    """A batch of arrays as tensors; on the same memory, where the device has it."""
+    return {
+        name: torch.from_numpy(array).to(device, non_blocking=True)
+        for name, array in batch.items()
+    }
 
 
 def fit(
@@ -56,82 +50,219 @@ def fit(
     replay: Replay,
     updates: int,
     optim: OptimConfig,
-    run: Path,
-    on_progress: Callable[[Progress], None],
-    report_every: int = 50,
-    save_every: int = 500,
+    run: Run,
+    built_on: str = '',
 ) -> None:
     """Train a network, continuing where an earlier run in the same folder stopped.
+
+    A training that is finished, but on top of something that has changed since, begins anew.
+    In the end the network has the moving average of its weights, if `optim` asks for one.
+    An update whose loss or gradient is not finite, or whose loss explodes, is not made: training
+    goes back to the last checkpoint and passes over the batch that did it. Such batches are listed
+    in `<stage>.failures.json`.
 
     Args:
         stage: names the checkpoint `<stage>.safetensors` and the curve `<stage>.csv`.
         network: what is trained, and saved.
-        loss: loss and metrics of a batch.
+        loss: loss and metrics of a batch, all of them means over its samples.
         replay: source of batches.
         updates: number of updates in all.
         optim: optimiser settings.
-        run: folder of checkpoint and curve.
-        on_progress: called every `report_every` updates.
-        report_every: updates between two reports and rows of the curve.
-        save_every: updates between two checkpoints.
+        run: where and how.
+        built_on: identity of what the network is trained on top of, such as an earlier stage's.
 
     Raises:
-        FloatingPointError: if a gradient is not finite; the last checkpoint stays.
+        StoppedError: if `run.should_stop` said so; everything is saved.
+        FloatingPointError: if training fails again and again; the last checkpoint stays.
+        CheckpointError: if a checkpoint cannot be read or written.
+        ValueError: if the processes cannot share the batch, or do not train the same thing.
     """
-    optimizer = Optimizer(network.parameters(), optim, updates)
-    checkpoint, curve = run / f'{stage}.safetensors', run / f'{stage}.csv'
-    run.mkdir(parents=True, exist_ok=True)
-    if checkpoint.exists():
-        state = load_state(checkpoint)
-        network.load_state_dict(state['network'])
-        optimizer.load_state_dict(state['optimizer'])
-        replay.load_state_dict(state['replay'])
-        set_rng_state(state['rng'])
-    _keep_rows(curve, optimizer.updates)
+    training = _Training(stage, network, loss, replay, updates, optim, run, built_on)
+    training.resume()
+    while not training.advance():
+        training.go_back()
+    training.optimizer.average.adopt()
 
-    def save() -> None:
-        save_state(
-            checkpoint,
+
+class _Training:
+    """A stage's training: what a checkpoint holds, and how it moves on."""
+
+    def __init__(
+        self,
+        stage: str,
+        network: nn.Module,
+        loss: Loss,
+        replay: Replay,
+        updates: int,
+        optim: OptimConfig,
+        run: Run,
+        built_on: str,
+    ) -> None:
+        self.stage, self.network, self.loss, self.replay = stage, network, loss, replay
+        self.updates, self.run, self.built_on = updates, run, built_on
+        self.optimizer = Optimizer(network.parameters(), optim, updates, run.ranks)
+        self.share = run.ranks.share(replay.batch, f'the batch of {stage}')
+        self.checkpoints = Checkpoints(run.folder, stage, run.record.keep)
+        self.curve = Curve(run.folder / f'{stage}.csv', run.record.report_every)
+        self.guard = Guard()
+        self.position: Mapping[str, Any] = replay.state_dict()
+        self.skipped: list[int] = []
+        self.failures: list[dict[str, Any]] = []
+        """Since the last checkpoint."""
+
+    def resume(self) -> None:
+        """Load the newest checkpoint; write one where there is none, to have one to go back to."""
+        self.run.folder.mkdir(parents=True, exist_ok=True)
+        first = self.run.ranks.first
+        if first:
+            self.checkpoints.clean()
+        found = self.checkpoints.load()
+        if found is not None and self._is_outdated(found):
+            if first:
+                sys.stderr.write(f'{self.stage}: what it builds on has changed; it begins anew\n')
+                self.checkpoints.set_aside()
+            found = None
+        if found is not None:
+            self._load(found)
+        if first:
+            self.curve.cut(self.optimizer.updates)
+        if self.run.ranks.world > 1:
+            self.run.ranks.check_same('the weights', weights_identity(self.network))
+            self.run.ranks.check_same('the episodes', self.replay.identity)
+        if found is None:
+            self._save()
+
+    def go_back(self) -> None:
+        """Return to the last checkpoint, and pass over the batch that failed.
+
+        Raises:
+            FloatingPointError: after the third failure since that checkpoint.
+        """
+        failure = self.failures[-1]
+        message = (
+            f'{self.stage}, update {failure["update"]}: {failure["error"]}; batch '
+            f'{failure["batch"]}, windows {failure["windows"]}'
+        )
+        if self.run.ranks.first:
+            sys.stderr.write(f'{message}\n')
+            self._list(failure)
+        if len(self.failures) >= ROLLBACKS:
+            raise FloatingPointError(
+                f'{message}. This is failure {len(self.failures)} since the last checkpoint, '
+                f'{self.checkpoints.newest}: look at these windows, or go on with a lower '
+                'learning rate or from an older checkpoint beside it'
+            )
+        state = self.checkpoints.load()
+        if state is None:
+            raise CheckpointError(f'{self.checkpoints.newest} has vanished')
+        self._load(state)
+        self.skipped += [each['batch'] for each in self.failures]
+        if self.run.ranks.first:
+            self.curve.cut(self.optimizer.updates)
+
+    def advance(self) -> bool:
+        """Train until the end (True) or until an update fails (False)."""
+        record, optimizer = self.run.record, self.optimizer
+        began, begun = time.monotonic(), optimizer.updates
+        with (
+            contextlib.closing(Watch(self.run, self.stage, begun)) as watch,
+            Prefetch(self.replay, self.share, frozenset(self.skipped)) as batches,
+        ):
+            while optimizer.updates < self.updates:
+                batch = batches.take()
+                try:
+                    metrics, stopping = self._update(batch)
+                except FloatingPointError as error:
+                    self._note(batch, str(error))
+                    return False
+                self.position = batch.position
+                done, last = optimizer.updates, optimizer.updates == self.updates
+                if self.run.ranks.first:
+                    means = self.curve.add(done, metrics, last)
+                    if means:
+                        rate = (done - begun) / (time.monotonic() - began)
+                        watch.report(done, means, rate)
+                        self.run.on_progress(Progress(self.stage, done, self.updates, rate, means))
+                if watch.is_due(done):
+                    self._draw(watch)
+                if done % record.save_every == 0 or last or stopping:
+                    self._save()
+                if stopping and not last:
+                    raise StoppedError(f'{self.stage} after {done} of {self.updates} updates')
+        return True
+
+    def _update(self, batch: Batch) -> tuple[dict[str, float], bool]:
+        """One update; gives the metrics of the whole batch, and whether to stop."""
+        with self.run.ranks.sharing():
+            value, metrics = self.loss(tensors(batch.arrays, self.run.device))
+        stop = value.new_tensor(float(self.run.should_stop()))
+        numbers = torch.stack([value.detach(), stop, *metrics.values()])
+        self.run.ranks.average_([numbers])
+        total, stopping, *means = numbers.tolist()
+        self.guard.check(total)
+        norm = self.optimizer.step(value)
+        return dict(zip(metrics, means, strict=True)) | {'grad_norm': norm}, stopping > 0
+
+    def _note(self, batch: Batch, error: str) -> None:
+        windows = [list(window) for window in batch.windows]
+        self.failures.append(
             {
-                'network': network.state_dict(),
-                'optimizer': optimizer.state_dict(),
-                'replay': replay.state_dict(),
-                'rng': rng_state(),
-            },
+                'update': self.optimizer.updates,
+                'batch': batch.number,
+                'error': error,
+                'windows': windows,
+            }
         )
 
-    began, begun = time.monotonic(), optimizer.updates
-    sums: dict[str, float] = {}
-    while optimizer.updates < updates:
-        value, metrics = loss(tensors(replay.sample()))
-        norm = optimizer.step(value)
-        for name, metric in (metrics | {'grad_norm': torch.tensor(norm)}).items():
-            sums[name] = sums.get(name, 0.0) + float(metric)
-        done = optimizer.updates
-        if done % report_every == 0 or done == updates:
-            count = (done - 1) % report_every + 1
-            means = {name: total / count for name, total in sums.items()}
-            sums = {}
-            _append_row(curve, {'update': done} | means)
-            rate = (done - begun) / (time.monotonic() - began)
-            on_progress(Progress(stage, done, updates, rate, means))
-        if done % save_every == 0 or done == updates:
-            save()
+    def _list(self, failure: dict[str, Any]) -> None:
+        path = self.run.folder / f'{self.stage}.failures.json'
+        known = json.loads(path.read_text()) if path.exists() else []
+        if failure not in known:
+            write_json(path, [*known, failure])
 
+    def _draw(self, watch: Watch) -> None:
+        """Draw with the averaged weights; training goes on as if nothing had been."""
+        kept, mode = rng_state(), self.network.training
+        with self.optimizer.average.applied():
+            watch.draw(self.optimizer.updates)
+        self.network.train(mode)
+        set_rng_state(kept)
 
-def _append_row(path: Path, row: Mapping[str, float]) -> None:
-    fresh = not path.exists()
-    with path.open('a', newline='') as file:
-        writer = csv.DictWriter(file, row.keys())
-        if fresh:
-            writer.writeheader()
-        writer.writerow({k: f'{v:.6g}' for k, v in row.items()})
+    def _is_outdated(self, state: Mapping[str, Any]) -> bool:
+        """Whether a training was finished on top of something else."""
+        finished = int(state['optimizer']['updates']) >= self.updates
+        return finished and state.get('built_on', self.built_on) != self.built_on
 
+    def _save(self) -> None:
+        if self.run.ranks.first:
+            self.checkpoints.save(
+                self.optimizer.updates,
+                {
+                    'network': self.network.state_dict(),
+                    'optimizer': self.optimizer.state_dict(),
+                    'replay': self.position,
+                    'rng': rng_state(),
+                    'curve': self.curve.state_dict(),
+                    'guard': self.guard.state(),
+                    'skipped': self.skipped,
+                    'built_on': self.built_on,
+                },
+            )
+        self.run.ranks.wait()
+        self.failures = []
 
-def _keep_rows(path: Path, updates: int) -> None:
-    """Drop rows that were written after the checkpoint that training resumes from."""
-    if not path.exists():
-        return
-    header, *rows = path.read_text().splitlines()
-    kept = [row for row in rows if int(row.split(',')[0]) <= updates]
-    path.write_text('\n'.join([header, *kept]) + '\n')
+    def _load(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.network.load_state_dict(state['network'])
+            self.optimizer.load_state_dict(state['optimizer'])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f'{self.checkpoints.newest} is of another model or preset; choose another folder '
+                f'with --run, or remove it ({str(error).splitlines()[0]})'
+            ) from error
+        self.replay.load_state_dict(state['replay'])
+        self.position = state['replay']
+        set_rng_state(state['rng'])
+        self.curve.load_state_dict(state.get('curve', {}))
+        self.guard.load(state.get('guard', []))
+        self.skipped = list(state.get('skipped', []))

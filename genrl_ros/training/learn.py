@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import copy
-import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from genrl_ros.behavior import start_states
 from genrl_ros.behavior.actor_critic import ActorCritic
-from genrl_ros.behavior.matching import target_features
+from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.config import LearnConfig
 from genrl_ros.data.replay import Replay
-from genrl_ros.files import atomic_file
 from genrl_ros.serving.bundle import PolicyDescription, write_bundle
+from genrl_ros.training.curve import Curve
 from genrl_ros.training.export import export_policy
 from genrl_ros.training.fit import tensors
 from genrl_ros.types import FloatArray
@@ -31,6 +31,7 @@ from genrl_ros.world_model.checkpoint import (
     set_rng_state,
 )
 from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.ranks import ALONE, Ranks
 from genrl_ros.world_model.sequence import State
 
 REPORT_EVERY = 10
@@ -68,18 +69,29 @@ class LearnResult:
 
 
 class _Best:
-    """Keeps the actor with the highest smoothed imagined reward."""
+    """Keeps the actor with the highest smoothed imagined reward, and the smoothed return."""
 
     def __init__(self) -> None:
         self.average: float | None = None
         self.highest = -np.inf
+        self.smooth = 0.0
         self.weights: dict[str, torch.Tensor] = {}
 
-    def see(self, reward: float, weights: Callable[[], dict[str, torch.Tensor]]) -> None:
+    def see(
+        self, metrics: Mapping[str, float], weights: Callable[[], dict[str, torch.Tensor]]
+    ) -> None:
+        reward, value = metrics['reward'], metrics['return']
+        self.smooth = value if self.average is None else 0.9 * self.smooth + 0.1 * value
         self.average = reward if self.average is None else 0.95 * self.average + 0.05 * reward
         if self.average > self.highest:
             self.highest = self.average
             self.weights = copy.deepcopy(weights())
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
 
 
 def learn(
@@ -92,6 +104,7 @@ def learn(
     on_progress: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     replay: Replay | None = None,
+    ranks: Ranks = ALONE,
 ) -> LearnResult:
     """Learn a policy for a prompt and export it to `out_dir/<task_id>`.
 
@@ -108,52 +121,72 @@ def learn(
         on_progress: called every ten updates.
         should_stop: asked before each update; when true, the best policy so far is exported.
         replay: recorded episodes to start from; data-free without them.
+        ranks: the processes that learn together, each from its share of the start states.
 
     Raises:
         CheckpointError: if the world model cannot be used.
         FloatingPointError: if learning diverged.
+        ValueError: if the processes cannot share the start states.
     """
+    share = ranks.share(config.starts, 'learning.starts')
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     model, card = load_mfwm(mfwm_folder)
     prompt_embedding = torch.from_numpy(embedding)
-    agent = ActorCritic(model, prompt_embedding, config)
+    agent = ActorCritic(model, prompt_embedding, config, ranks)
     target = target_features(model, prompt_embedding, config.starts, config.horizon + 1)
+    target = target.contiguous()  # as it comes from the disk: sums in the same order
     checkpoint = out_dir / f'{task_id}.learning.safetensors'
+    best, curve = _Best(), Curve(out_dir / f'{task_id}.csv', REPORT_EVERY)
+    out_dir.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
         state = load_state(checkpoint)
         agent.load_training_state(state['agent'])
         set_rng_state(state['rng'])
         target = state['target']
-    best, stopped, smooth = _Best(), False, 0.0
-    done = agent.optimizers['critic'].updates
-    rows: list[dict[str, float]] = []
+        best.load_state_dict(state.get('best', {}))
+        curve.load_state_dict(state.get('curve', {}))
+    matcher = Matcher(model.tokenizer.decoder.project, target[:, share], model.config.stoch)
+    stopped, done = False, agent.optimizers['critic'].updates
+    if ranks.first:
+        curve.cut(done)
+    ranks.check_same('the number of updates done', str(done))
     began, begun = time.monotonic(), done
     while done < config.updates and not stopped:
-        metrics = agent.update(model, _starts(model, agent, config, replay), target)
+        start = _starts(model, agent, config, replay)
+        mine = State(start.stoch[share], start.deter[share])
+        metrics = agent.update(model, mine, matcher)
         done += 1
-        best.see(metrics['reward'], agent.actor.state_dict)
-        smooth = metrics['return'] if not rows else 0.9 * smooth + 0.1 * metrics['return']
-        rows.append({'update': done} | metrics)
-        if done % REPORT_EVERY == 0 or done == config.updates:
+        best.see(metrics, agent.actor.state_dict)
+        if ranks.first:
+            curve.add(done, metrics, last=done == config.updates)
+        if ranks.first and (done % REPORT_EVERY == 0 or done == config.updates):
             rate = (done - begun) / (time.monotonic() - began)
             left = (config.updates - done) / rate
-            on_progress(Progress('learning', done, config.updates, smooth, rate, left))
-        if done % SAVE_EVERY == 0:
+            on_progress(Progress('learning', done, config.updates, best.smooth, rate, left))
+        if ranks.first and done % SAVE_EVERY == 0:
             save_state(
                 checkpoint,
-                {'agent': agent.training_state(), 'rng': rng_state(), 'target': target},
+                {
+                    'agent': agent.training_state(),
+                    'rng': rng_state(),
+                    'target': target,
+                    'best': best.state_dict(),
+                    'curve': curve.state_dict(),
+                },
             )
-        stopped = should_stop()
-    on_progress(Progress('exporting', done, config.updates, smooth, 0.0, 0.0))
-    if stopped and best.weights:
-        agent.actor.load_state_dict(best.weights)
-    _write_curve(out_dir / f'{task_id}.csv', rows)
-    graphs = export_policy(mfwm_folder, model, agent.actor)
-    about = _describe(model, card, task_id, prompt, done, smooth)
-    bundle = write_bundle(out_dir / task_id, about, graphs).path
-    checkpoint.unlink(missing_ok=True)
-    return LearnResult(bundle, done, smooth)
+        stopped = ranks.any(should_stop())
+    path = out_dir / task_id
+    if ranks.first:
+        on_progress(Progress('exporting', done, config.updates, best.smooth, 0.0, 0.0))
+        if stopped and best.weights:
+            agent.actor.load_state_dict(best.weights)
+        graphs = export_policy(mfwm_folder, model, agent.actor)
+        about = _describe(model, card, task_id, prompt, done, best.smooth)
+        write_bundle(path, about, graphs)
+        checkpoint.unlink(missing_ok=True)
+    ranks.wait()
+    return LearnResult(path, done, best.smooth)
 
 
 def _starts(model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay | None) -> State:
@@ -186,10 +219,3 @@ def _describe(
         updates=updates,
         imagined_return=imagined_return,
     )
-
-
-def _write_curve(path: Path, rows: list[dict[str, float]]) -> None:
-    with atomic_file(path) as temporary, temporary.open('w', newline='') as file:
-        writer = csv.DictWriter(file, rows[0].keys() if rows else ['update'])
-        writer.writeheader()
-        writer.writerows(rows)

@@ -51,9 +51,11 @@ def predict(model: MFWM, image: Tensor, action: Tensor, context: int) -> Tensor:
         action: `(B, T, A)`.
         context: frames seen.
     """
+    device = next(model.parameters()).device
+    image, action = image.to(device), action.to(device)
     seen = image[:, :context]
     stoch = latents.mode(latents.log_probs(model.tokenizer.encode(seen)))
-    first = torch.zeros(seen.shape[:2])
+    first = torch.zeros(seen.shape[:2], device=device)
     first[:, 0] = 1
     deter = model.deter_along(stoch, action[:, :context], first)
     state = State(stoch[:, -1], deter[:, -1])
@@ -61,7 +63,7 @@ def predict(model: MFWM, image: Tensor, action: Tensor, context: int) -> Tensor:
     for t in range(context, action.shape[1]):
         state = model.sequence.step(state, action[:, t], mode=True)
         steps.append(state.stoch[:, None])
-    return model.tokenizer.decode(torch.cat(steps, 1))
+    return model.tokenizer.decode(torch.cat(steps, 1)).cpu()
 
 
 def moving_windows(

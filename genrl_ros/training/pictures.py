@@ -18,16 +18,20 @@ from genrl_ros.world_model.tokenizer import to_uint8
 GAP = 2
 
 
-def write_grid(path: Path, rows: list[Image], scale: int = 2) -> None:
-    """Write rows of frames `(T, 3, H, W)` uint8, one row below the other, as a PNG file."""
+def grid(rows: list[Image], scale: int = 2) -> Image:
+    """Rows of frames `(T, 3, H, W)` uint8, one below the other, as one picture `(H, W, 3)`."""
     lines = [_line(row) for row in rows]
     width = max(line.shape[1] for line in lines)
     padded = [
         np.pad(line, ((0, GAP), (0, width - line.shape[1]), (0, 0)), constant_values=255)
         for line in lines
     ]
-    grid = np.concatenate(padded).repeat(scale, 0).repeat(scale, 1)
-    _, png = cv2.imencode('.png', grid[..., ::-1])
+    return np.concatenate(padded).repeat(scale, 0).repeat(scale, 1)
+
+
+def write_grid(path: Path, rows: list[Image], scale: int = 2) -> None:
+    """Write what `grid` makes of the rows as a PNG file."""
+    _, png = cv2.imencode('.png', grid(rows, scale)[..., ::-1])
     with atomic_file(path) as temporary:
         temporary.write_bytes(png.tobytes())
 

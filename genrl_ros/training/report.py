@@ -12,7 +12,8 @@ from genrl_ros.behavior.goal import make_goal
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.training.measure import Probe, batch, fit_probe, moving_windows, open_loop
 from genrl_ros.training.pictures import open_loop_rows, write_grid
-from genrl_ros.types import EnvSpec, VideoTextEmbedder
+from genrl_ros.training.run import Rows
+from genrl_ros.types import EnvSpec, Image, VideoTextEmbedder
 from genrl_ros.world_model.mfwm import MFWM
 
 CONTEXT, HORIZON = 8, 16
@@ -42,6 +43,29 @@ def report_world_model(
         'reconstructed': round(result.reconstructed, 2),
         'ratio': round(result.ratio, 2),
     }
+
+
+def open_loop_picture(model: MFWM, store: EpisodeStore, objects: slice) -> Rows | None:
+    """What draws the model's predictions for held-out windows; none if no object moves in any."""
+    windows = moving_windows(store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=4)
+    if not windows:
+        return None
+
+    def rows() -> list[Image]:
+        image, action = batch(store, windows, CONTEXT + HORIZON)
+        return open_loop_rows(model, image, action, CONTEXT)
+
+    return rows
+
+
+def goal_rows(model: MFWM, spec: EnvSpec, embedder: VideoTextEmbedder) -> Rows:
+    """What draws the model's goal of each task, one row a task."""
+
+    def rows() -> list[Image]:
+        embeddings = embedder.embed_text([task.prompt for task in spec.tasks])
+        return [make_goal(model, embedding).frames[::2] for embedding in embeddings]
+
+    return rows
 
 
 def report_goals(

@@ -46,6 +46,7 @@ class Grounding:
         concept: the nearest concept in words, such as `opening the microwave`.
         runner_up: the second nearest.
         margin: how much nearer the nearest is.
+        known: whether the score suffices, or could not be judged; else it must not be acted on.
         well_grounded: whether score and margin both suffice.
         warning: why the prompt may not mean what the user thinks; '' if it is clear.
     """
@@ -54,6 +55,7 @@ class Grounding:
     concept: str
     runner_up: str
     margin: float
+    known: bool
     well_grounded: bool
     warning: str
 
@@ -75,18 +77,18 @@ def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> 
         raise ValueError('an embedding without length cannot be grounded')
     if not isinstance(embedder, KnowsConcepts):
         warning = f'{embedder.name} carries no known concepts, so the prompt was not checked'
-        return Grounding(0.0, '', '', 0.0, False, warning)
+        return Grounding(0.0, '', '', 0.0, True, False, warning)
     bank = embedder.bank
     scores = bank.centroids @ (vector / length)
     second, first = np.argsort(scores)[-2:]
     score, margin = float(scores[first]), float(scores[first] - scores[second])
     concept, runner_up = bank.words[first], bank.words[second]
-    warning = ''
-    if score < bank.least_score:
+    warning, known = '', score >= bank.least_score
+    if not known:
         warning = f'this resembles nothing that the embedder knows; the nearest is: {concept}'
     elif margin < bank.least_margin:
         warning = f'this may mean: {concept}, or: {runner_up}'
-    return Grounding(score, concept, runner_up, margin, not warning, warning)
+    return Grounding(score, concept, runner_up, margin, known, not warning, warning)
 
 
 def choose_threshold(good: FloatArray, bad: FloatArray) -> float:

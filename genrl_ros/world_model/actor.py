@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from genrl_ros.world_model import noise
 from genrl_ros.world_model.layers import Dense, mlp
 
 
@@ -30,13 +31,18 @@ class Actor(nn.Module):
         return mean.tanh(), 0.9 * torch.sigmoid(spread + 2) + 0.1
 
     def sample(self, feat: Tensor) -> Tensor:
-        """Reparameterised action `(..., A)`, clipped to [-1, 1] without stopping the gradient.
+        """Sampled action `(..., A)` for features `(..., F)`; see `draw`."""
+        return self.draw(self.net(feat))
 
-        Deviation: the published code does not clip in imagination, only in the environment. Our
-        world models learn from applied, hence clipped, actions, and know nothing of others.
+    def draw(self, raw: Tensor) -> Tensor:
+        """Reparameterised action `(..., A)` from the network's output `(..., 2 A)`.
+
+        It is clipped to [-1, 1] without stopping the gradient. Deviation: the published code does
+        not clip in imagination, only in the environment. Our world models learn from applied,
+        hence clipped, actions, and know nothing of others.
         """
-        mean, std = self(feat)
-        action: Tensor = mean + std * torch.randn_like(std)
+        mean, std = self.distribution(raw)
+        action: Tensor = mean + std * noise.normal(std.shape, std)
         return action + (action.clamp(-1, 1) - action).detach()
 
 
@@ -63,11 +69,8 @@ class ActionPrior(nn.Module):
         """Mean and standard deviation `(..., A)` for `(..., F)` and embeddings `(..., D)`."""
         first = self.actor.net[0]
         assert isinstance(first, Dense)
-        linear, *activate = first
-        x = linear(feat) + self.condition(embedding * self.scale)
-        for layer in (*activate, *list(self.actor.net)[1:]):
-            x = layer(x)
-        return self.actor.distribution(x)
+        x = first.linear(feat) + self.condition(embedding * self.scale)
+        return self.actor.distribution(self.actor.net[1:](first.activate(x)))
 
     def for_prompt(self, embedding: Tensor) -> Actor:
         """The actor `(F) -> (A)` that the prior is for one embedding `(D,)`."""

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genrl_ros.world_model import noise
+
 NOISE = 0.5
 
 
@@ -47,8 +49,8 @@ class Aligner(nn.Module):
 
 def add_noise(embedding: Tensor) -> Tensor:
     """Half the embedding, half a random direction, back to unit length."""
-    noise = F.normalize(torch.randn_like(embedding), dim=-1)
-    return F.normalize((1 - NOISE) * embedding + NOISE * noise, dim=-1)
+    direction = F.normalize(noise.normal(embedding.shape, embedding), dim=-1)
+    return F.normalize((1 - NOISE) * embedding + NOISE * direction, dim=-1)
 
 
 def alignment_loss(aligner: Aligner, embedding: Tensor) -> Tensor:

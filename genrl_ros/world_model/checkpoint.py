@@ -6,20 +6,22 @@ embedder it is connected to, how it was made) and `encoder.onnx`, the part that 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from genrl_ros.config import ModelConfig, from_mapping
 from genrl_ros.files import atomic_file, sha256, write_json
-from genrl_ros.types import EnvSpec, Task
+from genrl_ros.types import EnvSpec
 from genrl_ros.world_model.mfwm import MFWM
 
 FORMAT_VERSION = 1
@@ -49,7 +51,11 @@ class ModelCard:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write nested tensors, numbers and strings to one safetensors file, atomically."""
+    """Write nested tensors, numbers and strings to one safetensors file, atomically.
+
+    Raises:
+        OSError: if it cannot be written; a file that was there before stays.
+    """
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for key, value in _flatten(state):
@@ -58,7 +64,10 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
         else:
             plain[key] = value
     with atomic_file(path) as temporary:
-        save_file(_unshared(tensors), temporary, metadata={'plain': json.dumps(plain)})
+        try:
+            save_file(_unshared(tensors), temporary, metadata={'plain': json.dumps(plain)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -103,6 +112,15 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
+def weights_identity(network: nn.Module) -> str:
+    """sha256 over a network's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
 def save_mfwm(
     folder: Path,
     model: MFWM,
@@ -142,11 +160,7 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
             raise CheckpointError(
                 f'{path} has format {version}; this version of genrl_ros reads {FORMAT_VERSION}'
             )
-        embodiment = dict(values['embodiment'])
-        for name in ('action_names', 'action_scale'):
-            embodiment[name] = tuple(embodiment[name])
-        embodiment['tasks'] = tuple(Task(**task) for task in embodiment['tasks'])
-        spec = EnvSpec(**embodiment)
+        spec = EnvSpec.from_dict(values['embodiment'])
         config = from_mapping(ModelConfig, values['model'], f'{path}: model')
         embedder = values['embedder']
         card = ModelCard(
@@ -180,21 +194,27 @@ def load_mfwm(folder: Path) -> tuple[MFWM, ModelCard]:
             f'{weights} is damaged or foreign: its sha256 is {found[:12]}..., '
             f'{folder / "mfwm.json"} says {card.sha256[:12]}...'
         )
-    model = MFWM(config)
+    with torch.device('meta'):  # its sizes take no memory until the file turns out to have them
+        model = MFWM(config)
     try:
         with safe_open(weights, framework='pt') as file:
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        model.load_state_dict(state)
+        model.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f'{weights} does not fit its description: {error}') from error
     return model.eval().requires_grad_(False), card
 
 
 def rng_state() -> dict[str, Any]:
-    """State of torch's random numbers."""
-    return {'torch': torch.get_rng_state()}
+    """State of torch's random numbers, on the processor and on the GPU in use."""
+    state = {'torch': torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
 
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
     """Continue torch's random numbers from `rng_state`."""
     torch.set_rng_state(state['torch'])
+    if 'cuda' in state and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(state['cuda'])

@@ -45,7 +45,7 @@ class Connector(nn.Module):
 
         Args:
             stoch: `(B, T, S, K)` posterior samples.
-            embedding: `(B, T, D)`, each frame with the embedding of its own chunk.
+            embedding: `(B, T / 8, D)`, one for each chunk of eight frames.
         """
         first = self.initial(embedding[:, 0])
         previous = torch.cat([first.stoch[:, None], stoch[:, :-1]], 1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from genrl_ros.config import ConnectConfig, DynamicsConfig, WorldModelConfig
-from genrl_ros.world_model import latents
+from genrl_ros.config import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
+from genrl_ros.world_model import latents, noise
 from genrl_ros.world_model.aligner import add_noise, alignment_loss
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
@@ -28,12 +29,13 @@ def world_model_loss(
     model: MFWM, batch: Mapping[str, Tensor], config: WorldModelConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Reconstruction plus KL on a batch of `image`, `action` and `is_first`."""
-    image = batch['image']
-    logq = latents.log_probs(model.tokenizer.encode(image))
+    tokenizer, lead = model.tokenizer, batch['image'].shape[:2]
+    canvas = tokenizer.canvas(batch['image'].flatten(0, 1))
+    logq = latents.log_probs(tokenizer.posterior_logits(canvas)).unflatten(0, lead)
     stoch = latents.sample(logq)
     deter = model.deter_along(stoch, batch['action'], batch['is_first'])
     logp = model.sequence.prior(deter)
-    image_loss = model.tokenizer.reconstruction_loss(stoch, image)
+    image_loss = tokenizer.reconstruction_loss(stoch.flatten(0, 1), canvas)
     kl_loss = balanced_kl(logq, logp, config.kl_balance, config.free_nats)
     with torch.no_grad():
         kl = latents.kl(logq, logp).mean()
@@ -65,13 +67,15 @@ def connect_loss(
     """
     logq = latents.log_probs(batch['logits'].float())
     chunks = batch['embed'][:, 7::8]
-    logp = model.connector.teacher_forced(latents.sample(logq), chunks.repeat_interleave(8, 1))
+    logp = model.connector.teacher_forced(latents.sample(logq), chunks)
     kl = latents.kl(logp, logq).mean()
     align = alignment_loss(model.aligner, chunks)
     return config.kl_scale * kl + align, {'connector_kl': kl.detach(), 'align': align.detach()}
 
 
-def prior_loss(model: MFWM, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+def prior_loss(
+    model: MFWM, batch: Mapping[str, Tensor], config: PriorConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Negative log-likelihood of actions, on `logits`, `action`, `is_first` and `embed`.
 
     Each step is conditioned on the embedding of a clip that ends later in its sequence, half of
@@ -83,14 +87,34 @@ def prior_loss(model: MFWM, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[s
         deter = model.deter_along(stoch, batch['action'], batch['is_first'])
         feat = State(stoch, deter).feat[:, :-1]
         size, steps = feat.shape[:2]
-        now = torch.arange(steps)
-        ahead = (torch.rand(size, steps) * (steps - now)).long()
-        embed = batch['embed'][torch.arange(size)[:, None], now + 1 + ahead]
-        known = embed.square().sum(-1) > 0  # the first seven frames of an episode end no clip
+        now = torch.arange(steps, device=feat.device)
+        later = now + clip_delay(noise.uniform((size, steps), feat), steps - now, config)
+        inside = later < steps
+        sample = torch.arange(size, device=feat.device)[:, None]
+        embed = batch['embed'][sample, 1 + later.clamp(max=steps - 1)]
+        known = inside & (embed.square().sum(-1) > 0)  # an episode's first frames end no clip
         noisy = model.aligner(add_noise(embed))
-        embed = torch.where(torch.rand(size, steps, 1) < 0.5, embed, noisy)
+        embed = torch.where(noise.uniform((size, steps, 1), feat) < 0.5, embed, noisy)
     mean, std = model.prior(feat, embed)
     error = (batch['action'][:, 1:] - mean) / std
     loss = (0.5 * error.square() + std.log()).sum(-1)
-    loss = (loss * known).sum() / known.sum().clamp(min=1)
+    loss = (loss * known).mean()  # linear in the samples, so that it can be shared
     return loss, {'nll': loss.detach(), 'std': std.detach().mean()}
+
+
+def clip_delay(draw: Tensor, left: Tensor, config: PriorConfig) -> Tensor:
+    """How many steps after the next one a clip ends, geometric from `config.delay` on.
+
+    Args:
+        draw: `(B, T)` in [0, 1).
+        left: `(T,)` steps that are left; where they do not reach `config.delay`, neither does
+            the result stay within them.
+        config: the distribution.
+
+    Returns:
+        `(B, T)` int64.
+    """
+    choices = (left - config.delay).clamp(min=1)
+    remaining = 1 - draw * (1 - config.discount**choices)
+    steps = (remaining.log() / math.log(config.discount)).long()
+    return config.delay + torch.minimum(steps, choices - 1)

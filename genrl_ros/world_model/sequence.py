@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.layers import Dense, GRUCell
+from genrl_ros.world_model.recurrence import scan
 
 
 class State(NamedTuple):
@@ -45,10 +47,14 @@ class SequenceModel(nn.Module):
             weight.new_zeros(batch, self.stoch, self.classes), weight.new_zeros(batch, self.deter)
         )
 
+    def prior_probabilities(self, deter: Tensor) -> Tensor:
+        """Probabilities `(..., S, K)` of the latents at a state `(..., H)`."""
+        logits = self.head(deter)
+        return latents.probabilities(logits.unflatten(-1, (self.stoch, self.classes)))
+
     def prior(self, deter: Tensor) -> Tensor:
         """Log-probabilities `(..., S, K)` of the latents at a state `(..., H)`."""
-        logits = self.head(deter)
-        return latents.log_probs(logits.unflatten(-1, (self.stoch, self.classes)))
+        return self.prior_probabilities(deter).log()
 
     def advance(self, state: State, inputs: Tensor) -> Tensor:
         """Next `deter (B, H)` for the previous state and the input `(B, U)` that follows it."""
@@ -69,21 +75,21 @@ class SequenceModel(nn.Module):
 
         Args:
             stoch: `(B, T, S, K)` latents before each step, that is s_{t-1}.
-            inputs: `(B, T, U)` inputs that lead to each step.
+            inputs: `(B, T / n, U)` inputs, each of which leads to n steps.
             deter: `(B, H)` state before the first step.
-            keep: `(B, T)` float32, 0 where an episode begins, so that the state is dropped there.
+            keep: `(B, T)`, 0 where an episode begins, so that state and input are dropped there.
 
         Returns:
             `(B, T, H)` deter at each step.
         """
-        x = torch.cat([stoch.flatten(-2), inputs], -1)
+        linear = self.embed.linear
+        latent, driving = linear.weight.split([self.stoch * self.classes, inputs.shape[-1]], 1)
+        x = F.linear(stoch.flatten(-2).transpose(0, 1), latent)
+        u = F.linear(inputs.transpose(0, 1), driving)
+        x = x + u.repeat_interleave(len(x) // len(u), 0)
         if keep is not None:
+            keep = keep.t()
             x = x * keep.unsqueeze(-1)
-        projected = self.cell.from_input(self.embed(x))
-        steps = []
-        for t in range(projected.shape[1]):
-            if keep is not None:
-                deter = deter * keep[:, t, None]
-            deter = self.cell.gate(projected[:, t], deter)
-            steps.append(deter)
-        return torch.stack(steps, 1)
+        projected = self.cell.from_input(self.embed.activate(x + linear.bias))
+        cell = self.cell
+        return scan(projected, deter, cell.from_deter.weight, cell.norm, keep).transpose(0, 1)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from genrl_ros.data.collect import episode_name
 from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, is_held_out
+from genrl_ros.data.prefetch import Prefetch
 from genrl_ros.data.replay import REFRESH_EVERY, Replay
 from genrl_ros.types import EnvSpec
 
@@ -71,6 +74,44 @@ def test_goes_on_exactly_where_it_was(path: Path) -> None:
     other.load_state_dict(state)
     for key, value in other.sample().items():
         np.testing.assert_array_equal(value, expected[key])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    taken=st.integers(0, 6),
+    skip=st.frozensets(st.integers(1, 12), max_size=4),
+    share=st.sampled_from([slice(0, 4), slice(0, 2), slice(2, 4)]),
+)
+def test_what_is_read_ahead_has_the_same_order(
+    path: Path, taken: int, skip: frozenset[int], share: slice
+) -> None:
+    store = EpisodeStore.open(path)
+    plain = Replay(store, 4, 4, seed=0)
+    expected = {number: plain.sample()['action'][share] for number in range(1, 30)}
+    wanted = [number for number in expected if number not in skip]
+    replay = Replay(store, 4, 4, seed=0)
+    position = replay.state_dict()
+    numbers = []
+    for count in (taken, 5):  # cut after a few, and taken up
+        replay.load_state_dict(json.loads(json.dumps(position)))
+        with Prefetch(replay, share, skip) as batches:
+            for _ in range(count):
+                batch = batches.take()
+                numbers.append(batch.number)
+                position = batch.position
+                np.testing.assert_array_equal(batch.arrays['action'], expected[batch.number])
+                starts = [(int(w.episode), w.start) for w in batch.windows[share]]
+                assert starts == [tuple(row) for row in batch.arrays['action'][:, 0]]
+    assert numbers == wanted[: taken + 5]
+
+
+def test_an_episode_that_cannot_be_read_is_named_when_its_batch_is_taken(tmp_path: Path) -> None:
+    store = EpisodeStore.create(tmp_path, SPEC, 'a command', 1)
+    add(store, 1)
+    replay = Replay(EpisodeStore.open(tmp_path), 2, 4, seed=0)
+    store.episode_path(episode_name(1)).unlink()
+    with Prefetch(replay, slice(0, 2)) as batches, pytest.raises(EpisodeError, match='is missing'):
+        batches.take()
 
 
 def test_embeddings_come_along(path: Path) -> None:

@@ -1,9 +1,8 @@
-"""Training resumes exactly, models survive the disk, and what is exported is what was learned."""
+"""Learning resumes exactly, models survive the disk, and what is exported is what was learned."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
 
 from genrl_ros.behavior.matching import target_features
-from genrl_ros.config import LearnConfig, OptimConfig, from_mapping, model_preset
-from genrl_ros.data.episode_store import Episode, EpisodeStore
-from genrl_ros.data.replay import Replay
+from genrl_ros.config import LearnConfig, from_mapping, model_preset
 from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.serving.policy import NO_TOKEN, PolicyRunner
 from genrl_ros.training.export import write_model
-from genrl_ros.training.fit import Progress, fit
 from genrl_ros.training.learn import learn
 from genrl_ros.types import EnvSpec, Task
 from genrl_ros.world_model import latents
@@ -50,81 +45,8 @@ def model_folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> EpisodeStore:
-    rng = np.random.default_rng(0)
-    store = EpisodeStore.create(tmp_path / 'data', SPEC, 'test', 0)
-    for index in range(6):
-        store.append(
-            f'{index:06d}',
-            Episode(
-                rng.integers(0, 256, (12, 3, 64, 64), np.uint8),
-                rng.uniform(-1, 1, (12, 3)).astype(np.float32),
-                rng.normal(size=(12, 4)).astype(np.float32),
-                'random',
-                str(index),
-            ),
-        )
-    return store
-
-
-def ignore(_: Progress) -> None:
-    pass
-
-
 class _KilledError(Exception):
     pass
-
-
-def _train(store: EpisodeStore, run: Path, updates: int, stop_at: int | None = None) -> nn.Module:
-    torch.manual_seed(0)
-    net = nn.Linear(3, 2)
-    replay = Replay(store, batch=4, length=5, seed=1)
-
-    def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        noisy = net(batch['action']) + torch.randn(4, 5, 2)
-        return noisy.square().mean(), {'loss': noisy.detach().abs().mean()}
-
-    def on_progress(progress: Progress) -> None:
-        if progress.update == stop_at:
-            raise _KilledError
-
-    fit(
-        'stage', net, loss, replay, updates, OptimConfig(lr=0.01, warmup=3, final_lr=0.1),
-        run, on_progress, report_every=2, save_every=4,
-    )  # fmt: skip
-    return net
-
-
-def test_an_interrupted_training_ends_as_if_it_had_not_been(
-    store: EpisodeStore, tmp_path: Path
-) -> None:
-    whole = _train(store, tmp_path / 'whole', 12)
-    with pytest.raises(_KilledError):
-        _train(store, tmp_path / 'cut', 12, stop_at=10)
-    resumed = _train(store, tmp_path / 'cut', 12)
-    assert torch.equal(whole.weight, resumed.weight)
-    curves = [(tmp_path / name / 'stage.csv').read_text() for name in ('whole', 'cut')]
-    assert curves[0] == curves[1]
-
-
-def test_a_gradient_that_is_not_finite_stops_training_and_keeps_the_checkpoint(
-    store: EpisodeStore, tmp_path: Path
-) -> None:
-    net = nn.Linear(3, 1)
-    replay = Replay(store, batch=2, length=3, seed=1)
-    calls = 0
-
-    def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        nonlocal calls
-        calls += 1
-        return net(batch['action']).mean() * (torch.nan if calls > 4 else 1.0), {}
-
-    with pytest.raises(FloatingPointError, match='update 4'):
-        fit('stage', net, loss, replay, 9, OptimConfig(), tmp_path, ignore, 2, 2)
-    saved = load_state(tmp_path / 'stage.safetensors')
-    assert saved['optimizer']['updates'] == 4
-    assert torch.equal(saved['network']['weight'], net.weight)
 
 
 names = st.text('abc', min_size=1, max_size=3)

@@ -8,18 +8,26 @@ import pytest
 import torch
 from torch import nn
 
-from genrl_ros.config import ConnectConfig, ModelConfig, WorldModelConfig, model_preset
+from genrl_ros.config import (
+    ConnectConfig,
+    ModelConfig,
+    PriorConfig,
+    WorldModelConfig,
+    model_preset,
+)
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.aligner import Aligner
+from genrl_ros.world_model.conv import ConvDecoder
 from genrl_ros.world_model.losses import (
     balanced_kl,
+    clip_delay,
     connect_loss,
     prior_loss,
     world_model_loss,
 )
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
-from genrl_ros.world_model.tokenizer import ConvDecoder, pixels
+from genrl_ros.world_model.tokenizer import pixels
 
 TINY = replace(
     model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24,
@@ -77,10 +85,11 @@ def test_reconstruction_loss_is_the_squared_error_of_decoded_images(tokenizer: s
     torch.manual_seed(0)
     config = replace(TINY, tokenizer=tokenizer)
     model = MFWM(config)
-    image = torch.randint(256, (2, 3, 3, 64, 64), dtype=torch.uint8)
-    stoch = torch.randn(2, 3, 4, 5).softmax(-1)
+    image = torch.randint(256, (6, 3, 64, 64), dtype=torch.uint8)
+    stoch = torch.randn(6, 4, 5).softmax(-1)
     expected = (model.tokenizer.decode(stoch) - pixels(image)).square().sum((-3, -2, -1)).mean()
-    torch.testing.assert_close(model.tokenizer.reconstruction_loss(stoch, image), expected)
+    loss = model.tokenizer.reconstruction_loss(stoch, model.tokenizer.canvas(image))
+    torch.testing.assert_close(loss, expected)
 
 
 def test_balanced_kl_keeps_free_nats_and_splits_the_gradient() -> None:
@@ -215,10 +224,41 @@ def test_the_prior_learns_which_actions_lead_to_which_clip() -> None:
     }
     adam = torch.optim.Adam(model.prior.parameters(), 3e-3)
     for _ in range(60):
-        loss, _ = prior_loss(model, batch)
+        loss, _ = prior_loss(model, batch, PriorConfig())
         adam.zero_grad()
         loss.backward()
         adam.step()
     feat = torch.zeros(1, TINY.feat)
     assert model.prior(feat, embed[:1, 0])[0].min() > 0.3
     assert model.prior(feat, embed[1:, 0])[0].max() < -0.3
+
+
+def test_clips_of_the_prior_begin_with_the_action_and_are_mostly_near() -> None:
+    torch.manual_seed(0)
+    config = PriorConfig(delay=4, discount=0.8)
+    left = torch.tensor([40, 10, 5, 4, 1])
+    delay = clip_delay(torch.rand(20_000, 5), left, config)
+    assert (delay >= 4).all()
+    assert (delay[:, :3] < left[:3]).all()
+    assert (delay[:, 3:] == 4).all()
+    chance = torch.bincount(delay[:, 0]) / len(delay)
+    torch.testing.assert_close(chance[4:8], 0.2 * 0.8 ** torch.arange(4.0), atol=0.01, rtol=0)
+
+
+def test_portions_of_a_batch_are_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    tokenizer = MFWM(replace(TINY, tokenizer='conv')).tokenizer
+    canvas = tokenizer.canvas(torch.randint(256, (7, 3, 64, 64), dtype=torch.uint8))
+    stoch = torch.randn(7, 4, 5).softmax(-1)
+
+    def results() -> list[torch.Tensor]:
+        tokenizer.zero_grad()
+        logits = tokenizer.posterior_logits(canvas)
+        loss = tokenizer.reconstruction_loss(stoch, canvas)
+        (loss / 1e3 + logits.square().sum()).backward()
+        return [logits.detach(), loss.detach(), *(p.grad.clone() for p in tokenizer.parameters())]
+
+    whole = results()
+    monkeypatch.setattr('genrl_ros.world_model.tokenizer.PORTION', 3 * TINY.depth)
+    for got, want in zip(results(), whole, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)

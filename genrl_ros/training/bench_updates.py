@@ -1,0 +1,225 @@
+"""The updates that are measured, ours and in plain form, whole and in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genrl_ros.behavior.actor_critic import ActorCritic
+from genrl_ros.behavior.matching import Matcher, target_features
+from genrl_ros.config import (
+    ConnectConfig,
+    LearnConfig,
+    ModelConfig,
+    OptimConfig,
+    WorldModelConfig,
+)
+from genrl_ros.training import plain
+from genrl_ros.training.bench import ACTIONS, Run, Size
+from genrl_ros.world_model import latents, losses
+from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.optim import Optimizer
+from genrl_ros.world_model.sequence import State
+
+PARTS = ('encoder', 'sequence', 'decoder', 'connector', 'optimiser')
+WORLD, CONNECT, OPTIM = WorldModelConfig(), ConnectConfig(), OptimConfig()
+Parameters = list[nn.Parameter]
+
+
+def random_batch(sizes: ModelConfig, size: Size, device: str) -> dict[str, Tensor]:
+    """Noise of the shapes that a training has."""
+    lead = (size.batch, size.length)
+    values = {
+        'image': torch.randint(256, (*lead, 3, 64, 64), dtype=torch.uint8),
+        'action': torch.rand(*lead, ACTIONS) * 2 - 1,
+        'is_first': torch.zeros(lead),
+        'logits': torch.randn(*lead, sizes.stoch, sizes.classes).half(),
+        'embed': F.normalize(torch.randn(*lead, sizes.embed_dim), dim=-1),
+    }
+    return {name: value.to(device) for name, value in values.items()}
+
+
+def world_updates(
+    model: MFWM, batch: Mapping[str, Tensor], device: str, mixed: bool = False
+) -> dict[str, Run]:
+    """Our update of world model, connector and aligner, `total` and by part.
+
+    With `mixed`, losses are computed in bfloat16 where that is exact enough.
+    """
+    world, connector = (Optimizer(p, OPTIM, 10**6) for p in _groups(model))
+
+    def precision() -> torch.autocast:
+        return torch.autocast(device, torch.bfloat16, enabled=mixed)
+
+    def gradients() -> None:
+        with precision():
+            first = losses.world_model_loss(model, batch, WORLD)[0]
+            second = losses.connect_loss(model, batch, CONNECT)[0]
+        first.backward()
+        second.backward()
+
+    compute = _alone(model, gradients)
+    if device == 'cuda':
+        compute = _captured(compute)
+
+    def update() -> None:
+        compute()
+        world.apply()
+        connector.apply()
+
+    tokenizer, lead = model.tokenizer, batch['image'].shape[:2]
+    image = batch['image'].flatten(0, 1)
+    canvas = tokenizer.canvas(image)
+    embedded, stoch, noise = _cuts(model, canvas, lead)
+
+    def encoder() -> None:
+        with precision():
+            out = tokenizer.embed(tokenizer.canvas(image))
+        out.backward(torch.ones_like(out))
+
+    def sequence() -> None:
+        with precision():
+            logits = tokenizer.posterior(embedded).view_as(stoch)
+            logq = latents.log_probs(logits)
+            drawn = latents.sample(logq)
+            deter = model.deter_along(drawn, batch['action'], batch['is_first'])
+            logp = model.sequence.prior(deter)
+            kl = losses.balanced_kl(logq, logp, WORLD.kl_balance, WORLD.free_nats)
+        (kl + (drawn * noise).sum()).backward()
+
+    def decoder() -> None:
+        with precision():
+            loss = tokenizer.reconstruction_loss(stoch.flatten(0, 1), canvas)
+        loss.backward()
+
+    def connect() -> None:
+        with precision():
+            loss = losses.connect_loss(model, batch, CONNECT)[0]
+        loss.backward()
+
+    def optimize() -> None:
+        for optimizer in (world, connector):
+            optimizer.step(_trivial(optimizer.parameters))
+
+    parts = (encoder, sequence, decoder, connect, optimize)
+    return {'total': update} | _named(model, parts)
+
+
+def plain_world_updates(model: MFWM, batch: Mapping[str, Tensor]) -> dict[str, Run]:
+    """The same in plain form, in float32."""
+    world, connector = (plain.Optimizer(p, OPTIM) for p in _groups(model))
+
+    def update() -> None:
+        world.step(plain.world_model_loss(model, batch, WORLD))
+        connector.step(plain.connect_loss(model, batch, CONNECT))
+
+    image, lead = batch['image'], batch['image'].shape[:2]
+    embedded, stoch, noise = _cuts(model, model.tokenizer.canvas(image.flatten(0, 1)), lead)
+
+    def encoder() -> None:
+        out = plain.embed_images(model, image)
+        out.backward(torch.ones_like(out))
+
+    def sequence() -> None:
+        drawn, posterior, prior = plain.observe(
+            model, embedded.unflatten(0, lead), batch['action'], batch['is_first']
+        )
+        kl = plain.balanced_kl(posterior, prior, WORLD)
+        (kl + (drawn * noise).sum()).backward()
+
+    def decoder() -> None:
+        plain.reconstruction(model, stoch, image).backward()
+
+    def connect() -> None:
+        plain.connect_loss(model, batch, CONNECT).backward()
+
+    def optimize() -> None:
+        for optimizer in (world, connector):
+            optimizer.step(_trivial(optimizer.parameters))
+
+    parts = (encoder, sequence, decoder, connect, optimize)
+    return {'total': update} | _named(model, parts)
+
+
+def behavior_updates(model: MFWM, starts: int, device: str) -> dict[str, Run]:
+    """One update of actor and critic by imagination: `ours` and `plain`."""
+    config = replace(LearnConfig(), starts=starts, prior=0.0, critic_first=0)
+    sizes = model.config
+    model.requires_grad_(False)
+    embedding = F.normalize(torch.randn(sizes.embed_dim, device=device), dim=0)
+    agent, other = (ActorCritic(model, embedding, config).to(device) for _ in range(2))
+    tokens = torch.randint(sizes.classes, (starts, sizes.stoch), device=device)
+    start = State(
+        latents.one_hot(tokens, sizes.classes), torch.rand(starts, sizes.deter, device=device)
+    )
+    steps = config.horizon + 1
+    target = target_features(model, embedding, starts, steps)
+    matcher = Matcher(model.tokenizer.decoder.project, target, sizes.stoch)
+    with torch.no_grad():
+        repeated = model.aligner(embedding).expand(starts, steps + 1, -1)
+        goal = model.connector.generate(repeated, mode=True)[:, 1:].transpose(0, 1)
+    critic, actor = (
+        plain.Optimizer(list(net.parameters()), replace(OPTIM, lr=3e-5, eps=1e-5, clip=100.0))
+        for net in (other.critic, other.actor)
+    )
+
+    def by_hand() -> None:
+        actor_loss, critic_loss = plain.behavior_losses(other, model, start, goal)
+        actor.step(actor_loss)
+        critic.step(critic_loss)
+
+    return {'ours': lambda: agent.update(model, start, matcher), 'plain': by_hand}
+
+
+def _groups(model: MFWM) -> tuple[Parameters, Parameters]:
+    world = [*model.tokenizer.parameters(), *model.sequence.parameters()]
+    return world, [*model.connector.parameters(), *model.aligner.parameters()]
+
+
+@torch.no_grad()
+def _cuts(model: MFWM, canvas: Tensor, lead: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
+    """What parts hand to each other: embedded images, latents, and a gradient of the latents."""
+    embedded = model.tokenizer.embed(canvas)
+    logp = latents.log_probs(model.tokenizer.posterior_logits(canvas)).unflatten(0, lead)
+    stoch = latents.sample(logp)
+    return embedded.requires_grad_(), stoch.requires_grad_(), torch.randn_like(stoch)
+
+
+def _trivial(parameters: Iterable[Tensor]) -> Tensor:
+    """A loss that gives every parameter a gradient at the price of one pass over it."""
+    return torch.stack([parameter.sum() for parameter in parameters]).sum() * 1e-6
+
+
+def _alone(model: MFWM, run: Callable[[], None]) -> Run:
+    """A run that adds to no earlier gradient."""
+
+    def fresh() -> None:
+        for parameter in model.parameters():
+            parameter.grad = None
+        run()
+
+    return fresh
+
+
+def _named(model: MFWM, parts: Iterable[Callable[[], None]]) -> dict[str, Run]:
+    runs = zip(PARTS, parts, strict=True)
+    return {name: _alone(model, run) for name, run in runs}
+
+
+def _captured(run: Run) -> Run:
+    """The same as one CUDA graph, whose inputs and results stay where they are."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    replay: Run = graph.replay
+    return replay

@@ -1,0 +1,95 @@
+"""The checkpoints of a stage: the newest under the stage's name, the last few beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genrl_ros.files import atomic_file
+from genrl_ros.world_model.checkpoint import CheckpointError, load_state, save_state
+
+
+class Checkpoints:
+    """`<stage>.safetensors`, and `<stage>-<update>.safetensors` for the last `keep` of them.
+
+    Args:
+        folder: where they are.
+        stage: names them.
+        keep: how many there are at most.
+    """
+
+    def __init__(self, folder: Path, stage: str, keep: int) -> None:
+        self.newest = folder / f'{stage}.safetensors'
+        self._keep = keep
+
+    def clean(self) -> None:
+        """Remove what a killed process left half-written."""
+        for torn in self.newest.parent.glob(f'.{self.newest.stem}*.tmp'):
+            torn.unlink(missing_ok=True)
+
+    def save(self, update: int, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint; until it is complete, the one before is the newest.
+
+        Raises:
+            CheckpointError: if it cannot be written; the one before is untouched.
+        """
+        try:
+            save_state(self.newest, state)
+            self._file(update)
+        except OSError as error:
+            raise CheckpointError(
+                f'{self.newest} cannot be written ({error.strerror or error}). The last '
+                'checkpoint is untouched: make room, and the same command goes on from there'
+            ) from error
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest checkpoint that can be read, or None where there is none at all.
+
+        Raises:
+            CheckpointError: if there are some, but none can be read.
+        """
+        problem: CheckpointError | None = None
+        for path in (self.newest, *reversed(self._filed())):
+            if not path.exists():
+                continue
+            try:
+                state = load_state(path)
+            except CheckpointError as error:
+                problem = error
+                continue
+            if problem is not None:
+                sys.stderr.write(f'{problem}; going on from {path}\n')
+            return state
+        if problem is not None:
+            raise problem
+        return None
+
+    def set_aside(self) -> None:
+        """Rename the newest to `<stage>.before.safetensors`, and forget the others."""
+        for old in self._filed():
+            old.unlink(missing_ok=True)
+        os.replace(self.newest, self.newest.with_suffix('.before.safetensors'))
+
+    def _filed(self) -> list[Path]:
+        """Numbered checkpoints, the oldest first."""
+        pattern = f'{self.newest.stem}-*.safetensors'
+        return sorted(
+            path
+            for path in self.newest.parent.glob(pattern)
+            if path.stem.rpartition('-')[2].isdecimal()
+        )
+
+    def _file(self, update: int) -> None:
+        path = self.newest.with_stem(f'{self.newest.stem}-{update:08d}')
+        path.unlink(missing_ok=True)
+        try:
+            os.link(self.newest, path)
+        except OSError:  # a file system without links
+            with atomic_file(path) as temporary:
+                shutil.copyfile(self.newest, temporary)
+        for old in self._filed()[: -self._keep]:
+            old.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""Where and how the stages of a training run, and how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genrl_ros.config import RecordConfig
+from genrl_ros.types import Image
+from genrl_ros.world_model.ranks import ALONE, Ranks
+
+Rows = Callable[[], list[Image]]
+
+
+class StoppedError(Exception):
+    """A training was asked to stop; everything is saved, and the same call goes on from there."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is.
+
+    Attributes:
+        stage: name of what is trained.
+        update: updates done.
+        of: updates in all.
+        updates_per_s: rate since this process began.
+        metrics: means since the last report.
+    """
+
+    stage: str
+    update: int
+    of: int
+    updates_per_s: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds to go at the present rate."""
+        return (self.of - self.update) / max(self.updates_per_s, 1e-9)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all stages of a training have in common.
+
+    Attributes:
+        folder: of checkpoints, curves and pictures; the same one for all processes.
+        record: how often it reports, saves and draws.
+        on_progress: called with each report, in the first process.
+        should_stop: asked before each update.
+        ranks: the processes that train together.
+        device: what torch computes on.
+        pictures: by stage, what to draw at intervals: rows of frames `(T, 3, H, W)` uint8.
+    """
+
+    folder: Path
+    record: RecordConfig = RecordConfig()
+    on_progress: Callable[[Progress], None] = lambda _: None
+    should_stop: Callable[[], bool] = lambda: False
+    ranks: Ranks = ALONE
+    device: str = 'cpu'
+    pictures: Mapping[str, Rows] = field(default_factory=dict)

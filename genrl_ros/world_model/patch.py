@@ -1,0 +1,133 @@
+"""The tokenizer's networks that learn on a CPU: patches, merged by linear layers.
+
+Ours, for the `small` preset. It spends its arithmetic in large matrix products and needs about a
+tenth of the published work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from genrl_ros.world_model.layers import Dense
+
+SIDE = 8
+"""Height and width of a patch, and also patches in a row and in a column of an image."""
+VALUES = 3 * SIDE * SIDE
+
+
+def patches(image: Tensor) -> Tensor:
+    """Patches `(N, 8, 8, 192)` of images `(N, 3, 64, 64)` uint8; channel, row, column in each.
+
+    A row of a patch is eight bytes. Moved as one word, it costs a fifth of moving each.
+    """
+    n, c, h, w = image.shape
+    if torch.onnx.is_in_onnx_export():  # an exported graph knows no words
+        x = image.view(n, c, h // SIDE, SIDE, w // SIDE, SIDE).permute(0, 2, 4, 1, 3, 5)
+    else:
+        words = image.contiguous().view(torch.int64)
+        words = words.view(n, c, h // SIDE, SIDE, w // SIDE).permute(0, 2, 4, 1, 3)
+        x = words.contiguous().view(torch.uint8)
+    return x.reshape(n, h // SIDE, w // SIDE, VALUES)
+
+
+def _channel_first(parameter: Tensor) -> Tensor:
+    """The last axis `(192,)` of a parameter, where the channel is innermost, as in `patches`."""
+    return parameter.unflatten(-1, (SIDE * SIDE, 3)).transpose(-1, -2).flatten(-2)
+
+
+def _split(x: Tensor, size: int) -> Tensor:
+    """`(N, H, W, C)` to `(N, H/size, W/size, size*size*C)`."""
+    n, h, w, c = x.shape
+    x = x.view(n, h // size, size, w // size, size, c).transpose(2, 3)
+    return x.reshape(n, h // size, w // size, size * size * c)
+
+
+def _join(x: Tensor, size: int) -> Tensor:
+    """The inverse of `_split`."""
+    n, h, w, c = x.shape
+    x = x.view(n, h, w, size, size, c // (size * size)).transpose(2, 3)
+    return x.reshape(n, h * size, w * size, c // (size * size))
+
+
+class PatchEncoder(nn.Module):
+    """8x8 patches to tokens, 2x2 tokens merged, all positions to one vector."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.patch = Dense(VALUES, 2 * depth)
+        self.merge = Dense(4 * 2 * depth, 4 * depth)
+        self.gather = Dense(4 * 4 * 4 * depth, 16 * depth)
+        self.outputs = 16 * depth
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels as `patches` orders them, `(N, 8, 8, 192)`, to `(N, outputs)`."""
+        linear = self.patch.linear
+        tokens = F.linear(pixels, _channel_first(linear.weight), linear.bias)
+        tokens = self.merge(_split(self.patch.activate(tokens), 2))
+        out: Tensor = self.gather(tokens.flatten(1))
+        return out
+
+
+class _SquaredError(torch.autograd.Function):
+    """Sum of `(tokens @ weight.T + offset - pixels)^2`, in place where it can be.
+
+    For tokens `(N, P, C)`, weight `(192, C)`, offset `(P, 192)`, pixels `(N, P, 192)`. Of large
+    tensors, it makes and keeps only the difference.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, tokens: Tensor, weight: Tensor, offset: Tensor, pixels: Tensor
+    ) -> Tensor:
+        difference = offset - pixels
+        difference.view(-1, VALUES).addmm_(tokens.flatten(0, 1), weight.t())
+        ctx.save_for_backward(tokens, weight, difference)
+        return torch.linalg.vector_norm(difference, dim=(1, 2)).square().sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        tokens, weight, difference = ctx.saved_tensors
+        flat = difference.view(-1, VALUES)
+        grad_tokens = (flat @ (2 * grad * weight)).view_as(tokens)
+        grad_weight = 2 * grad * (flat.t() @ tokens.flatten(0, 1))
+        return grad_tokens, grad_weight, 2 * grad * difference.sum(0), None
+
+
+class PatchDecoder(nn.Module):
+    """The mirror image of `PatchEncoder`, with a learned background that all images share."""
+
+    def __init__(self, inputs: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        self.project = nn.Linear(inputs, 16 * depth)
+        self.norm = nn.Sequential(nn.LayerNorm(16 * depth), nn.SiLU())
+        self.spread = Dense(16 * depth, 4 * 4 * 4 * depth)
+        self.split = nn.Sequential(nn.Linear(4 * depth, 4 * 2 * depth), nn.SiLU())
+        self.patch = nn.Linear(2 * depth, VALUES)
+        self.background = nn.Parameter(torch.zeros(SIDE, SIDE, VALUES))
+
+    def _tokens(self, features: Tensor) -> Tensor:
+        tokens = self.spread(self.norm(features)).view(-1, 4, 4, 4 * self.depth)
+        return _join(self.split(tokens), 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(N, E)` features of `project` to images `(N, 3, 64, 64)`."""
+        joined = _join(self.patch(self._tokens(features)) + self.background, SIDE)
+        return joined.permute(0, 3, 1, 2)
+
+    def squared_error(self, features: Tensor, pixels: Tensor) -> Tensor:
+        """Sum of squared errors of features `(N, E)` and pixels as `patches` orders them."""
+        tokens = self._tokens(features).flatten(1, 2)
+        offset = _channel_first(self.background + self.patch.bias).flatten(0, 1)
+        weight = _channel_first(self.patch.weight.t()).t().contiguous()
+        with torch.autocast(pixels.device.type, enabled=False):  # a sum of squares needs its bits
+            error: Tensor = _SquaredError.apply(  # type: ignore[no-untyped-call]
+                tokens.to(pixels.dtype), weight, offset, pixels.flatten(1, 2)
+            )
+        return error

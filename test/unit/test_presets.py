@@ -1,0 +1,99 @@
+"""What `--preset paper` stands for: the published numbers (facts 1 to 3)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from genrl_ros.behavior.critic import Critic
+from genrl_ros.cli import eval as eval_command
+from genrl_ros.cli import learn, main, pretrain
+from genrl_ros.config import PRESETS, model_preset
+from genrl_ros.presets import TRAINING
+from genrl_ros.world_model.actor import Actor
+from genrl_ros.world_model.mfwm import MFWM
+
+
+def millions(*modules: nn.Module) -> float:
+    return sum(p.numel() for module in modules for p in module.parameters()) / 1e6
+
+
+def test_published_parameter_counts() -> None:
+    sizes = model_preset('paper', action_dim=6)
+    with torch.device('meta'):
+        model = MFWM(sizes)
+        actor = Actor(sizes.feat, sizes.units, sizes.layers, sizes.action_dim)
+        critic = Critic(sizes.feat, sizes.units, sizes.layers)
+    tokenizer, exact = model.tokenizer, {'abs': 0.005}
+    assert millions(tokenizer.encoder) == pytest.approx(1.55, **exact)
+    assert millions(tokenizer.decoder) == pytest.approx(9.58, **exact)
+    assert millions(tokenizer.posterior, model.sequence) == pytest.approx(12.08, **exact)
+    assert millions(tokenizer, model.sequence) == pytest.approx(23.2, abs=0.05)
+    assert millions(model.connector) == pytest.approx(12.62, **exact)
+    assert millions(model.aligner) == pytest.approx(1.97, **exact)
+    assert millions(actor) == pytest.approx(5.27, **exact)
+    assert millions(critic) == pytest.approx(5.52, **exact)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, command: object, *arguments: str) -> object:
+    """The configuration that a command line leads to."""
+    seen = []
+
+    def keep(config: object) -> int:
+        seen.append(config)
+        return 0
+
+    monkeypatch.setattr(command, 'main', keep)
+    name = command.__name__.rsplit('.', 1)[1]
+    assert main.main([name, 'kitchen', *arguments]) == 0
+    return seen[0]
+
+
+def test_pretrain_takes_the_published_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = given(monkeypatch, pretrain, '--preset', 'paper', '--data', 'somewhere')
+    assert config.data == Path('somewhere')
+    assert (config.dynamics.updates, config.prior.updates) == (0, 0)
+    optim = {
+        'lr': 1e-4, 'eps': 1e-8, 'clip': 1000.0, 'weight_decay': 1e-6, 'warmup': 0,
+        'final_lr': 1.0, 'ema': 0.0,
+    }  # fmt: skip
+    batches = {'updates': 500_000, 'batch': 48, 'length': 48, 'optim': optim}
+    losses = {'kl_scale': 0.6, 'kl_balance': 0.85, 'free_nats': 1.0}
+    assert asdict(config.world_model) == batches | losses
+    assert asdict(config.connect) == batches | {'kl_scale': 0.8}
+
+
+@pytest.mark.parametrize('command', [learn, eval_command])
+def test_learning_takes_the_published_numbers(
+    monkeypatch: pytest.MonkeyPatch, command: object
+) -> None:
+    config = given(monkeypatch, command, '--preset=paper', '--learning.seed', '3')
+    assert asdict(config.learning) == {
+        'updates': 50_000, 'starts': 1_024, 'horizon': 16, 'warmup_steps': 5, 'dreamed': 0.5,
+        'gamma': 0.99, 'lambda_': 0.95, 'prior': 0.0, 'critic_first': 0, 'actor_lr': 3e-5,
+        'critic_lr': 3e-5, 'clip': 100.0, 'weight_decay': 1e-6, 'target_every': 100,
+        'align': 'sequence', 'seed': 3, 'threads': 1,
+    }  # fmt: skip
+
+
+def test_a_flag_overrides_its_preset_and_small_is_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paper = given(
+        monkeypatch, pretrain, '--world-model.updates', '7', '--preset', 'paper',
+        '--world-model.optim.lr', '3e-4',
+    )  # fmt: skip
+    assert (paper.world_model.updates, paper.world_model.batch) == (7, 48)
+    assert paper.world_model.optim.lr == 3e-4
+    assert given(monkeypatch, pretrain) == given(monkeypatch, pretrain, '--preset', 'small')
+
+
+def test_every_size_has_its_training(capsys: pytest.CaptureFixture[str]) -> None:
+    assert TRAINING.keys() == PRESETS.keys()
+    with pytest.raises(SystemExit):
+        main.main(['pretrain', 'kitchen', '--preset', 'huge'])
+    assert 'huge' in capsys.readouterr().err
