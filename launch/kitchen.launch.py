@@ -1,4 +1,4 @@
-"""Starts the graph: simulator, encoder, prompt, trainer and policy node, and RViz on request."""
+"""Starts the graph and brings it up; and RViz on request."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
@@ -7,7 +7,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from genrl_ros.nodes.graph import ARGUMENTS, NODES
+from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, NODES
 from genrl_ros.share import share_path
 
 
@@ -39,6 +39,12 @@ def generate_launch_description() -> LaunchDescription:
             description='simulate; false where a robot has drivers with the same topics',
         ),
         DeclareLaunchArgument(
+            'autostart',
+            default_value='true',
+            choices=['true', 'false'],
+            description='configure, activate and release; false to do so by hand',
+        ),
+        DeclareLaunchArgument(
             'use_rviz',
             default_value='false',
             choices=['true', 'false'],
@@ -59,11 +65,25 @@ def generate_launch_description() -> LaunchDescription:
                     for name in node.arguments
                 },
             ],
-            on_exit=Shutdown(reason=f'{node.name} has ended'),
+            respawn=True,
+            respawn_delay=1.0,
             condition=IfCondition(LaunchConfiguration('use_sim')) if node.simulates else None,
         )
         for node in NODES
     ]
+    bringup = Node(
+        package='genrl_ros',
+        executable=BRINGUP.name,
+        name=BRINGUP.name,
+        namespace=LaunchConfiguration('namespace'),
+        output='screen',
+        parameters=[
+            LaunchConfiguration('params_file'),
+            {'use_sim': ParameterValue(LaunchConfiguration('use_sim'), value_type=bool)},
+        ],
+        on_exit=Shutdown(reason='the graph could not be brought up'),
+        condition=IfCondition(LaunchConfiguration('autostart')),
+    )
     rviz = Node(
         package='rviz2',
         executable='rviz2',
@@ -71,4 +91,4 @@ def generate_launch_description() -> LaunchDescription:
         arguments=['-d', f'{config}/genrl.rviz'],
         condition=IfCondition(LaunchConfiguration('use_rviz')),
     )
-    return LaunchDescription([*arguments, *nodes, rviz])
+    return LaunchDescription([*arguments, *nodes, bringup, rviz])

@@ -31,7 +31,7 @@ def private_domain(domain: int | None = None) -> Iterator[Mapping[str, str]]:
     if chosen is None:
         chosen, taken = _take_free_domain()
     profile = os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE') or str(
-        share_path('config', 'fastdds.xml')
+        share_path('config', 'fastdds_loopback.xml')
     )
     try:
         yield {

@@ -15,11 +15,14 @@ from types import TracebackType
 from typing import IO
 
 from genrl_ros.cli import shared_memory
-from genrl_ros.nodes.graph import NodeSpec, Value, command, overrides
+from genrl_ros.nodes.graph import BRINGUP, NodeSpec, Value, command, overrides
 from genrl_ros.processes import die_with_parent
 
 END_S = 8.0
 """How long a node may take to end when it is asked to."""
+RESPAWNS = 5
+"""How often a node is started again within a while, before it is given up."""
+RESPAWN_WINDOW_S = 60.0
 
 
 class NodeFailedError(RuntimeError):
@@ -37,6 +40,8 @@ class NodeProcesses:
         environment: Mapping[str, str],
         namespace: str = '',
         logs: Path | None = None,
+        *,
+        respawn: bool = False,
     ) -> None:
         """Say what to run.
 
@@ -47,6 +52,7 @@ class NodeProcesses:
             environment: variables on top of this process's own.
             namespace: ROS namespace.
             logs: folder for one log file a node; without it they print on the terminal.
+            respawn: whether a node that ends by itself is started again, but for the bring-up.
         """
         self._nodes = nodes
         self._params_file = params_file
@@ -54,7 +60,10 @@ class NodeProcesses:
         self._namespace = namespace
         self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment}
         self._logs = logs
+        self._respawn = respawn
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
+        self._ends: dict[str, list[float]] = {}
         self._before: set[str] = set()
         self._overrides: tempfile.TemporaryDirectory[str] | None = None
 
@@ -70,9 +79,8 @@ class NodeProcesses:
                 if parameters := self._parameters.get(node.name):
                     files.append(Path(self._overrides.name) / f'{node.name}.yaml')
                     files[-1].write_text(overrides(node, parameters, self._namespace))
-                self._processes[node.name] = self._start(
-                    node.name, command(node, files, self._namespace)
-                )
+                self._commands[node.name] = command(node, files, self._namespace)
+                self._processes[node.name] = self._start(node.name)
         except BaseException:
             self.stop()
             raise
@@ -93,15 +101,27 @@ class NodeProcesses:
         return {name: process.pid for name, process in self._processes.items()}
 
     def check(self) -> None:
-        """Look whether all of them run.
+        """Look whether all of them run, and start again those that may be.
 
         Raises:
-            NodeFailedError: naming the node that does not, and what it said last.
+            NodeFailedError: naming the node that has ended, and what it said last.
         """
         for name, process in self._processes.items():
             status = process.poll()
-            if status is not None:
+            if status is None:
+                continue
+            if not self._may_respawn(name):
                 raise NodeFailedError(f'{name} has ended with status {status}{self._said(name)}')
+            print(f'{name} has ended with status {status}; starts it again', file=sys.stderr)
+            self._processes[name] = self._start(name)
+
+    def _may_respawn(self, name: str) -> bool:
+        if not self._respawn or name == BRINGUP.name:
+            return False
+        now = time.monotonic()
+        recent = [end for end in self._ends.get(name, []) if now - end < RESPAWN_WINDOW_S]
+        self._ends[name] = [*recent, now]
+        return len(recent) < RESPAWNS
 
     def stop(self) -> None:
         """End all of them: first politely, then by force. May be called any number of times."""
@@ -120,14 +140,14 @@ class NodeProcesses:
     def _any_alive(self) -> bool:
         return any(process.poll() is None for process in self._processes.values())
 
-    def _start(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
         output: IO[bytes] | None = None
         if self._logs is not None:
-            output = (self._logs / f'{name}.log').open('wb')
+            output = (self._logs / f'{name}.log').open('ab')
         try:
             # A session of its own, so that a terminal's Ctrl-C comes through `stop` alone.
             return subprocess.Popen(
-                arguments,
+                self._commands[name],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

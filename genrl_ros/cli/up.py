@@ -1,6 +1,7 @@
 """Start the nodes of a domain where there is no ROS launch: same nodes, same parameter file.
 
-The graph keeps to the loopback, in a ROS domain that is free. Ctrl-C ends all of it.
+The graph keeps to the loopback, in a ROS domain that is free. A node that ends by itself is
+started again. Ctrl-C ends all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tyro
 
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
-from genrl_ros.nodes.graph import ARGUMENTS, DOMAINS, NODES, Value
+from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES, Value
 from genrl_ros.share import share_path
 
 WATCH_S = 0.2
@@ -35,6 +36,8 @@ class Config:
     """ROS namespace of all nodes and topics."""
     device: str = 'cpu'
     """What the trainer computes on."""
+    embodiment: str = ''
+    """The robot: an embodiment file, or the name of a shipped one; the domain's unless given."""
     use_sim: bool = True
     """Simulate; not where a robot has drivers with the same topics."""
     ros_domain: int | None = None
@@ -73,19 +76,24 @@ def node_parameters(arguments: dict[str, str]) -> dict[str, dict[str, Value]]:
 
 
 def main(config: Config) -> int:
-    """Run the graph until Ctrl-C (status 0) or until a node ends by itself (status 1)."""
+    """Run the graph until Ctrl-C (status 0), or until it cannot be kept up (status 1)."""
     end_in_order()
     params_file = find_params_file(config.params_file, config.domain)
     parameters = node_parameters(
-        {'domain': config.domain, 'prompt': config.prompt, 'device': config.device}
+        {
+            **{'domain': config.domain, 'prompt': config.prompt, 'device': config.device},
+            'embodiment': config.embodiment or config.domain,
+        }
     )
+    parameters[BRINGUP.name] = {'use_sim': config.use_sim}
     nodes = [node for node in NODES if config.use_sim or not node.simulates]
+    nodes.append(BRINGUP)
     try:
         with private_domain(config.ros_domain) as environment:
             print('To talk to this graph from another terminal:')
             print(''.join(f'  export {name}={value}\n' for name, value in environment.items()))
             with NodeProcesses(
-                nodes, params_file, parameters, environment, config.namespace
+                nodes, params_file, parameters, environment, config.namespace, respawn=True
             ) as processes:
                 while True:
                     processes.check()

@@ -134,20 +134,6 @@ def to_task_markers(elements: Mapping[str, ElementState], stamp: Time) -> Marker
     return MarkerArray(markers=lines)
 
 
-def from_command(data: Sequence[float], size: int) -> npt.NDArray[np.float64]:
-    """A command `(size,)` for joint velocities.
-
-    Raises:
-        MessageError: if it has another size or is not finite.
-    """
-    command = np.asarray(data, np.float64)
-    if command.shape != (size,):
-        raise MessageError(f'command has {command.size} values; {size} joints need one each')
-    if not np.isfinite(command).all():
-        raise MessageError('command has values that are not finite')
-    return command
-
-
 def to_latent(
     tokens: npt.NDArray[np.integer], classes: int, encoder_sha256: str, header: Header
 ) -> LatentTokens:

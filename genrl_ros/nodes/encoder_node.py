@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from rclpy.node import Node
-from sensor_msgs.msg import Image
+import numpy.typing as npt
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from genrl_interfaces.msg import LatentTokens
+from genrl_ros.data.camera import ImageError
 from genrl_ros.nodes import conversions, qos
+from genrl_ros.nodes.diagnostics import Level, Status
+from genrl_ros.nodes.lifecycle import ManagedNode
 from genrl_ros.nodes.models import find
-from genrl_ros.nodes.params import declare, parameter
+from genrl_ros.nodes.params import ParameterError, declare, parameter
+from genrl_ros.nodes.robot import load_robot
 from genrl_ros.nodes.run import main as run_main
 from genrl_ros.serving.bundle import ENCODER
 from genrl_ros.serving.policy import Encoder
+from genrl_ros.serving.safety import StuckWatch
 
 
 @dataclass(frozen=True)
@@ -23,44 +32,76 @@ class EncoderParameters:
     """Parameters of the encoder."""
 
     model: str = parameter('models/kitchen', 'folder of the world model')
+    embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
     sample: bool = parameter(False, 'draw from the categoricals instead of taking their modes')
     seed: int = parameter(0, 'seed of the draws', low=0)
+    stuck_after_s: float = parameter(
+        0.5, 'seconds of the same pixels after which the camera is stuck; 0: never', low=0.0
+    )
 
 
-class EncoderNode(Node):
+class EncoderNode(ManagedNode):
     """Turns every image that it understands into latent tokens with the image's header."""
 
     def __init__(self, **options: object) -> None:
         super().__init__('encoder_node', **options)
-        parameters = declare(self, EncoderParameters)
+        self._config = declare(self, EncoderParameters)
+
+    def configure(self) -> None:
+        """Load the encoder and try it once."""
+        parameters = self._config
+        self._camera = camera = load_robot(parameters.embodiment).camera
         path = find(parameters.model) / ENCODER
         self._encoder = Encoder.from_file(Path(path))
+        if self._encoder.image_size != camera.size:
+            raise ParameterError(
+                f'{path} takes images of {self._encoder.image_size} pixels, but the camera of '
+                f'{parameters.embodiment} (parameter embodiment) gives {camera.size}'
+            )
         self._rng = np.random.default_rng(parameters.seed) if parameters.sample else None
-        self._waiting = True
+        self._stuck = StuckWatch(parameters.stuck_after_s)
+        self._counts: Counter[str] = Counter()
+        self._problem = 'has no image yet'
         self._latent = self.create_publisher(LatentTokens, 'latent', qos.SENSOR)
-        self.create_subscription(Image, 'camera/image_raw', self._on_image, qos.SENSOR)
-        self.get_logger().info(
-            f'uses {path} and waits for images of {self._encoder.image_size}x'
-            f'{self._encoder.image_size} on camera/image_raw'
+        self.create_subscription(
+            CompressedImage if camera.is_compressed else Image,
+            camera.topic,
+            self.when_active(self._on_image),
+            qos.SENSOR,
         )
+        self.get_logger().info(f'uses {path} and waits for images on {camera.topic}')
 
-    def _on_image(self, message: Image) -> None:
+    def health(self) -> Status:
+        """Whether the last image could be used, and how many of which kind there were."""
+        level = Level.ERROR if self._problem else Level.OK
+        return Status(level, self._problem or 'encodes', self._counts)
+
+    def _on_image(self, message: Any) -> None:
+        problem, image = '', None
         try:
-            image = conversions.from_image(message, self._encoder.image_size)
-        except conversions.MessageError as error:
-            self.get_logger().error(
-                f'refuses an image on camera/image_raw: {error}', throttle_duration_sec=5.0
-            )
-            return
+            image = self._camera.pixels(message)
+        except ImageError as error:
+            problem = f'refuses an image on {self._camera.topic}: {error}'
+            self._counts['refused'] += 1
+        if image is not None and self._stuck.see(image, time.monotonic()):
+            problem = f'the camera is stuck: the same pixels on {self._camera.topic}'
+            self._counts['stuck'] += 1
+        elif image is not None:
+            self._encode(image, message.header)
+        if problem:
+            self.get_logger().error(problem, throttle_duration_sec=5.0)
+        elif self._problem:
+            self.get_logger().info('has its first good image, and encodes')
+        changed, self._problem = bool(problem) != bool(self._problem), problem
+        if changed:
+            self.tell()
+
+    def _encode(self, image: npt.NDArray[np.uint8], header: Header) -> None:
         tokens = self._encoder.encode(image, self._rng)
+        self._counts['encoded'] += 1
         self._latent.publish(
-            conversions.to_latent(
-                tokens, self._encoder.classes, self._encoder.sha256, message.header
-            )
+            conversions.to_latent(tokens, self._encoder.classes, self._encoder.sha256, header)
         )
-        if self._waiting:
-            self._waiting = False
-            self.get_logger().info('has its first image, and encodes')
 
 
 def main() -> None:

@@ -45,15 +45,21 @@ ARGUMENTS = (
     Argument('domain', 'kitchen', 'the scene to simulate', DOMAINS),
     Argument('prompt', '', 'a task to begin with, such as "open the microwave"'),
     Argument('device', 'cpu', 'what the trainer computes on', ('cpu',)),
+    Argument('embodiment', 'kitchen', 'the robot: a file, or the name of a shipped one'),
 )
 
 NODES = (
-    NodeSpec('sim_node', arguments=('domain',), simulates=True),
-    NodeSpec('encoder_node'),
+    NodeSpec('sim_node', arguments=('domain', 'embodiment'), simulates=True),
+    NodeSpec('encoder_node', arguments=('embodiment',)),
     NodeSpec('prompt_node', arguments=('prompt',)),
     NodeSpec('trainer_node', arguments=('device',)),
-    NodeSpec('policy_node'),
+    NodeSpec('policy_node', arguments=('embodiment',)),
+    NodeSpec('command_gate', arguments=('embodiment',)),
 )
+"""The lifecycle nodes, in the order in which they are activated: the gate comes last."""
+
+BRINGUP = NodeSpec('bringup')
+"""Configures and activates the others, also when one of them comes back."""
 
 
 def overrides(node: NodeSpec, parameters: Mapping[str, Value], namespace: str = '') -> str:

@@ -9,46 +9,49 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
-from std_msgs.msg import Float64MultiArray, Header
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
 from genrl_ros.nodes import conversions, qos
+from genrl_ros.nodes.diagnostics import Level, Status
+from genrl_ros.nodes.lifecycle import ManagedNode
 from genrl_ros.nodes.params import declare, parameter
+from genrl_ros.nodes.robot import from_joint_states, load_robot, to_policy_command
 from genrl_ros.nodes.run import main as run_main
 from genrl_ros.serving.bundle import BundleError, EmbodimentExpectation, load_bundle
 from genrl_ros.serving.driver import Driver
+from genrl_ros.serving.embodiment import Measured, Vector
+from genrl_ros.serving.gate import FORWARDING, OPEN
 from genrl_ros.serving.policy import PolicyError, PolicyRunner
+from genrl_ros.serving.safety import FRESH, JUMPED, InputWatch, SafetyFilter, TickWatch
 
-STALE_PERIODS = 2
-"""Control periods without a latent after which the robot is held."""
 CONFIRM_S = 1.0
 """How often an unchanged state is published again."""
+EPISODE_GAP_S = 1.0
+"""After so long without driving, by the robot's clock, a policy starts anew."""
+JUMP_PERIODS = 2
+"""Stamps that go back by more control periods than this mean that the clock has jumped."""
+LEVELS = {'driving': Level.OK, 'waiting': Level.WARN, 'holding': Level.ERROR}
 
 
 @dataclass(frozen=True)
 class PolicyParameters:
     """Parameters of the policy node: what the robot is, and where policies may come from."""
 
-    joints: tuple[str, ...] = parameter(
-        (
-            *(f'panda_joint{i}' for i in range(1, 8)),
-            *('panda_finger_joint1', 'panda_finger_joint2'),
-        ),
-        'joints in the order of the command message',
-    )
-    control_dt_s: float = parameter(0.08, 'seconds between two commands', low=0.001, high=10.0)
+    embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
     real_time_factor: float = parameter(
         1.0, 'simulated seconds a second of wall time; 1 on a robot', low=0.05, high=10.0
     )
-    command_limit: float = parameter(2.0, 'largest command (rad/s)', low=0.0)
-    image_size: int = parameter(64, 'height and width of the camera image (pixels)', low=1)
+    blend_s: float = parameter(
+        0.32, 'seconds in which a policy that starts gains full influence', low=0.0, high=10.0
+    )
     policies: str = parameter('runs/policies', 'only bundles below this folder are loaded')
 
 
-class PolicyNode(Node):
+class PolicyNode(ManagedNode):
     """Answers each latent with a command, and holds the robot when it cannot.
 
     Policies are loaded and tried in a thread, and take over between two latents. One that cannot
@@ -57,40 +60,90 @@ class PolicyNode(Node):
 
     def __init__(self, **options: object) -> None:
         super().__init__('policy_node', **options)
-        self._parameters = declare(self, PolicyParameters)
-        self._robot = EmbodimentExpectation(
-            image_size=self._parameters.image_size,
-            action_names=self._parameters.joints,
-            control_dt_s=self._parameters.control_dt_s,
-            command_limit=self._parameters.command_limit,
-        )
-        period_s = self._parameters.control_dt_s / self._parameters.real_time_factor
-        self._stale_after_s = STALE_PERIODS * period_s
-        self._policies = Path(self._parameters.policies).expanduser().resolve()
-        self._driver: Driver | None = None
-        self._task_id = ''
-        self._latent_at = float('-inf')
-        self._state, self._reason, self._confirm_due = '', '', 0.0
+        self._config = declare(self, PolicyParameters)
+        self._loader: ThreadPoolExecutor | None = None
+
+    def configure(self) -> None:
+        """Read the embodiment, and begin to listen for policies and joint states."""
+        self._robot = robot = load_robot(self._config.embodiment)
+        factor, period_s = self._config.real_time_factor, robot.control_dt_s
+        self._policies = Path(self._config.policies).expanduser().resolve()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix='bundle')
         self._loading: Future[PolicyRunner] | None = None
         self._wanted: PolicyAnnouncement | None = None
-
-        self._commands = self.create_publisher(
-            Float64MultiArray, 'joint_velocity_controller/commands', qos.COMMAND
+        self._driver: Driver | None = None
+        self._task_id, self._stamp_ns = '', 0
+        self._drove_s = float('-inf')
+        self._reference: Vector | None = None
+        self._episode_gap_s = EPISODE_GAP_S / factor
+        self._safety = SafetyFilter(robot.channels, period_s, self._config.blend_s)
+        self._measured: Measured | None = None
+        self._joint_problem, self._gate = '', FORWARDING
+        self._latents, self._joints = (
+            InputWatch(
+                name,
+                max_age_s=max_age_s,
+                ahead_s=period_s,
+                jump_s=JUMP_PERIODS * period_s,
+                real_time_factor=factor,
+            )
+            for name, max_age_s in (
+                ('latent', robot.camera.max_age_s),
+                (robot.joint_states.topic, robot.joint_states.max_age_s),
+            )
         )
+        self._ticks = TickWatch(period_s / factor)
+        self._state, self._reason, self._confirm_due = '', '', 0.0
+
+        self._commands = self.create_publisher(JointState, 'policy/command', qos.COMMAND)
         self._states = self.create_publisher(PolicyState, 'policy_state', qos.LATCHED)
-        self.create_subscription(LatentTokens, 'latent', self._on_latent, qos.SENSOR)
+        self.create_subscription(
+            LatentTokens, 'latent', self.when_active(self._on_latent), qos.SENSOR
+        )
+        self.create_subscription(
+            JointState, robot.joint_states.topic, self._on_joint_states, qos.SENSOR
+        )
+        self.create_subscription(
+            DiagnosticStatus, 'command_gate/state', self._on_gate, qos.LATCHED
+        )
         self.create_subscription(PolicyAnnouncement, 'policy', self._on_policy, qos.LATCHED)
         self.create_service(Trigger, 'policy/reset', self._on_reset)
-        self.create_timer(period_s, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._enter('waiting', 'no policy was announced yet on policy')
+        self.every(period_s / factor, self._watch)
 
-    def destroy_node(self) -> None:
-        """Stop the robot with the node."""
-        if self._driver is not None:
-            self._send(self._driver.hold())
-        self._loader.shutdown(wait=False, cancel_futures=True)
-        super().destroy_node()
+    def activate(self) -> None:
+        """Start to drive, unless the robot lacks a joint."""
+        if self._joint_problem:
+            raise ValueError(self._joint_problem)
+        missing = 'policy was announced yet on policy' if self._driver is None else 'latent yet'
+        self._enter('waiting', f'no {missing}')
+
+    def deactivate(self) -> None:
+        """Stop the robot."""
+        if self._state == 'driving':
+            self._hold('policy_node was deactivated')
+
+    def cleanup(self) -> None:
+        """Let go of the policy."""
+        self._driver = None
+        if self._loader is not None:
+            self._loader.shutdown(wait=False, cancel_futures=True)
+
+    def health(self) -> Status:
+        """What the policy does with the robot, and all that was counted."""
+        text = f'{self._state}: {self._reason}' if self._reason else self._state
+        figures: dict[str, object] = {
+            'steps': self._driver.steps if self._driver else 0,
+            'period p50 (s)': f'{self._ticks.percentile(50):.4f}',
+            'period p99 (s)': f'{self._ticks.percentile(99):.4f}',
+            'overruns': self._ticks.overruns,
+        }
+        for name, counts in (
+            ('safety', self._safety.counts),
+            ('latent', self._latents.counts),
+            ('joint states', self._joints.counts),
+        ):
+            figures |= {f'{name}: {what}': count for what, count in counts.items()}
+        return Status(LEVELS[self._state], text, figures)
 
     def _on_policy(self, message: PolicyAnnouncement) -> None:
         self.get_logger().info(f'loads the policy for "{message.prompt}" from {message.path}')
@@ -99,6 +152,7 @@ class PolicyNode(Node):
 
     def _swap(self) -> None:
         """Between two latents: take over a policy that has been loaded, start to load the next."""
+        assert self._loader is not None
         if self._loading is not None and self._loading.done():
             try:
                 self._driver = Driver(self._loading.result())
@@ -108,6 +162,7 @@ class PolicyNode(Node):
             else:
                 about = self._driver.runner.bundle.description
                 self._task_id = about.task_id
+                self._drove_s = float('-inf')
                 self.get_logger().info(f'the policy for "{about.prompt}" takes over')
                 self._enter('waiting', 'no latents yet on latent')
             self._loading = None
@@ -119,10 +174,39 @@ class PolicyNode(Node):
         path = Path(message.path).resolve()
         if not path.is_relative_to(self._policies):
             raise BundleError(f'{path} is not below {self._policies} (parameter policies)')
-        bundle = load_bundle(path, self._robot)
+        robot = self._robot
+        expect = EmbodimentExpectation(
+            image_size=robot.camera.size,
+            action_names=robot.action_names,
+            control_dt_s=robot.control_dt_s,
+            command_limit=float(robot.scale.max()),
+        )
+        bundle = load_bundle(path, expect)
         if bundle.sha256 != message.policy_sha256:
             raise BundleError(f'{path} is not the bundle that was announced: sha256 differs')
+        if not np.allclose(bundle.description.action_scale, robot.scale):
+            raise BundleError(
+                f'{path}: action_scale is {bundle.description.action_scale}, '
+                f'but {robot.name} has {tuple(robot.scale)}'
+            )
         return PolicyRunner(bundle)
+
+    def _on_joint_states(self, message: JointState) -> None:
+        try:
+            measured = from_joint_states(message, self._robot)
+        except conversions.MessageError as error:
+            self._joint_problem = str(error)
+            return
+        self._joint_problem = ''
+        if self._judge(self._joints, message.header) in (FRESH, JUMPED):
+            self._measured = measured
+
+    def _on_gate(self, message: DiagnosticStatus) -> None:
+        self._gate = message.message
+
+    def _judge(self, watch: InputWatch, header: Header) -> str:
+        stamp_ns = conversions.from_stamp(header.stamp)
+        return watch.see(stamp_ns, self.get_clock().now().nanoseconds, time.monotonic())
 
     def _on_latent(self, message: LatentTokens) -> None:
         self._swap()
@@ -138,46 +222,85 @@ class PolicyNode(Node):
                     'trainer_node with the same model'
                 )
             tokens = conversions.from_latent(message, about.stoch, about.classes)
-            stamp_ns = conversions.from_stamp(message.header.stamp)
-            command = self._driver.observe(tokens, stamp_ns)
+            verdict = self._judge(self._latents, message.header)
+            if verdict not in (FRESH, JUMPED):
+                return
+            self._stamp_ns = conversions.from_stamp(message.header.stamp)
+            if problem := self._problem():
+                self._hold(problem)
+                return
+            self._begin_if_needed(jumped=verdict == JUMPED)
+            self._drive(self._driver, self._driver.observe(tokens, self._stamp_ns))
         except (conversions.MessageError, PolicyError) as error:
             self._hold(str(error))
-            return
-        if command is not None:
-            self._send(command)
-            self._latent_at = time.monotonic()
-            self._enter('driving', '')
+
+    def _begin_if_needed(self, *, jumped: bool) -> None:
+        """Start an episode from the measured state: at first, after a gap, or at a new clock."""
+        assert self._driver is not None
+        assert self._measured is not None
+        now = time.monotonic()
+        gap = now - self._drove_s > self._episode_gap_s
+        if gap or jumped:
+            self._driver.reset()
+            self._safety.start(self._measured.position, self._measured.velocity, blend=gap)
+            self._reference = np.where(
+                np.isnan(self._measured.position), 0.0, self._measured.position
+            )
+        self._drove_s = now
+
+    def _drive(self, driver: Driver, action: npt.NDArray[np.floating]) -> None:
+        assert self._measured is not None
+        assert self._reference is not None
+        wanted = self._robot.to_command(action, self._reference)
+        self._send(driver, self._safety.follow(wanted, self._measured.position))
+        self._enter('driving', '')
+
+    def _problem(self) -> str:
+        """Why the robot must not be driven now; empty if it may."""
+        if self._gate not in OPEN:
+            return f'command_gate is {self._gate}'
+        now = time.monotonic()
+        return self._joint_problem or self._joints.stale(now) or self._latents.stale(now)
 
     def _watch(self) -> None:
+        self._ticks.tick(time.monotonic())
         self._swap()
-        if self._driver is None:
+        problem = self._problem()
+        if problem and self._driver is not None and self._state != 'waiting':
+            self._hold(problem)
+        else:
             self._enter(self._state, self._reason)
-        elif time.monotonic() - self._latent_at > self._stale_after_s:
-            if self._state == 'waiting':
-                self._enter(self._state, self._reason)
-            elif self._state == 'holding':
-                self._hold(self._reason)
-            else:
-                self._hold(f'no new latent on latent for {self._stale_after_s:.2f} s')
 
     def _hold(self, reason: str) -> None:
+        """Do what each channel declares; the policy acts at the next observation."""
         assert self._driver is not None
-        self._send(self._driver.hold())
-        self._enter('holding', reason)
+        if self._gate not in OPEN:
+            self._drove_s = float('-inf')
+        elif self._reference is not None:
+            position = None if self._measured is None else self._measured.position
+            self._send(self._driver, self._safety.react(position))
+        self._driver.interrupt()
+        self._enter('waiting' if self._state == 'waiting' else 'holding', reason)
 
-    def _send(self, command: npt.NDArray[np.float64]) -> None:
-        self._commands.publish(Float64MultiArray(data=command.tolist()))
+    def _send(self, driver: Driver, command: Vector) -> None:
+        stamp = conversions.to_stamp(self._stamp_ns)  # the gate refuses what answers old images
+        self._commands.publish(to_policy_command(command, self._robot, stamp))
+        assert self._reference is not None
+        driver.sent(self._robot.to_action(command, self._reference))
+        self._reference = command
 
     def _enter(self, state: str, reason: str) -> None:
         now = time.monotonic()
-        if (state, reason) == (self._state, self._reason) and now < self._confirm_due:
+        changed = (state, reason) != (self._state, self._reason)
+        if not changed and now < self._confirm_due:
             return
-        if (state, reason) != (self._state, self._reason):
+        if changed:
             text = f'{state}: {reason}' if reason else state
             if state == 'holding':
                 self.get_logger().warning(text, throttle_duration_sec=0.5)
             else:
                 self.get_logger().info(text)
+        worse = state != self._state
         self._state, self._reason, self._confirm_due = state, reason, now + CONFIRM_S
         self._states.publish(
             PolicyState(
@@ -188,6 +311,8 @@ class PolicyNode(Node):
                 steps=self._driver.steps if self._driver else 0,
             )
         )
+        if worse:
+            self.tell()
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._driver is not None

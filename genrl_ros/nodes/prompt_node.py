@@ -11,8 +11,6 @@ from datetime import datetime
 from pathlib import Path
 
 from action_msgs.msg import GoalStatus, GoalStatusArray
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from genrl_interfaces.msg import LatentGoal
@@ -20,6 +18,8 @@ from genrl_interfaces.srv import SetTask
 from genrl_ros.data.video import read_video, write_strip, write_video
 from genrl_ros.nodes import conversions, qos
 from genrl_ros.nodes.conversions import Goal
+from genrl_ros.nodes.diagnostics import Level, Status
+from genrl_ros.nodes.lifecycle import ManagedNode
 from genrl_ros.nodes.models import find
 from genrl_ros.nodes.params import declare, parameter
 from genrl_ros.nodes.prompter import (
@@ -58,7 +58,7 @@ class PromptParameters:
     queue: int = parameter(8, 'tasks that may wait for the trainer', low=1)
 
 
-class PromptNode(Node):
+class PromptNode(ManagedNode):
     """Serves `set_task`.
 
     Whether the trainer is busy it sees on the status topic of `learn_task`. A task that replaces
@@ -68,27 +68,31 @@ class PromptNode(Node):
     def __init__(
         self, make_prompter: Callable[[Path], Prompter] = ModelPrompter, **options: object
     ) -> None:
-        """Load the models and offer the service.
+        """Make an unconfigured node.
 
         Args:
             make_prompter: loads what grounds prompts, from the world model's folder.
             **options: for the ROS node.
         """
         super().__init__('prompt_node', **options)
-        self._parameters = declare(self, PromptParameters)
-        folder = find(self._parameters.model)
+        self._make_prompter = make_prompter
+        self._config = declare(self, PromptParameters)
+        self._first_prompt = self._config.prompt
+
+    def configure(self) -> None:
+        """Load the models, which takes a while."""
+        folder = find(self._config.model)
         self.get_logger().info(f'loads {folder}')
-        self._prompter = make_prompter(folder)
-        self._runs = Path(self._parameters.runs).expanduser().resolve()
+        self._prompter = self._make_prompter(folder)
+        self._runs = Path(self._config.runs).expanduser().resolve()
         self._allowed = [
-            Path(name).expanduser().resolve() for name in self._parameters.allowed_folders
+            Path(name).expanduser().resolve() for name in self._config.allowed_folders
         ]
         self._queue: deque[Goal] = deque()
-        self._active = False
+        self._busy = False
         self._asked_at = float('-inf')
         self._frames: list[Image] = []
         self._next_frame = 0
-        self._first_prompt = self._parameters.prompt
 
         self._goals = self.create_publisher(LatentGoal, 'goal', qos.LATCHED)
         self._images = self.create_publisher(Image, 'goal/image_raw', qos.SENSOR)
@@ -96,24 +100,36 @@ class PromptNode(Node):
             GoalStatusArray, 'learn_task/_action/status', self._on_status, qos.LATCHED
         )
         self.create_service(SetTask, 'set_task', self._on_set_task)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(WATCH_S, self._watch, clock=steady)
-        self.create_timer(self._parameters.frame_period_s, self._show_frame, clock=steady)
+        self.every(WATCH_S, self._watch)
+        self.every(self._config.frame_period_s, self._show_frame)
+
+    def activate(self) -> None:
+        """Take tasks from now on."""
         self.get_logger().info('waits for a task on set_task')
+
+    def deactivate(self) -> None:
+        """Forget the tasks that wait."""
+        self._queue.clear()
+
+    def health(self) -> Status:
+        """How many tasks wait."""
+        return Status(Level.OK, 'waits for tasks', {'waiting tasks': len(self._queue)})
 
     @property
     def _trainer_busy(self) -> bool:
-        return self._active or time.monotonic() - self._asked_at < START_GRACE_S
+        return self._busy or time.monotonic() - self._asked_at < START_GRACE_S
 
     def _on_status(self, message: GoalStatusArray) -> None:
-        self._active = any(goal.status in _ACTIVE for goal in message.status_list)
-        if self._active:
+        self._busy = any(goal.status in _ACTIVE for goal in message.status_list)
+        if self._busy:
             self._asked_at = float('-inf')
 
     def _on_set_task(
         self, request: SetTask.Request, response: SetTask.Response
     ) -> SetTask.Response:
         try:
+            if not self.active:
+                raise PromptError(f'prompt_node is {self.state_name}; activate it first')
             return self._set_task(request, response)
         except (ValueError, OSError) as error:
             self.get_logger().warning(f'refuses a task: {str(error)[:300]}')
@@ -126,9 +142,7 @@ class PromptNode(Node):
         if request.video_path:
             path = check_video_path(request.video_path, self._allowed)
             prompt, source = path.name, 'video'
-            grounded = self._prompter.ground_video(
-                read_video(path, size=self._parameters.image_size)
-            )
+            grounded = self._prompter.ground_video(read_video(path, size=self._config.image_size))
         else:
             prompt, source = check_prompt(request.prompt), 'text'
             grounded = self._prompter.ground_text(prompt)
@@ -143,7 +157,7 @@ class PromptNode(Node):
             classes=grounded.classes,
             mfwm_sha256=self._prompter.mfwm_sha256,
             grounding_score=grounded.score,
-            learn=not request.preview_only,
+            learn=grounded.known and not request.preview_only,
         )
         what_next = self._pass_on(goal, request.if_busy)
         self._show(grounded)
@@ -168,7 +182,7 @@ class PromptNode(Node):
             return
         if request.if_busy == SetTask.Request.REFUSE:
             raise PromptError('another task is being learned, and if_busy is REFUSE')
-        if request.if_busy == SetTask.Request.QUEUE and len(self._queue) >= self._parameters.queue:
+        if request.if_busy == SetTask.Request.QUEUE and len(self._queue) >= self._config.queue:
             raise PromptError(
                 f'{len(self._queue)} tasks wait already; no more may (parameter queue)'
             )
@@ -204,7 +218,7 @@ class PromptNode(Node):
     def _write_goal(self, task_id: str, grounded: GroundedGoal) -> Path:
         folder = self._runs / task_id
         video = folder / 'goal.mp4'
-        fps = 1 / self._parameters.frame_period_s
+        fps = 1 / self._config.frame_period_s
         write_video(video, grounded.frames, fps=fps, scale=VIDEO_SCALE)
         write_strip(folder / 'goal.png', grounded.frames)
         return video

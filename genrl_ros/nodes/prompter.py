@@ -32,6 +32,7 @@ class GroundedGoal:
         concept: that concept, in words.
         margin: how far the next concept is behind.
         warning: why the prompt may not mean what the user thinks; '' if it is clear.
+        known: whether it resembles anything that the embedder knows.
     """
 
     embedding: npt.NDArray[np.float32]
@@ -42,6 +43,7 @@ class GroundedGoal:
     concept: str
     margin: float
     warning: str
+    known: bool = True
 
 
 class Prompter(Protocol):
@@ -107,6 +109,7 @@ class ModelPrompter:
             concept=grounding.concept,
             margin=grounding.margin,
             warning=grounding.warning,
+            known=grounding.known,
         )
 
 

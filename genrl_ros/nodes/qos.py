@@ -17,3 +17,6 @@ LATCHED = QoSProfile(
 
 CLOCK = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The clock, as every ROS node subscribes to it."""
+
+DIAGNOSTICS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+"""Health of the nodes, as diagnostic tools subscribe to it."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import rclpy
 from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -24,6 +25,7 @@ from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import PolicyState, TaskState
 from genrl_interfaces.srv import SetTask
 from genrl_ros.nodes import conversions, qos
+from genrl_ros.serving.gate import OPEN
 
 SPIN_S = 0.05
 
@@ -91,7 +93,11 @@ class Recording:
 
 
 class Session:
-    """Talks to the graph, and runs what goes on meanwhile: `while_waiting` may raise to end it."""
+    """Talks to the graph, and runs what goes on meanwhile: `while_waiting` may raise to end it.
+
+    Attributes:
+        node: the ROS node that it talks through.
+    """
 
     def __init__(
         self, domain: int, image_size: int, while_waiting: Callable[[], None] = lambda: None
@@ -111,20 +117,24 @@ class Session:
             domain_id=domain,
             signal_handler_options=SignalHandlerOptions.NO,
         )
-        self._node = Node('genrl_user', context=self._context)
+        self.node = Node('genrl_user', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._set_task = self._node.create_client(SetTask, 'set_task')
-        self._reset = self._node.create_client(Trigger, 'sim/reset')
-        self._pause = self._node.create_client(SetBool, 'sim/pause')
-        self._learn = ActionClient(self._node, LearnTask, 'learn_task')
+        self._executor.add_node(self.node)
+        self._set_task = self.node.create_client(SetTask, 'set_task')
+        self._reset = self.node.create_client(Trigger, 'sim/reset')
+        self._pause = self.node.create_client(SetBool, 'sim/pause')
+        self._learn = ActionClient(self.node, LearnTask, 'learn_task')
         self._recording: Recording | None = None
         self._policy: PolicyState | None = None
-        self._node.create_subscription(
+        self.node.create_subscription(
             PolicyState, 'policy_state', self._on_policy_state, qos.LATCHED
         )
-        self._node.create_subscription(Image, 'camera/image_raw', self._on_image, qos.SENSOR)
-        self._node.create_subscription(TaskState, 'task_state', self._on_task_state, qos.LATCHED)
+        self._gate = ''
+        self.node.create_subscription(
+            DiagnosticStatus, 'command_gate/state', self._on_gate, qos.LATCHED
+        )
+        self.node.create_subscription(Image, 'camera/image_raw', self._on_image, qos.SENSOR)
+        self.node.create_subscription(TaskState, 'task_state', self._on_task_state, qos.LATCHED)
 
     def __enter__(self) -> Session:
         """Nothing more to do."""
@@ -138,24 +148,28 @@ class Session:
     ) -> None:
         """Leave the graph."""
         self._learn.destroy()
-        self._node.destroy_node()
+        self.node.destroy_node()
         self._executor.shutdown()
         self._context.try_shutdown()
 
     def wait_for_graph(self, timeout_s: float) -> None:
-        """Wait until every node that is talked to is there."""
-        offered: dict[str, Callable[[], bool]] = {
-            'sim_node (sim/reset)': self._reset.service_is_ready,
-            'prompt_node (set_task)': self._set_task.service_is_ready,
-            'trainer_node (learn_task)': self._learn.server_is_ready,
-            'policy_node (policy_state)': lambda: self._policy is not None,
-            'encoder_node (latent)': lambda: self._node.count_publishers('latent') > 0,
-        }
+        """Wait until the gate lets commands through, which is the last thing of a bring-up."""
         deadline = time.monotonic() + timeout_s
-        while missing := [name for name, ready in offered.items() if not ready()]:
+        while self._gate not in OPEN:
             if time.monotonic() > deadline:
-                raise SessionError(f'waited {timeout_s:.0f} s for {", ".join(missing)}')
-            self._spin()
+                raise SessionError(
+                    f'waited {timeout_s:.0f} s for command_gate to be active and released'
+                )
+            self.spin()
+        for name, ready in (
+            ('sim_node (sim/reset)', self._reset.service_is_ready),
+            ('prompt_node (set_task)', self._set_task.service_is_ready),
+            ('trainer_node (learn_task)', self._learn.server_is_ready),
+        ):
+            while not ready():
+                if time.monotonic() > deadline:
+                    raise SessionError(f'waited {timeout_s:.0f} s for {name}')
+                self.spin()
 
     def set_task(self, prompt: str, timeout_s: float) -> TaskAnswer:
         """Set a task, which is learned from then on.
@@ -199,7 +213,7 @@ class Session:
                 break
             if time.monotonic() > deadline:
                 raise SessionError(f'trainer_node does not know the task {task_id}; see its log')
-            self._spin()
+            self.spin()
         try:
             ended = self._until(handle.get_result_async(), 'learning to end', None)
         except BaseException:
@@ -216,11 +230,34 @@ class Session:
         while self._policy is None or self._policy.task_id != task_id:
             if time.monotonic() > deadline:
                 raise SessionError(f'policy_node did not take over {task_id}; see its log')
-            self._spin()
+            self.spin()
 
     def pause(self, paused: bool) -> None:
         """Stop or resume simulated time."""
         self._call(self._pause, SetBool.Request(data=paused), 'sim/pause', 10.0)
+
+    def reset(self) -> None:
+        """Take the simulator back to its start."""
+        self._call(self._reset, Trigger.Request(), 'sim/reset', 10.0)
+
+    def gate(self, action: str) -> None:
+        """Ask the gate for `emergency_stop`, `release`, `pause` or `resume`.
+
+        Raises:
+            SessionError: if it refuses, with the reason.
+        """
+        client = self.node.create_client(Trigger, f'command_gate/{action}')
+        while not client.service_is_ready():
+            self.spin()
+        answer = self._call(client, Trigger.Request(), f'command_gate/{action}', 10.0)
+        self.node.destroy_client(client)
+        if not answer.success:
+            raise SessionError(f'command_gate/{action}: {answer.message}')
+
+    @property
+    def task_in_charge(self) -> str:
+        """Task of the policy that drives; empty if none does."""
+        return self._policy.task_id if self._policy is not None else ''
 
     def record_episode(
         self, element: str | None, episode_s: float, timeout_s: float, tail_s: float = 1.0
@@ -237,13 +274,13 @@ class Session:
             SessionError: if the simulator does not get that far.
         """
         self._recording = recording = Recording()
-        self._call(self._reset, Trigger.Request(), 'sim/reset', 10.0)
+        self.reset()
         deadline = time.monotonic() + timeout_s
         end_ns = episode_s * conversions.NANOSECONDS
         while not recording.started or recording.stamps_ns[-1] < end_ns:
             if time.monotonic() > deadline:
                 raise SessionError(f'the episode did not end within {timeout_s:.0f} s')
-            self._spin()
+            self.spin()
             if element in recording.reached_ns:
                 reached_ns = recording.reached_ns[element]
                 end_ns = min(end_ns, reached_ns + tail_s * conversions.NANOSECONDS)
@@ -274,6 +311,9 @@ class Session:
             if reached:
                 self._recording.reached_ns.setdefault(element, stamp_ns)
 
+    def _on_gate(self, message: DiagnosticStatus) -> None:
+        self._gate = message.message
+
     def _on_policy_state(self, message: PolicyState) -> None:
         self._policy = message
         if self._recording is not None and message.state == 'holding':
@@ -287,9 +327,10 @@ class Session:
         while not future.done():
             if deadline is not None and time.monotonic() > deadline:
                 raise SessionError(f'waited {timeout_s:.0f} s for {what}')
-            self._spin()
+            self.spin()
         return future.result()
 
-    def _spin(self) -> None:
+    def spin(self) -> None:
+        """Take in what comes, for a moment."""
         self._executor.spin_once(timeout_sec=SPIN_S)
         self._while_waiting()

@@ -5,21 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import MarkerArray
 
 from genrl_interfaces.msg import TaskState
 from genrl_ros.nodes import conversions, qos
+from genrl_ros.nodes.commands import MESSAGES, from_message
+from genrl_ros.nodes.lifecycle import ManagedNode
 from genrl_ros.nodes.params import ParameterError, declare, parameter
+from genrl_ros.nodes.robot import load_robot
 from genrl_ros.nodes.run import main as run_main
-from genrl_ros.types import Env, Observation
+from genrl_ros.serving.embodiment import Embodiment
+from genrl_ros.types import Env, EnvSpec, Observation
 
 COMMAND_PERIODS = 2
 """Control periods that a command holds; after that the arm stops."""
@@ -32,76 +34,85 @@ class SimParameters:
     """Parameters of the simulator."""
 
     domain: str = parameter('kitchen', 'scene to simulate')
+    embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
     real_time_factor: float = parameter(
         1.0, 'simulated seconds a second of wall time', low=0.05, high=10.0
     )
     seed: int = parameter(0, 'seed of the noise on joint readings', low=0)
-    joints: tuple[str, ...] = parameter(
-        (
-            *(f'panda_joint{i}' for i in range(1, 8)),
-            *('panda_finger_joint1', 'panda_finger_joint2'),
-        ),
-        'joints in the order of the command message, as a velocity controller has it',
-    )
-    camera_frame: str = parameter('camera_optical_frame', 'frame of the camera')
     camera_fov_deg: float = parameter(45.0, 'vertical field of view', low=1.0, high=179.0)
 
 
-class SimNode(Node):
+class SimNode(ManagedNode):
     """Steps the simulator in real time: a command for each image, an image for each command.
 
     At the end of every control period the newest command is applied and the next image published.
     So a command that answers an image within the period acts without a delay of its own.
     """
 
+    _env: Env | None = None
+
     def __init__(self, make_env: Callable[[str], Env] | None = None, **options: object) -> None:
-        """Make the environment and start to publish.
+        """Make an unconfigured node.
 
         Args:
             make_env: makes the environment of a domain.
             **options: for the ROS node.
         """
         super().__init__('sim_node', **options)
-        self._parameters = declare(self, SimParameters)
-        self.get_logger().info(f'loads the {self._parameters.domain}')
-        self._env = (make_env or _make_env)(self._parameters.domain)
-        self._order = _joint_order(self._parameters.joints, self._env.spec.action_names)
+        self._make_env = make_env or _make_env
+        self._config = declare(self, SimParameters)
 
-        self._image = self.create_publisher(Image, 'camera/image_raw', qos.SENSOR)
-        self._camera_info = self.create_publisher(CameraInfo, 'camera/camera_info', qos.SENSOR)
-        self._joint_states = self.create_publisher(JointState, 'joint_states', qos.SENSOR)
+    def configure(self) -> None:
+        """Load the scene, and check that the embodiment fits it."""
+        self.get_logger().info(f'loads the {self._config.domain}')
+        self._robot = robot = load_robot(self._config.embodiment)
+        self._env = self._make_env(self._config.domain)
+        self._order = _joint_order(robot, self._env.spec)
+
+        self._image = self.create_publisher(Image, robot.camera.topic, qos.SENSOR)
+        self._camera_info = self.create_publisher(
+            CameraInfo, f'{robot.camera.topic.rpartition("/")[0]}/camera_info', qos.SENSOR
+        )
+        self._joint_states = self.create_publisher(
+            JointState, robot.joint_states.topic, qos.SENSOR
+        )
         self._task_state = self.create_publisher(TaskState, 'task_state', qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, 'task_state/markers', qos.LATCHED)
         self._clock_message = self.create_publisher(ClockMessage, '/clock', qos.CLOCK)
+        (group,) = robot.commands
         self.create_subscription(
-            Float64MultiArray,
-            'joint_velocity_controller/commands',
-            self._on_command,
-            qos.COMMAND,
+            MESSAGES[group.interface], group.topic, self.when_active(self._on_command), qos.COMMAND
         )
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         self.create_service(SetBool, 'sim/pause', self._on_pause)
 
         self._paused = False
-        self._period_s = self._env.spec.control_dt_s / self._parameters.real_time_factor
-        self._timer = self.create_timer(
-            self._period_s, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
-        self._reset()
+        self._period_s = robot.control_dt_s / self._config.real_time_factor
+        self._timer = self.every(self._period_s, self._tick)
         self.get_logger().info(
-            f'publishes camera/image_raw every {self._period_s * 1000:.0f} ms and waits for '
-            'commands on joint_velocity_controller/commands'
+            f'publishes {robot.camera.topic} every {self._period_s * 1000:.0f} ms and waits for '
+            f'commands on {group.topic}'
         )
 
-    def destroy_node(self) -> None:
-        """Close the simulator with the node."""
-        super().destroy_node()
-        self._env.close()
+    def activate(self) -> None:
+        """Start an episode."""
+        self._reset()
+
+    def deactivate(self) -> None:
+        """Stop time."""
+        self._forget_command()
+
+    def cleanup(self) -> None:
+        """Close the simulator."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
 
     def _reset(self) -> None:
+        assert self._env is not None
         self._sim_time_ns = 0
         self._forget_command()
-        self._publish(self._env.reset(self._parameters.seed))
+        self._publish(self._env.reset(self._config.seed))
         self._timer.reset()  # so that the first image, too, has a whole period to be answered
         self._begin_report()
 
@@ -113,6 +124,7 @@ class SimNode(Node):
         self._command_age = COMMAND_PERIODS
 
     def _tick(self) -> None:
+        assert self._env is not None
         if self._paused:
             return
         if self._command_age >= COMMAND_PERIODS:
@@ -124,26 +136,26 @@ class SimNode(Node):
             self._forget_command()
         observation = self._env.control(self._command)
         self._command_age += 1
-        self._sim_time_ns += round(self._env.spec.control_dt_s * conversions.NANOSECONDS)
+        self._sim_time_ns += round(self._robot.control_dt_s * conversions.NANOSECONDS)
         self._publish(observation)
         self._report_rate()
 
     def _publish(self, observation: Observation) -> None:
         stamp = conversions.to_stamp(self._sim_time_ns)
-        frame = self._parameters.camera_frame
+        frame = self._robot.camera.frame_id
         size = observation.image.shape[-1]
         self._clock_message.publish(ClockMessage(clock=stamp))
-        self._image.publish(conversions.to_image(observation.image, stamp, frame))
-        self._camera_info.publish(
-            conversions.to_camera_info(size, self._parameters.camera_fov_deg, stamp, frame)
-        )
         self._joint_states.publish(
             conversions.to_joint_state(
-                self._env.spec.action_names,
+                [self._robot.channels[place].joint for place in self._order],
                 observation.joint_positions,
                 observation.joint_velocities,
                 stamp,
             )
+        )
+        self._image.publish(conversions.to_image(observation.image, stamp, frame))
+        self._camera_info.publish(
+            conversions.to_camera_info(size, self._config.camera_fov_deg, stamp, frame)
         )
         self._task_state.publish(conversions.to_task_state(observation.elements, stamp))
         if self._markers.get_subscription_count() > 0:
@@ -155,33 +167,33 @@ class SimNode(Node):
         if now < self._report_due:
             return
         seconds = now - self._report_due + REPORT_S
-        simulated = self._steps_since_report * self._env.spec.control_dt_s
+        simulated = self._steps_since_report * self._robot.control_dt_s
         self._begin_report()
-        wanted = self._parameters.real_time_factor
+        wanted = self._config.real_time_factor
         if simulated / seconds < 0.9 * wanted:
             self.get_logger().warning(
                 f'keeps a real-time factor of {simulated / seconds:.2f} only, where {wanted:.2f} '
                 'is asked for: this machine is too slow or too busy'
             )
 
-    def _on_command(self, message: Float64MultiArray) -> None:
+    def _on_command(self, message: Any) -> None:
         if self._paused:
             return
         try:
-            command = conversions.from_command(message.data, len(self._order))
+            command = from_message(self._robot.commands[0], message)
         except conversions.MessageError as error:
-            self.get_logger().error(
-                f'refuses a message on joint_velocity_controller/commands: {error}',
-                throttle_duration_sec=5.0,
-            )
+            self.get_logger().error(f'refuses a command: {error}', throttle_duration_sec=5.0)
             return
         self._command = command[self._order]
         self._command_age = 0
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if not self.active:
+            response.message = f'sim_node is {self.state_name}'
+            return response
         self._reset()
         response.success = True
-        response.message = f'{self._parameters.domain} is back at its start, time at zero'
+        response.message = f'{self._config.domain} is back at its start, time at zero'
         self.get_logger().info(response.message)
         return response
 
@@ -203,14 +215,19 @@ def _make_env(domain: str) -> Env:
     return Kitchen()
 
 
-def _joint_order(joints: tuple[str, ...], channels: tuple[str, ...]) -> list[int]:
-    """For each channel of the environment, its place in the command message."""
-    if sorted(joints) != sorted(channels):
+def _joint_order(robot: Embodiment, spec: EnvSpec) -> list[int]:
+    """For each channel of the environment, its place in the command."""
+    joints = [channel.joint for channel in robot.channels]
+    if len(robot.commands) != 1 or sorted(joints) != sorted(spec.action_names):
         raise ParameterError(
-            f'parameter joints must name each of {", ".join(channels)} once, '
-            f'but is {", ".join(joints)}'
+            f'embodiment {robot.name} must have one command topic for each of '
+            f'{", ".join(spec.action_names)} once, but has {", ".join(joints)}'
         )
-    return [joints.index(channel) for channel in channels]
+    if (robot.camera.size, robot.control_dt_s) != (spec.image_size, spec.control_dt_s):
+        raise ParameterError(
+            f'embodiment {robot.name} has another image size or control rate than {spec.domain}'
+        )
+    return [joints.index(channel) for channel in spec.action_names]
 
 
 def main() -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from std_msgs.msg import Header
 
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
 from genrl_ros.nodes import conversions, qos
 from genrl_ros.nodes.conversions import Goal
+from genrl_ros.nodes.diagnostics import Level, Status
+from genrl_ros.nodes.lifecycle import ManagedNode
 from genrl_ros.nodes.models import find
 from genrl_ros.nodes.params import ParameterError, declare, parameter
 from genrl_ros.nodes.run import main as run_main
@@ -57,7 +57,7 @@ class Job:
     replaced: bool = False
 
 
-class TrainerNode(Node):
+class TrainerNode(ManagedNode):
     """Serves `learn_task`: one task at a time; a new one replaces the one that is being learned.
 
     A goal message that asks for learning becomes a `learn_task` of the node's own, so that there
@@ -65,15 +65,21 @@ class TrainerNode(Node):
     already join it. No executor thread ever waits.
     """
 
+    _server: ActionServer | None = None
+    _client: ActionClient | None = None
+
     def __init__(self, **options: object) -> None:
         super().__init__('trainer_node', **options)
-        self._parameters = declare(self, TrainerParameters)
-        if self._parameters.device != 'cpu':
+        self._config = declare(self, TrainerParameters)
+        if self._config.device != 'cpu':
             raise ParameterError(
-                f'parameter device is {self._parameters.device!r}; this version learns on the cpu'
+                f'parameter device is {self._config.device!r}; this version learns on the cpu'
             )
-        self._model = find(self._parameters.model)
-        self._policies = Path(self._parameters.policies).expanduser().resolve()
+
+    def configure(self) -> None:
+        """Find the model, and offer the action."""
+        self._model = find(self._config.model)
+        self._policies = Path(self._config.policies).expanduser().resolve()
         self._goal: Goal | None = None
         self._job: Job | None = None
         self._next: Job | None = None
@@ -91,18 +97,37 @@ class TrainerNode(Node):
             cancel_callback=self._on_cancel,
         )
         self._client = ActionClient(self, LearnTask, 'learn_task')
-        self.create_timer(FEEDBACK_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.every(FEEDBACK_S, self._watch)
+
+    def activate(self) -> None:
+        """Learn from now on."""
         self.get_logger().info(
             f'uses {self._model} and waits for a goal on goal, or for a learn_task'
         )
 
-    def destroy_node(self) -> None:
-        """End the worker with the node."""
-        if self._job is not None and self._job.worker is not None:
-            self._job.worker.kill()
-        self._server.destroy()
-        self._client.destroy()
-        super().destroy_node()
+    def deactivate(self) -> None:
+        """End the worker, and tell everybody who waits."""
+        for job in (self._job, self._next):
+            if job is not None:
+                if job.worker is not None:
+                    job.worker.kill()
+                self._end(job, 'trainer_node was deactivated')
+        self._job = self._next = None
+
+    def cleanup(self) -> None:
+        """Withdraw the action."""
+        if self._server is not None:
+            self._server.destroy()
+        if self._client is not None:
+            self._client.destroy()
+        self._server = self._client = None
+
+    def health(self) -> Status:
+        """What is being learned."""
+        if self._job is None:
+            return Status(Level.OK, 'waits for a task')
+        progress = self._job.worker.progress if self._job.worker is not None else {}
+        return Status(Level.OK, f'learns "{self._job.goal.prompt}"', progress)
 
     def _on_latent_goal(self, message: LatentGoal) -> None:
         try:
@@ -119,11 +144,14 @@ class TrainerNode(Node):
         self._ask()
 
     def _ask(self) -> None:
+        assert self._client is not None
         if self._to_ask is not None and self._client.server_is_ready():
             self._client.send_goal_async(LearnTask.Goal(task_id=self._to_ask))
             self._to_ask = None
 
     def _on_request(self, request: LearnTask.Goal) -> GoalResponse:
+        if not self.active:
+            return GoalResponse.REJECT
         running = self._job.goal.task_id if self._job is not None else None
         current = self._goal.task_id if self._goal is not None else None
         if request.task_id == running and running is not None:
@@ -145,7 +173,7 @@ class TrainerNode(Node):
                 return
         if self._next is not None:
             self._end(self._next, 'replaced by another task before it began')
-        self._next = Job(self._goal, handle.request.updates or self._parameters.updates, [handle])
+        self._next = Job(self._goal, handle.request.updates or self._config.updates, [handle])
         if self._job is not None:
             self._stop(self._job, f'replaced by "{self._goal.prompt}"', replaced=True)
         self._start_next()
@@ -177,7 +205,7 @@ class TrainerNode(Node):
             folder = self._free_folder(goal.task_id)
             folder.mkdir(parents=True, exist_ok=True)
             self._job.worker = LearnWorker(
-                self._parameters.worker_command,
+                self._config.worker_command,
                 LearnRequest(
                     model=str(self._model),
                     embedding=goal.embedding.tolist(),
@@ -186,8 +214,8 @@ class TrainerNode(Node):
                     policies=str(folder),
                     config={
                         'updates': self._job.updates,
-                        'threads': self._parameters.threads,
-                        'seed': self._parameters.seed,
+                        'threads': self._config.threads,
+                        'seed': self._config.seed,
                     },
                 ),
                 log=self.get_logger().info,

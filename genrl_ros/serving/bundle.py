@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genrl_ros.files import atomic_folder
+from genrl_ros.files import atomic_folder, read_at_most
 
 FORMAT_VERSION = 1
 MANIFEST = 'policy.json'
@@ -299,13 +299,11 @@ def _check_embodiment(
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        with path.open('rb') as file:
-            content = file.read(limit + 1)
+        return read_at_most(path, limit)
     except OSError as error:
         raise BundleError(f'{path} cannot be read: {error.strerror}') from None
-    if len(content) > limit:
-        raise BundleError(f'{path} is larger than the {limit} bytes that are allowed')
-    return content
+    except ValueError as error:
+        raise BundleError(str(error)) from None
 
 
 def _sha256(content: bytes) -> str:

@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from genrl_ros.serving.bundle import ACTOR, ENCODER, STEP, BundleError, PolicyBundle
+from genrl_ros.files import read_at_most
+from genrl_ros.serving.bundle import (
+    ACTOR,
+    ENCODER,
+    MAX_GRAPH_BYTES,
+    STEP,
+    BundleError,
+    PolicyBundle,
+)
 
 Tokens = npt.NDArray[np.int64]
 
@@ -62,9 +70,11 @@ class Encoder:
             BundleError: if there is none.
         """
         try:
-            graph = path.read_bytes()
+            graph = read_at_most(path, MAX_GRAPH_BYTES)
         except OSError as error:
             raise BundleError(f'encoder {path} cannot be read: {error.strerror}') from None
+        except ValueError as error:
+            raise BundleError(f'encoder {error}') from None
         return cls(graph, name=str(path))
 
     def encode(

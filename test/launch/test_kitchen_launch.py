@@ -107,7 +107,7 @@ def test_from_a_prompt_on_the_command_line_to_a_driving_policy(launch, log) -> N
     os.killpg(launch.pid, signal.SIGINT)
     assert launch.wait(TIMEOUT_S) == 0
     said = log.read_text()
-    assert said.count('process has finished cleanly') == 5, said
+    assert said.count('process has finished cleanly') == 7, said
     assert 'Traceback' not in said
 
 
@@ -121,6 +121,7 @@ def test_arguments_are_declared_and_described() -> None:
     )
     arguments = {argument.name: argument for argument in description.get_launch_arguments()}
     assert set(arguments) == {
-        *('domain', 'prompt', 'device', 'params_file', 'namespace', 'use_sim', 'use_rviz')
+        *('domain', 'prompt', 'device', 'embodiment', 'params_file', 'namespace'),
+        *('use_sim', 'use_rviz', 'autostart'),
     }
     assert all(argument.description for argument in arguments.values())

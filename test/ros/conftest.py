@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from genrl_ros.types import ElementState, EnvSpec, Observation, Task
 
 TIMEOUT_S = 20.0
+JOINTS = (
+    *(f'panda_joint{i}' for i in range(1, 8)),
+    *('panda_finger_joint1', 'panda_finger_joint2'),
+)
 
 
 class Bench:
@@ -33,7 +39,14 @@ class Bench:
         return node
 
     def start(self, kind: Callable[..., Node], *arguments: object, **parameters: object) -> Node:
-        """Make one of the package's nodes with these parameters."""
+        """Make one of the package's nodes with these parameters, and activate it."""
+        node = self.make(kind, *arguments, **parameters)
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        return node
+
+    def make(self, kind: Callable[..., Node], *arguments: object, **parameters: object) -> Node:
+        """Make one of the package's nodes with these parameters, unconfigured."""
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         return self.add(kind(*arguments, context=self.context, parameter_overrides=overrides))
 
@@ -73,6 +86,30 @@ def bench(ros_domain: int) -> Iterator[Bench]:
     bench = Bench(ros_domain)
     yield bench
     bench.close()
+
+
+TINY_ROBOT = """
+name: tiny
+control_rate_hz: 12.5
+action_repeat: 2
+use_sim_time: true
+camera: {topic: camera/image_raw, encoding: rgb8, width: 64, height: 64, frame_id: eye}
+commands:
+  - topic: joint_velocity_controller/commands
+    interface: velocity_group
+    channels:
+      - {joint: c, unit: rad/s, scale: 2.0, reaction: zero, limits: {velocity: 2.0}}
+      - {joint: a, unit: rad/s, scale: 2.0, reaction: zero, limits: {velocity: 2.0}}
+      - {joint: b, unit: rad/s, scale: 2.0, reaction: zero, limits: {velocity: 2.0}}
+"""
+
+
+@pytest.fixture
+def tiny_robot(tmp_path: Path) -> str:
+    """The embodiment file of the tiny environment."""
+    path = tmp_path / 'tiny.yaml'
+    path.write_text(TINY_ROBOT)
+    return str(path)
 
 
 class TinyEnv:
@@ -122,3 +159,41 @@ class TinyEnv:
 @pytest.fixture
 def tiny_env() -> TinyEnv:
     return TinyEnv()
+
+
+class CountingEnv:
+    """Stands in for the kitchen: each image shows its number, and every command is kept."""
+
+    spec = EnvSpec(
+        domain='kitchen',
+        action_names=JOINTS,
+        action_scale=(2.0,) * len(JOINTS),
+        control_dt_s=0.08,
+        action_repeat=2,
+        episode_steps=140,
+        tasks=(),
+    )
+
+    def __init__(self) -> None:
+        self.commands: list[np.ndarray] = []
+
+    def reset(self, seed: int | None = None) -> Observation:
+        self.commands.clear()
+        return self._observe()
+
+    def control(self, command: np.ndarray) -> Observation:
+        self.commands.append(np.array(command))
+        return self._observe()
+
+    def close(self) -> None:
+        pass
+
+    def _observe(self) -> Observation:
+        image = np.zeros((3, 64, 64), np.uint8)
+        image[0], image[1] = divmod(len(self.commands), 256)
+        return Observation(image, np.full(9, 0.01), np.zeros(9))
+
+
+@pytest.fixture
+def counting_env() -> CountingEnv:
+    return CountingEnv()

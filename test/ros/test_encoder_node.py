@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
 from genrl_interfaces.msg import LatentTokens
 from genrl_ros.nodes import qos
 from genrl_ros.nodes.conversions import to_image
 from genrl_ros.nodes.encoder_node import EncoderNode
-from genrl_ros.nodes.params import ParameterError
-from genrl_ros.serving.bundle import BundleError
 from genrl_ros.serving.policy import Encoder
 
 
@@ -58,11 +58,56 @@ def test_images_that_it_does_not_understand_are_refused_and_it_lives(bench, mode
     assert {latent.header.stamp.sec for latent in latents} == {1}
 
 
-def test_a_missing_or_foreign_model_is_named(bench, tmp_path) -> None:
-    with pytest.raises(ParameterError, match='no such folder'):
-        bench.start(EncoderNode, model=str(tmp_path / 'nothing'))
-    with pytest.raises(BundleError, match='encoder.onnx cannot be read'):
-        bench.start(EncoderNode, model=str(tmp_path))
+def test_a_missing_or_foreign_model_fails_to_configure_with_the_reason(bench, tmp_path) -> None:
+    told = bench.record(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+
+    def why(model) -> str:
+        told.clear()
+        node = bench.make(EncoderNode, model=str(model))
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        assert node.state_name == 'unconfigured'
+        bench.until(lambda: told and told[-1].status[0].level == DiagnosticStatus.ERROR, 'why')
+        bench.executor.remove_node(node)
+        return told[-1].status[0].message
+
+    assert 'no such folder' in why(tmp_path / 'nothing')
+    assert 'encoder.onnx cannot be read' in why(tmp_path)
     (tmp_path / 'encoder.onnx').write_bytes(b'foreign')
-    with pytest.raises(BundleError, match='encoder.onnx is not a graph'):
-        bench.start(EncoderNode, model=str(tmp_path))
+    assert 'encoder.onnx is not a graph' in why(tmp_path)
+
+
+def test_a_failed_configuration_can_be_tried_again(bench, tmp_path, encoder_bytes) -> None:
+    node = bench.make(EncoderNode, model=str(tmp_path))
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    (tmp_path / 'encoder.onnx').write_bytes(encoder_bytes)
+    for _ in range(2):
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert len([s for s in node.subscriptions if 'camera' in s.topic_name]) == 1
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+        assert not [s for s in node.subscriptions if 'camera' in s.topic_name]
+
+
+def test_the_same_pixels_for_long_are_a_stuck_camera(bench, model) -> None:
+    bench.start(EncoderNode, model=model, stuck_after_s=0.2)
+    latents = bench.record(LatentTokens, 'latent', qos.SENSOR)
+    told = bench.record(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+    images = bench.observer.create_publisher(Image, 'camera/image_raw', qos.SENSOR)
+    bench.connected(images)
+    pixels = np.zeros((3, 64, 64), np.uint8)
+
+    def show() -> None:
+        images.publish(to_image(pixels, bench.observer.get_clock().now().to_msg(), 'eye'))
+
+    bench.until(lambda: show() or latents, 'a latent')
+    bench.until(
+        lambda: show() or (told and 'stuck' in told[-1].status[0].message), 'it to be noticed'
+    )
+    latents.clear()
+    for _ in range(10):
+        show()
+        bench.executor.spin_once(timeout_sec=0.02)
+    assert not latents
+    pixels[0, 0, 0] = 1
+    bench.until(lambda: show() or latents, 'a latent after all')

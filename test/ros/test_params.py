@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from genrl_ros.nodes.bringup import BringupParameters
+from genrl_ros.nodes.command_gate import GateParameters
 from genrl_ros.nodes.encoder_node import EncoderParameters
-from genrl_ros.nodes.graph import ARGUMENTS, DOMAINS, NODES
+from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES
 from genrl_ros.nodes.params import ParameterError, declare, parameter
 from genrl_ros.nodes.policy_node import PolicyParameters
 from genrl_ros.nodes.prompt_node import PromptParameters
@@ -23,6 +25,8 @@ KINDS = {
     'prompt_node': PromptParameters,
     'trainer_node': TrainerParameters,
     'policy_node': PolicyParameters,
+    'command_gate': GateParameters,
+    'bringup': BringupParameters,
 }
 
 
@@ -37,7 +41,7 @@ def fits(value: object, default: object) -> bool:
 
 
 def test_every_node_has_its_parameters() -> None:
-    assert set(KINDS) == {node.name for node in NODES}
+    assert set(KINDS) == {node.name for node in (*NODES, BRINGUP)}
     for node in NODES:
         assert set(node.arguments) <= set(fields(KINDS[node.name]))
         assert set(node.arguments) <= {argument.name for argument in ARGUMENTS}
@@ -90,7 +94,7 @@ class TinyNode:
 
 
 def test_a_dataclass_becomes_parameters_and_comes_back(bench) -> None:
-    node = bench.start(TinyNode, rate_hz=20.0, names=['b', 'c'])
+    node = bench.make(TinyNode, rate_hz=20.0, names=['b', 'c'])
     assert node.values == Tiny(rate_hz=20.0, count=3, names=('b', 'c'))
     assert node.describe_parameter('rate_hz').description == 'how often'
     assert node.describe_parameter('rate_hz').read_only
@@ -99,4 +103,4 @@ def test_a_dataclass_becomes_parameters_and_comes_back(bench) -> None:
 @pytest.mark.parametrize('values', [{'rate_hz': 20}, {'rate_hz': 0.5}, {'count': -1}])
 def test_a_wrong_value_is_named(bench, values) -> None:
     with pytest.raises(ParameterError, match=rf'tiny: parameter {next(iter(values))} \('):
-        bench.start(TinyNode, **values)
+        bench.make(TinyNode, **values)

@@ -2,30 +2,39 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from std_msgs.msg import Float64MultiArray, Header
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.duration import Duration
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
 from genrl_ros.nodes import qos
 from genrl_ros.nodes.conversions import to_latent, to_stamp
 from genrl_ros.nodes.policy_node import PolicyNode
+from genrl_ros.serving.gate import FORWARDING, STOPPED
 
-PERIOD = 80_000_000
+JOINTS = [f'panda_joint{i}' for i in range(1, 8)]
+JOINTS += ['panda_finger_joint1', 'panda_finger_joint2']
 
 
 class Robot:
-    """Publishes latents as encoder_node would, and listens to what the policy does."""
+    """Publishes latents and joint states, and listens to what the policy does."""
 
     def __init__(self, bench, encoder_sha256: str) -> None:
         self.bench, self.encoder_sha256, self.stamp = bench, encoder_sha256, 0
-        self.commands = bench.record(
-            Float64MultiArray, 'joint_velocity_controller/commands', qos.COMMAND
-        )
+        self.joints = list(JOINTS)
+        self.commands = bench.record(JointState, 'policy/command', qos.COMMAND)
         self.states = bench.record(PolicyState, 'policy_state', qos.LATCHED)
-        self._latents = bench.observer.create_publisher(LatentTokens, 'latent', qos.SENSOR)
-        self._policies = bench.observer.create_publisher(PolicyAnnouncement, 'policy', qos.LATCHED)
-        bench.connected(self._latents)
-        bench.connected(self._policies)
+        observer = bench.observer
+        self._latents = observer.create_publisher(LatentTokens, 'latent', qos.SENSOR)
+        self._joint_states = observer.create_publisher(JointState, 'joint_states', qos.SENSOR)
+        self._policies = observer.create_publisher(PolicyAnnouncement, 'policy', qos.LATCHED)
+        for publisher in (self._latents, self._joint_states, self._policies):
+            bench.connected(publisher)
 
     def announce(self, bundle, **changes: object) -> None:
         fields = {
@@ -36,9 +45,20 @@ class Robot:
         }
         self._policies.publish(PolicyAnnouncement(**(fields | changes)))
 
-    def see(self, tokens: tuple[int, ...] = (0, 1, 2, 3), **changes: object) -> None:
-        """The next image's latent."""
-        self.stamp += PERIOD
+    def feel(self) -> None:
+        """The next joint states, in an order of their own."""
+        now = self.bench.observer.get_clock().now().to_msg()
+        names = self.joints[::-1]
+        zeros = [0.0] * len(names)
+        self._joint_states.publish(
+            JointState(header=Header(stamp=now), name=names, position=zeros, velocity=zeros)
+        )
+
+    def see(self, tokens: tuple[int, ...] = (0, 1, 2, 3), ahead_s: float = 0, **changes) -> None:
+        """The next image's latent, and joint states."""
+        self.feel()
+        now = self.bench.observer.get_clock().now().nanoseconds + round(ahead_s * 1e9)
+        self.stamp = now if ahead_s else max(self.stamp + 1, now)
         header = Header(stamp=to_stamp(self.stamp))
         message = to_latent(np.array(tokens), 5, self.encoder_sha256, header)
         for name, value in changes.items():
@@ -53,12 +73,12 @@ class Robot:
         return (self.states[-1].state, self.states[-1].reason) if self.states else ('', '')
 
     def last_command(self) -> list[float]:
-        return list(self.commands[-1].data) if self.commands else []
+        return list(self.commands[-1].velocity) if self.commands else []
 
 
 @pytest.fixture
 def robot(bench, tmp_path, make_bundle) -> Robot:
-    bench.start(PolicyNode, policies=str(tmp_path / 'policies'))
+    bench.start(PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.0)
     return Robot(bench, make_bundle().encoder_sha256)
 
 
@@ -73,7 +93,7 @@ def test_without_a_policy_it_says_so_and_sends_nothing(robot) -> None:
 def test_it_drives_with_the_announced_policy(robot, make_bundle) -> None:
     robot.announce(make_bundle(action=0.25))
     robot.drive_until(lambda: len(robot.commands) > 5, 'commands')
-    assert all(list(command.data) == [0.5] * 9 for command in robot.commands)
+    assert all(list(command.velocity) == [0.5] * 9 for command in robot.commands)
     robot.drive_until(lambda: robot.state()[0] == 'driving', 'its state')
     assert robot.states[-1].task_id == '20261122-120000-open-the-microwave'
 
@@ -88,7 +108,7 @@ def test_when_latents_stop_it_holds_and_when_they_come_back_it_drives(robot, mak
     robot.announce(make_bundle())
     robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
     robot.bench.until(lambda: robot.state()[0] == 'holding', 'holding')
-    assert 'no new latent on latent' in robot.state()[1]
+    assert 'nothing fresh on' in robot.state()[1]
     assert robot.last_command() == [0.0] * 9
     robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving again')
     assert robot.last_command() == [0.5] * 9
@@ -98,9 +118,10 @@ def test_a_stuck_camera_counts_as_none(robot, make_bundle) -> None:
     robot.announce(make_bundle())
     robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
 
+    stuck = to_stamp(robot.stamp)
+
     def see_the_same() -> None:
-        robot.stamp -= PERIOD
-        robot.see()
+        robot.see(header=Header(stamp=stuck))
 
     robot.bench.until(lambda: see_the_same() or robot.state()[0] == 'holding', 'holding')
 
@@ -111,7 +132,7 @@ def test_a_new_policy_takes_over(robot, make_bundle) -> None:
     robot.announce(make_bundle(action=-0.5, task_id='second'))
     robot.drive_until(lambda: robot.last_command() == [-1.0] * 9, 'the second policy')
     robot.drive_until(lambda: robot.states[-1].task_id == 'second', 'its state')
-    assert {tuple(command.data) for command in robot.commands} == {(0.5,) * 9, (-1.0,) * 9}
+    assert {tuple(command.velocity) for command in robot.commands} == {(0.5,) * 9, (-1.0,) * 9}
 
 
 @pytest.mark.parametrize('fault', ['damaged', 'foreign robot', 'other hash', 'outside', 'missing'])
@@ -138,7 +159,7 @@ def test_a_policy_that_cannot_be_used_is_refused_and_the_old_one_drives_on(
     robot.drive_until(lambda: len(robot.commands) > count + 10, 'more commands')
     robot.announce(make_bundle(action=0.75))
     robot.drive_until(lambda: robot.last_command() == [1.5] * 9, 'the next good policy')
-    assert {tuple(command.data) for command in robot.commands} == {(0.5,) * 9, (1.5,) * 9}
+    assert {tuple(command.velocity) for command in robot.commands} == {(0.5,) * 9, (1.5,) * 9}
 
 
 def test_latents_of_another_encoder_are_not_driven_by(robot, make_bundle) -> None:
@@ -150,7 +171,7 @@ def test_latents_of_another_encoder_are_not_driven_by(robot, make_bundle) -> Non
         'a refusal',
     )
     assert robot.state()[0] == 'holding'
-    assert robot.last_command() == [0.0] * 9
+    robot.bench.until(lambda: robot.last_command() == [0.0] * 9, 'zero velocity')
 
 
 def test_latents_of_the_wrong_form_are_not_driven_by(robot, make_bundle) -> None:
@@ -163,7 +184,7 @@ def test_latents_of_the_wrong_form_are_not_driven_by(robot, make_bundle) -> None
             ),
             message,
         )
-        assert robot.last_command() == [0.0] * 9
+        robot.bench.until(lambda: robot.last_command() == [0.0] * 9, 'zero velocity')
 
 
 def test_reset_starts_an_episode(robot, make_bundle) -> None:
@@ -173,3 +194,118 @@ def test_reset_starts_an_episode(robot, make_bundle) -> None:
     robot.drive_until(lambda: robot.commands, 'commands')
     assert bench.call(Trigger, 'policy/reset', Trigger.Request()).success
     robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
+
+
+def test_a_policy_that_starts_gains_influence_bit_by_bit(bench, tmp_path, make_bundle) -> None:
+    bench.start(PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.4)
+    robot = Robot(bench, make_bundle().encoder_sha256)
+    robot.announce(make_bundle(action=0.5))
+    robot.drive_until(lambda: robot.last_command() == [1.0] * 9, 'full influence')
+    speeds = [command.velocity[0] for command in robot.commands]
+    assert len(set(speeds)) > 1  # some are lost, so fast do the images come here
+    assert speeds == sorted(speeds)
+    assert all(min(abs(speed - n / 5) for n in range(1, 6)) < 1e-9 for speed in speeds)
+
+
+def test_stale_joint_states_hold_the_robot(robot, make_bundle) -> None:
+    robot.announce(make_bundle())
+    robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
+    robot.feel = lambda: None
+    robot.drive_until(lambda: 'nothing fresh on joint_states' in robot.state()[1], 'a hold')
+    robot.bench.until(lambda: robot.last_command() == [0.0] * 9, 'zero velocity')
+
+
+def test_a_missing_joint_is_named_and_refused_at_activation(robot, make_bundle) -> None:
+    node = robot.bench.nodes[-1]
+    robot.joints[2] = 'panda_elbow'
+    robot.bench.until(lambda: robot.feel() or "'panda_joint3' is missing" in node._joint_problem,
+                      'the bad joint states')  # fmt: skip
+    assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    assert node.state_name == 'inactive'
+    robot.joints[2] = 'panda_joint3'
+    robot.bench.until(lambda: robot.feel() or not node._joint_problem, 'good joint states')
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    robot.announce(make_bundle())
+    robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
+
+
+def test_future_latents_are_counted_and_nothing_follows_from_them(robot, make_bundle) -> None:
+    told = robot.bench.record(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+    robot.announce(make_bundle())
+    robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
+    robot.bench.until(lambda: robot.see(ahead_s=5.0) or robot.state()[0] == 'holding', 'a hold')
+    robot.bench.until(
+        lambda: (
+            robot.see(ahead_s=5.0)
+            or any(
+                value.key == 'latent: stamp in the future' and int(value.value) > 3
+                for message in told
+                for value in message.status[0].values
+            )
+        ),
+        'the count',
+    )
+    levels = {message.status[0].level for message in told}
+    assert {DiagnosticStatus.OK, DiagnosticStatus.ERROR} <= levels
+
+
+def test_a_closed_gate_is_not_driven_against(robot, make_bundle) -> None:
+    gate = robot.bench.observer.create_publisher(
+        DiagnosticStatus, 'command_gate/state', qos.LATCHED
+    )
+    robot.announce(make_bundle())
+    robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
+    gate.publish(DiagnosticStatus(message=STOPPED))
+    robot.drive_until(lambda: robot.state() == ('holding', 'command_gate is stopped'), 'a hold')
+    count = len(robot.commands)
+    for _ in range(20):
+        robot.see()
+        robot.bench.executor.spin_once(timeout_sec=0.01)
+    assert len(robot.commands) == count
+    gate.publish(DiagnosticStatus(message=FORWARDING))
+    robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving again')
+
+
+def test_deactivation_stops_the_robot_and_activation_drives_again(robot, make_bundle) -> None:
+    node = robot.bench.nodes[-1]
+    robot.announce(make_bundle())
+    robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
+    assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    robot.bench.until(lambda: robot.last_command() == [0.0] * 9, 'zero velocity')
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    robot.drive_until(lambda: robot.last_command() == [0.5] * 9, 'driving again')
+
+
+def test_a_clock_that_goes_back_starts_an_episode_and_nothing_else(
+    bench, tmp_path, make_bundle
+) -> None:
+    node = bench.start(
+        PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.0, use_sim_time=True
+    )
+    clock = bench.observer.create_publisher(Clock, '/clock', qos.CLOCK)
+    bench.connected(clock)
+    robot = Robot(bench, make_bundle().encoder_sha256)
+    back_ns = 0
+    machine = bench.observer.get_clock()
+
+    class Shifted:
+        def now(self) -> Time:
+            return machine.now() - Duration(nanoseconds=back_ns)
+
+    bench.observer.get_clock = Shifted
+
+    def see() -> None:
+        robot.stamp = 0
+        clock.publish(Clock(clock=Shifted().now().to_msg()))
+        robot.see()
+
+    robot.announce(make_bundle())
+    bench.until(lambda: see() or robot.state()[0] == 'driving', 'driving')
+    resets: list[int] = []
+    reset = node._driver.reset
+    node._driver.reset = lambda: resets.append(1) or reset()
+    count, back_ns = len(robot.commands), 3_600_000_000_000
+    bench.until(lambda: see() or len(robot.commands) > count + 5, 'commands at the new time')
+    assert resets == [1]
+    assert robot.state()[0] == 'driving'

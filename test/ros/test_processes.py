@@ -14,10 +14,11 @@ import pytest
 from genrl_ros.cli import shared_memory
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses
-from genrl_ros.nodes.graph import NODES
+from genrl_ros.nodes.graph import BRINGUP, NODES
 
 TIMEOUT_S = 30.0
 SOME = [node for node in NODES if node.name in ('encoder_node', 'trainer_node', 'policy_node')]
+BRING_UP = {'bringup': {'nodes': [node.name for node in SOME]}}
 
 
 def until(happened: Callable[[], object], what: str) -> None:
@@ -46,7 +47,7 @@ def params_file(tmp_path, encoder_bytes) -> Path:
 
 @pytest.fixture
 def processes(params_file, tmp_path) -> NodeProcesses:
-    return NodeProcesses(SOME, params_file, {}, {}, logs=tmp_path / 'log')
+    return NodeProcesses([*SOME, BRINGUP], params_file, BRING_UP, {}, logs=tmp_path / 'log')
 
 
 def says(tmp_path: Path, node: str, text: str) -> bool:
@@ -55,6 +56,7 @@ def says(tmp_path: Path, node: str, text: str) -> bool:
 
 
 def wait_for_nodes(tmp_path: Path) -> None:
+    until(lambda: says(tmp_path, 'bringup', 'everything is active'), 'the bring-up')
     for node in SOME:
         until(lambda node=node: says(tmp_path, node.name, 'wait'), f'{node.name} to wait')
 
@@ -82,9 +84,25 @@ def test_a_node_that_dies_is_named_and_its_shared_memory_removed(processes, tmp_
     assert shared_memory.ours() <= before
 
 
+def test_a_node_that_dies_comes_back_and_is_activated_again(params_file, tmp_path) -> None:
+    processes = NodeProcesses(
+        [*SOME, BRINGUP], params_file, BRING_UP, {}, logs=tmp_path / 'log', respawn=True
+    )
+    log = tmp_path / 'log' / 'policy_node.log'
+    with processes:
+        wait_for_nodes(tmp_path)
+        before = processes.pids['policy_node']
+        os.kill(before, signal.SIGKILL)
+        until(
+            lambda: processes.check() or log.read_text().count('no policy was announced') == 2,
+            'the policy node to be active again',
+        )
+        assert processes.pids['policy_node'] != before
+
+
 def test_a_node_that_cannot_start_says_why(processes, tmp_path) -> None:
     (tmp_path / 'encoder.onnx').unlink()
-    with processes, pytest.raises(NodeFailedError, match='encoder.onnx cannot be read'):
+    with processes, pytest.raises(NodeFailedError, match='(?s)encoder_node: .*cannot be read'):
         until(processes.check, 'the failure to be seen')
 
 
@@ -106,7 +124,7 @@ def test_the_nodes_end_with_their_parent(params_file, tmp_path) -> None:
         text=True,
     )
     pid = int(parent.stdout.readline())
-    until(lambda: says(tmp_path, 'policy_node', 'waiting'), 'the node')
+    until(lambda: alive(pid), 'the node')
     parent.kill()
     parent.wait()
     until(lambda: not alive(pid), 'the node to end')
@@ -159,8 +177,13 @@ def test_overrides_count_more_than_the_file_whatever_it_holds(
         until(processes.check, 'the refusal')
     values['updates'] = 7
     processes = NodeProcesses(
-        trainer, params_file, {'trainer_node': values}, {}, namespace, logs=tmp_path / 'log'
+        [*trainer, BRINGUP],
+        params_file,
+        {'trainer_node': values, 'bringup': {'nodes': ['trainer_node']}},
+        {},
+        namespace,
+        logs=tmp_path / 'log',
     )
     with processes:
-        until(lambda: says(tmp_path, 'trainer_node', f'uses {odd} and waits'), 'the trainer')
+        until(lambda: says(tmp_path, 'trainer_node', f'uses {odd}'), 'the trainer')
     assert 'trainer_node' in str(caught.value)

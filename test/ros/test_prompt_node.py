@@ -37,7 +37,8 @@ class FakePrompter:
             score=0.75,
             concept='open the microwave',
             margin=0.5,
-            warning='',
+            warning='' if 'cake' not in prompt else 'this resembles nothing',
+            known='cake' not in prompt,
         )
 
     def ground_video(self, frames: np.ndarray) -> GroundedGoal:
@@ -121,6 +122,16 @@ def test_a_preview_is_not_to_be_learned(user, bench) -> None:
     assert 'preview' in user.set_task('open it', preview_only=True).message
     bench.until(lambda: user.goals, 'the goal')
     assert not user.goals[0].learn
+
+
+def test_a_prompt_that_resembles_nothing_is_shown_and_not_learned(user, bench) -> None:
+    answer = user.set_task('bake a cake')
+    assert answer.accepted
+    assert answer.message == (
+        'a preview only: call learn_task to learn it; this resembles nothing'
+    )
+    bench.until(lambda: user.goals, 'the goal')
+    assert not user.goals[-1].learn
 
 
 def test_a_video_is_a_task_too(user, node, bench, video) -> None:

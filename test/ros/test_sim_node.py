@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from rclpy.lifecycle import TransitionCallbackReturn
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
@@ -11,17 +12,15 @@ from std_srvs.srv import SetBool, Trigger
 from genrl_interfaces.msg import TaskState
 from genrl_ros.nodes import qos
 from genrl_ros.nodes.conversions import from_image, from_stamp
-from genrl_ros.nodes.params import ParameterError
 from genrl_ros.nodes.sim_node import SimNode
 
-JOINTS = ['c', 'a', 'b']
 COMMANDS = 'joint_velocity_controller/commands'
 
 
 @pytest.fixture
-def sim(bench, tiny_env) -> SimNode:
+def sim(bench, tiny_env, tiny_robot) -> SimNode:
     return bench.start(
-        SimNode, lambda domain: tiny_env, joints=JOINTS, seed=3, real_time_factor=4.0
+        SimNode, lambda domain: tiny_env, embodiment=tiny_robot, seed=3, real_time_factor=4.0
     )
 
 
@@ -40,7 +39,7 @@ def test_it_publishes_what_a_robot_would(bench, sim, tiny_env) -> None:
         lambda: min(map(len, (images, infos, joints, clocks, states))) > 3, 'all of its topics'
     )
     image = images[-1]
-    assert image.header.frame_id == infos[-1].header.frame_id == 'camera_optical_frame'
+    assert image.header.frame_id == infos[-1].header.frame_id == 'eye'
     pixels = from_image(image, 64)
     assert pixels[0, 5, 5] == 7 and pixels[1, 0, 1] == 200
     assert (infos[-1].k[0], infos[-1].k[2]) == (pytest.approx(77.25, abs=0.01), 32.0)
@@ -99,6 +98,20 @@ def test_nothing_moves_while_paused(bench, sim, tiny_env) -> None:
     assert tiny_env.commands[count:][0] == [0.0] * 3, 'a command from before must not come through'
 
 
-def test_wrong_joint_names_are_refused_at_the_start(bench, tiny_env) -> None:
-    with pytest.raises(ParameterError, match='parameter joints must name each of a, b, c once'):
-        bench.start(SimNode, lambda domain: tiny_env, joints=['a', 'b', 'x'])
+def test_a_robot_that_does_not_fit_the_scene_is_refused(bench, tiny_env) -> None:
+    node = bench.make(SimNode, lambda domain: tiny_env, embodiment='fr3_velocity')
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert 'must have one command topic for each of a, b, c once' in node._failure
+
+
+def test_time_stands_still_while_it_is_inactive(bench, sim, tiny_env) -> None:
+    stepped(bench, tiny_env, 2)
+    assert sim.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    count = len(tiny_env.commands)
+    assert not bench.call(Trigger, 'sim/reset', Trigger.Request()).success
+    assert len(tiny_env.commands) == count
+    assert sim.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    stepped(bench, tiny_env, 2)
+    assert sim.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert sim.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert tiny_env.closed

@@ -1,0 +1,207 @@
+"""Brings the nodes of the graph up in order, and again when one of them comes back.
+
+All are configured at once, for that takes long, and activated one after another: the gate last,
+so that nothing moves before everything is there. Then the gate is released, once: a gate that
+comes back later stays stopped until somebody releases it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.client import Client
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from genrl_ros.nodes import qos
+from genrl_ros.nodes.graph import NODES
+from genrl_ros.nodes.params import declare, parameter
+from genrl_ros.nodes.run import main as run_main
+
+TICK_S = 0.1
+ASK_S = 1.0
+"""How often an active node is asked whether it still is, and how long it may take to answer."""
+CHANGE_S = 180.0
+"""How long a transition may take; loading models takes a while."""
+RETRY_S = 5.0
+"""How long to wait before a node that has come back and failed is tried again."""
+REASON_S = 2.0
+"""How long to wait for a node to say why it failed."""
+GATE = 'command_gate'
+
+
+class BringupError(RuntimeError):
+    """The graph could not be brought up; the text says which node failed, and why."""
+
+
+@dataclass(frozen=True)
+class BringupParameters:
+    """Parameters of the bring-up."""
+
+    nodes: tuple[str, ...] = parameter(tuple(node.name for node in NODES), 'which nodes')
+    use_sim: bool = parameter(True, 'whether those that simulate are among them')
+
+
+@dataclass
+class Managed:
+    """What is known of a node.
+
+    Attributes:
+        name: of the node.
+        ask: client of its `get_state`.
+        change: client of its `change_state`.
+        state: its last known state; 0 while unknown.
+        raising: whether it still has to become active, having been seen unconfigured.
+        asked: an unanswered question for its state.
+        asked_s: when it was asked, or became what it is.
+        changing: an unanswered transition.
+        changed_s: when that was asked for.
+        retry_s: not to be tried again before this time.
+        failed_s: when it failed and has not said yet why.
+    """
+
+    name: str
+    ask: Client
+    change: Client
+    state: int = State.PRIMARY_STATE_UNKNOWN
+    raising: bool = False
+    asked: Future | None = None
+    asked_s: float = float('-inf')
+    changing: Future | None = None
+    changed_s: float = float('-inf')
+    retry_s: float = float('-inf')
+    failed_s: float | None = field(default=None)
+
+    @property
+    def active(self) -> bool:
+        """Whether it acts."""
+        return self.state == State.PRIMARY_STATE_ACTIVE
+
+
+class Bringup(Node):
+    """Drives the life cycles of the others through their services."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('bringup', **options)
+        parameters = declare(self, BringupParameters)
+        self._nodes = [
+            Managed(
+                node.name,
+                self.create_client(GetState, f'{node.name}/get_state'),
+                self.create_client(ChangeState, f'{node.name}/change_state'),
+            )
+            for node in NODES
+            if node.name in parameters.nodes and (parameters.use_sim or not node.simulates)
+        ]
+        self._release = self.create_client(Trigger, f'{GATE}/release')
+        self._released = True
+        self._complete = False
+        self._reasons: dict[str, str] = {}
+        self.create_subscription(
+            DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS
+        )
+        self._tick_timer = self.create_timer(
+            TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.level == DiagnosticStatus.ERROR:
+                self._reasons[status.name] = status.message
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        ready = True
+        for node in self._nodes:
+            self._learn(node, now)
+            self._raise(node, now, may_activate=ready)
+            ready = ready and node.active
+        if ready and not self._released and self._release.service_is_ready():
+            self._release.call_async(Trigger.Request())
+            self._released = True
+        if ready and not self._complete:
+            self._complete = True
+            self.get_logger().info('everything is active')
+
+    def _learn(self, node: Managed, now: float) -> None:
+        """Ask a node for its state, now and then."""
+        if node.asked is not None and node.asked.done():
+            answer = node.asked.result()
+            node.asked = None
+            if node.changing is None:
+                node.state = answer.current_state.id
+            if node.state == State.PRIMARY_STATE_UNCONFIGURED:
+                node.raising = True
+        if now - node.asked_s < (TICK_S if node.raising else ASK_S) or node.changing is not None:
+            return
+        if node.asked is not None and now - node.asked_s > ASK_S:
+            node.ask.remove_pending_request(node.asked)  # whoever was asked is gone
+            node.asked = None
+        if node.asked is None and node.ask.service_is_ready():
+            node.asked, node.asked_s = node.ask.call_async(GetState.Request()), now
+
+    def _raise(self, node: Managed, now: float, *, may_activate: bool) -> None:
+        """Take a node one step further towards being active."""
+        if node.failed_s is not None:
+            self._explain(node, now)
+            return
+        if node.changing is not None:
+            self._conclude(node, now)
+            return
+        if not node.raising or now < node.retry_s:
+            return
+        if node.active:
+            node.raising = False
+        elif node.state == State.PRIMARY_STATE_UNCONFIGURED:
+            self._request(node, Transition.TRANSITION_CONFIGURE)
+        elif node.state == State.PRIMARY_STATE_INACTIVE and may_activate:
+            self._request(node, Transition.TRANSITION_ACTIVATE)
+
+    def _request(self, node: Managed, transition: int) -> None:
+        if node.name == GATE and transition == Transition.TRANSITION_CONFIGURE:
+            self._released = self._complete  # only the first gate is released by itself
+        request = ChangeState.Request(transition=Transition(id=transition))
+        node.changing, node.changed_s = node.change.call_async(request), time.monotonic()
+
+    def _conclude(self, node: Managed, now: float) -> None:
+        assert node.changing is not None
+        if node.changing.done():
+            done = node.changing.result().success
+        elif now - node.changed_s < CHANGE_S:
+            return
+        else:
+            node.change.remove_pending_request(node.changing)
+            done = False
+        node.changing, node.asked_s = None, float('-inf')
+        if done:
+            node.state += 1  # unconfigured, inactive, active
+        else:
+            node.failed_s = now
+
+    def _explain(self, node: Managed, now: float) -> None:
+        assert node.failed_s is not None
+        name = f'{self.get_namespace()}/{node.name}'.strip('/').replace('/', '.')
+        reason = self._reasons.pop(name, '')
+        if not reason and now - node.failed_s < REASON_S:
+            return
+        text = f'{node.name}: {reason or "a transition failed; see its log"}'
+        if not self._complete:
+            raise BringupError(text)
+        self.get_logger().error(f'{text}; tries again in {RETRY_S:.0f} s')
+        node.failed_s, node.retry_s = None, now + RETRY_S
+
+
+def main() -> None:
+    """Run the node."""
+    run_main(Bringup)
+
+
+if __name__ == '__main__':
+    main()

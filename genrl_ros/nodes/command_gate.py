@@ -1,0 +1,177 @@
+"""The last line before the robot: forwards fresh commands; without any, it stops the robot.
+
+A process of its own, with no torch and no ONNX, that outlives the policy and holds the stop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from genrl_ros.nodes import conversions, qos
+from genrl_ros.nodes.commands import CommandPublishers
+from genrl_ros.nodes.diagnostics import Level, Status
+from genrl_ros.nodes.lifecycle import ManagedNode
+from genrl_ros.nodes.params import declare, parameter
+from genrl_ros.nodes.robot import from_policy_command, load_robot
+from genrl_ros.nodes.run import main as run_main
+from genrl_ros.nodes.transport import share_no_memory
+from genrl_ros.serving.embodiment import Vector
+from genrl_ros.serving.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING, Gate
+
+TICK_S = 0.02
+CLOSED = 'closed'
+"""State of a gate that is not active."""
+LEVELS = {
+    FORWARDING: Level.OK,
+    WAITING: Level.OK,
+    PAUSED: Level.WARN,
+    REACTING: Level.ERROR,
+    STOPPED: Level.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class GateParameters:
+    """Parameters of the command gate."""
+
+    embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
+    real_time_factor: float = parameter(
+        1.0, 'simulated seconds a second of wall time; 1 on a robot', low=0.05, high=10.0
+    )
+
+
+class CommandGate(ManagedNode):
+    """Forwards `policy/command` to the robot's controllers, unless it is stopped or paused."""
+
+    _gate: Gate
+
+    def __init__(self, **options: object) -> None:
+        super().__init__('command_gate', **options)
+        self._config = declare(self, GateParameters)
+        self._told = ''
+
+    def configure(self) -> None:
+        """Read the embodiment. The gate begins stopped."""
+        self._robot = load_robot(self._config.embodiment)
+        self._gate = gate = Gate(
+            self._robot.channels, self._robot.control_dt_s, self._config.real_time_factor
+        )
+        self._state = self.create_publisher(DiagnosticStatus, 'command_gate/state', qos.LATCHED)
+        self._commands = CommandPublishers(self, self._robot)
+        self.create_subscription(
+            JointState, 'policy/command', self.when_active(self._on_command), qos.COMMAND
+        )
+        for name, answer in (
+            ('emergency_stop', self._on_stop),
+            ('release', self._on_release),
+            ('pause', self._on_pause),
+            ('resume', self._on_resume),
+        ):
+            self.create_service(Trigger, f'command_gate/{name}', self._service(answer))
+        self.every(min(TICK_S, gate.period_s / 4), self._tick)
+        self.get_logger().info(
+            f'guards {self._robot.name}: brings it to rest {gate.timeout_s:.2f} s after the last '
+            'command on policy/command'
+        )
+
+    def deactivate(self) -> None:
+        """Bring the robot to rest."""
+        self._gate.stop('the gate was deactivated; call release')
+        for command in self._gate.come_to_rest():
+            self._send(command)
+            time.sleep(self._gate.period_s)
+        self._tell_state()
+
+    def health(self) -> Status:
+        """State, reason and counters of the gate."""
+        gate = self._gate
+        text = f'{gate.state}: {gate.reason}' if gate.reason else gate.state
+        return Status(LEVELS[gate.state], text, dict(gate.counts))
+
+    def _on_command(self, message: JointState) -> None:
+        try:
+            wanted = from_policy_command(message, self._robot)
+        except conversions.MessageError as error:
+            self._gate.counts[str(error)] += 1
+            return
+        command = self._gate.offer(
+            wanted,
+            conversions.from_stamp(message.header.stamp),
+            self.get_clock().now().nanoseconds,
+            time.monotonic(),
+        )
+        if command is not None:
+            self._send(command)
+        self._tell_state()
+
+    def _tick(self) -> None:
+        command = self._gate.tick(time.monotonic())
+        if command is not None:
+            self._send(command)
+        self._tell_state()
+
+    def _send(self, command: Vector) -> None:
+        self._commands.publish(command, self.get_clock().now().to_msg())
+
+    def _tell_state(self) -> None:
+        """Publish the state where it has changed."""
+        state = self._gate.state if self.active else CLOSED
+        if state == self._told:
+            return
+        self._told = state
+        level, reason = LEVELS.get(state, Level.STALE), self._gate.reason
+        text = f'{state}: {reason}' if reason else state
+        if level is Level.ERROR:
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().info(text)
+        status = Status(level, state, {'reason': reason})
+        self._state.publish(status.to_message('command_gate'))
+        self.tell()
+
+    def _service(self, act: Callable[[], tuple[bool, str]]) -> Callable[..., Trigger.Response]:
+        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            if self.active:
+                response.success, response.message = act()
+                self._tell_state()
+            else:
+                response.success, response.message = False, f'command_gate is {self.state_name}'
+            return response
+
+        return answer
+
+    def _on_stop(self) -> tuple[bool, str]:
+        self._gate.stop('emergency stop; call command_gate/release to end it')
+        self._tick()
+        return True, self._gate.reason
+
+    def _on_release(self) -> tuple[bool, str]:
+        if self._gate.release():
+            return True, 'released: the next fresh command is forwarded'
+        return False, f'nothing to release: the gate is {self._gate.state}'
+
+    def _on_pause(self) -> tuple[bool, str]:
+        if self._gate.pause():
+            return True, 'paused; call command_gate/resume to go on'
+        return False, f'the gate is stopped already: {self._gate.reason}'
+
+    def _on_resume(self) -> tuple[bool, str]:
+        if self._gate.resume():
+            return True, 'resumed: the next fresh command is forwarded'
+        return False, f'nothing to resume: the gate is {self._gate.state}: {self._gate.reason}'
+
+
+def main() -> None:
+    """Run the node, which nobody that hangs may hold up."""
+    share_no_memory()
+    run_main(CommandGate)
+
+
+if __name__ == '__main__':
+    main()

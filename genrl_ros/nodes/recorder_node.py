@@ -1,0 +1,130 @@
+"""Records what a robot sees and is told, as MCAP bags for `genrl ingest`: one an episode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_srvs.srv import Trigger
+
+from genrl_ros.data.bag_writer import EpisodeRecorder
+from genrl_ros.nodes import conversions
+from genrl_ros.nodes.commands import MESSAGES
+from genrl_ros.nodes.params import declare, parameter
+from genrl_ros.nodes.robot import load_robot
+from genrl_ros.nodes.run import main as run_main
+
+DEPTH = 50
+REPORT_S = 10.0
+
+
+@dataclass(frozen=True)
+class RecorderParameters:
+    """Parameters of the recorder."""
+
+    embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
+    folder: str = parameter('runs/recordings', 'where the bags go')
+    max_episode_s: float = parameter(
+        300.0, 'seconds after which the next episode begins', low=1.0, high=86_400.0
+    )
+
+
+class RecorderNode(Node):
+    """Writes images, joint states and commands as they come, without looking into them.
+
+    An episode ends after `max_episode_s`, on `recorder/next`, when stamps go back (as after a
+    reset of the simulator), and with the node. Messages carry the time of their arrival.
+    """
+
+    def __init__(self, **options: object) -> None:
+        super().__init__('recorder_node', **options)
+        self._config = declare(self, RecorderParameters)
+        robot = load_robot(self._config.embodiment)
+        folder = Path(self._config.folder).expanduser().resolve()
+        classes: dict[str, type] = {
+            robot.camera.topic: CompressedImage if robot.camera.is_compressed else Image,
+            robot.joint_states.topic: JointState,
+            **{group.topic: MESSAGES[group.interface] for group in robot.commands},
+        }
+        names = {topic: self.resolve_topic_name(topic) for topic in classes}
+        types = {names[topic]: kind for topic, kind in robot.topics.items()}
+        self._recorder = EpisodeRecorder(folder, types)
+        self._began, self._stamp_ns, self._seen = 0.0, 0, dict.fromkeys(names.values(), 0)
+        for topic, kind in classes.items():
+            is_command = topic not in (robot.camera.topic, robot.joint_states.topic)
+            take = self._taker(names[topic], kind if topic == robot.camera.topic else None)
+            self.create_subscription(kind, topic, take, _qos(is_command), raw=True)
+        self.create_service(Trigger, 'recorder/next', self._on_next)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(REPORT_S, self._report, clock=steady)
+        self.get_logger().info(f'records {", ".join(types)} into {folder}')
+
+    def destroy_node(self) -> None:
+        """Finish the episode with the node."""
+        try:
+            self._finish('the recorder ends')
+        finally:
+            super().destroy_node()
+
+    def _taker(self, topic: str, image: type | None) -> Callable[[bytes], None]:
+        """The callback of a topic; `image` is the class of its messages if they set the clock."""
+
+        def take(data: bytes) -> None:
+            if image is not None:
+                self._watch_clock(data, image)
+            if time.monotonic() - self._began > self._config.max_episode_s:
+                self._finish(f'after {self._config.max_episode_s:g} s')
+            if self._recorder.current is None:
+                self._began = time.monotonic()
+            self._recorder.write(topic, data, time.time_ns())
+            self._seen[topic] += 1
+
+        return take
+
+    def _watch_clock(self, data: bytes, kind: type) -> None:
+        stamp_ns = conversions.from_stamp(deserialize_message(data, kind).header.stamp)
+        if stamp_ns < self._stamp_ns:
+            self._finish('stamps went back')
+        self._stamp_ns = stamp_ns
+
+    def _finish(self, why: str) -> str:
+        messages = self._recorder.messages
+        bag = self._recorder.finish()
+        if bag is None:
+            return 'nothing was recorded since the last episode'
+        text = f'{bag} has {messages} messages ({why})'
+        self.get_logger().info(text)
+        return text
+
+    def _report(self) -> None:
+        silent = [topic for topic, count in self._seen.items() if not count]
+        if silent and any(self._seen.values()):
+            self.get_logger().warning(f'nothing on {", ".join(silent)} in {REPORT_S:g} s')
+        self._seen = dict.fromkeys(self._seen, 0)
+
+    def _on_next(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = True
+        response.message = self._finish('as asked for')
+        return response
+
+
+def _qos(is_command: bool) -> QoSProfile:
+    """Best effort is served by every publisher; of commands, none may be lost."""
+    reliable = ReliabilityPolicy.RELIABLE if is_command else ReliabilityPolicy.BEST_EFFORT
+    return QoSProfile(depth=DEPTH, reliability=reliable)
+
+
+def main() -> None:
+    """Run the node."""
+    run_main(RecorderNode)
+
+
+if __name__ == '__main__':
+    main()

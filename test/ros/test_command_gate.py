@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, Header
+from std_srvs.srv import Trigger
+
+from genrl_ros.nodes import qos
+from genrl_ros.nodes.command_gate import CommandGate
+from genrl_ros.serving.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING
+
+NAMES = ['a', 'b', 'c']  # the robot's order is c, a, b
+
+
+class Policy:
+    """Sends commands as policy_node does, and listens to what comes out of the gate."""
+
+    def __init__(self, bench) -> None:
+        self.bench = bench
+        self.commands = bench.record(
+            Float64MultiArray, 'joint_velocity_controller/commands', qos.COMMAND
+        )
+        self.states = bench.record(DiagnosticStatus, 'command_gate/state', qos.LATCHED)
+        self._publisher = bench.observer.create_publisher(
+            JointState, 'policy/command', qos.COMMAND
+        )
+        bench.connected(self._publisher)
+
+    def send(self, values=(1.0, 2.0, 0.5), names=NAMES) -> None:
+        now = self.bench.observer.get_clock().now().to_msg()
+        self._publisher.publish(
+            JointState(
+                header=Header(stamp=now),
+                name=list(names),
+                velocity=list(values),
+                position=[math.nan] * len(values),
+            )
+        )
+
+    def state(self) -> str:
+        return self.states[-1].message if self.states else ''
+
+    def last(self) -> list[float]:
+        return list(self.commands[-1].data) if self.commands else []
+
+    def drive_until(self, happened, what: str) -> None:
+        self.bench.until(lambda: self.send() or happened(), what)
+
+    def call(self, name: str) -> Trigger.Response:
+        return self.bench.call(Trigger, f'command_gate/{name}', Trigger.Request())
+
+
+@pytest.fixture
+def policy(bench, tiny_robot) -> Policy:
+    bench.start(CommandGate, embodiment=tiny_robot)
+    policy = Policy(bench)
+    bench.until(lambda: policy.state() == STOPPED, 'its state')
+    return policy
+
+
+def test_the_gate_needs_neither_torch_nor_onnx() -> None:
+    script = (
+        'import sys, genrl_ros.nodes.command_gate\n'
+        'heavy = {"torch", "onnx", "onnxruntime", "transformers", "mujoco"}\n'
+        'sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n'
+    )
+    subprocess.run([sys.executable, '-c', script], check=True)
+
+
+def test_it_starts_stopped_forwards_once_released_and_reacts_when_commands_end(policy) -> None:
+    for _ in range(5):
+        policy.send()
+        policy.bench.executor.spin_once(timeout_sec=0.05)
+    assert policy.commands == []
+    assert policy.call('release').success
+    policy.bench.until(lambda: policy.state() == WAITING, 'waiting')
+    policy.drive_until(
+        lambda: policy.last() == [0.5, 1.0, 2.0], 'the command, as the robot has it'
+    )
+    policy.bench.until(lambda: policy.state() == REACTING, 'its reaction')
+    policy.bench.until(lambda: policy.last() == [0.0] * 3, 'zero velocity')
+    policy.drive_until(lambda: policy.state() == FORWARDING, 'forwarding again')
+
+
+def test_a_stop_wins_and_needs_its_release(policy) -> None:
+    policy.call('release')
+    policy.drive_until(lambda: policy.commands, 'commands')
+    assert policy.call('emergency_stop').success
+    policy.drive_until(lambda: policy.last() == [0.0] * 3, 'zero velocity')
+    for name in ('pause', 'resume'):
+        assert not policy.call(name).success
+    count = len(policy.commands)
+    policy.drive_until(lambda: len(policy.commands) > count + 3, 'more of them')
+    assert all(list(command.data) == [0.0] * 3 for command in policy.commands[count:])
+    assert policy.call('release').success
+    policy.drive_until(lambda: policy.last() == [0.5, 1.0, 2.0], 'commands again')
+
+
+def test_a_pause_holds_until_it_is_resumed(policy) -> None:
+    policy.call('release')
+    policy.drive_until(lambda: policy.commands, 'commands')
+    assert policy.call('pause').success
+    policy.bench.until(lambda: policy.state() == PAUSED, 'the pause')
+    policy.drive_until(lambda: policy.last() == [0.0] * 3, 'zero velocity')
+    assert not policy.call('release').success
+    assert policy.call('resume').success
+    policy.drive_until(lambda: policy.last() == [0.5, 1.0, 2.0], 'commands again')
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'values': (1.0, math.nan, 0.0)},
+        {'values': (1.0, math.inf, 0.0)},
+        {'names': ['a', 'b', 'x']},
+        {'names': ['a', 'b'], 'values': (1.0, 2.0)},
+        {'names': ['a', 'b', 'c'], 'values': (1.0,)},
+        {'names': [], 'values': ()},
+    ],
+)
+def test_senseless_commands_do_not_pass_and_are_counted(policy, changes) -> None:
+    told = policy.bench.record(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+    policy.call('release')
+    policy.bench.until(
+        lambda: (
+            policy.send(**changes)
+            or any(value.value != '0' for message in told for value in message.status[0].values)
+        ),
+        'a count',
+    )
+    assert policy.commands == []
+    policy.drive_until(lambda: policy.last() == [0.5, 1.0, 2.0], 'a good command')
+
+
+def test_deactivation_stops_the_robot_and_closes_the_gate(policy) -> None:
+    policy.call('release')
+    policy.drive_until(lambda: policy.commands, 'commands')
+    node = policy.bench.nodes[-1]
+    assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    policy.bench.until(lambda: policy.last() == [0.0] * 3, 'zero velocity')
+    answer = policy.call('release')
+    assert (answer.success, answer.message) == (False, 'command_gate is inactive')
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    policy.bench.until(lambda: policy.state() == STOPPED, 'the stop, which holds')

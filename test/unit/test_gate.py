@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrl_ros.serving.embodiment import Channel, Limits
+from genrl_ros.serving.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING, Gate
+
+PERIOD = 0.08
+SECOND = 1_000_000_000
+NAMES = ('a', 'b')
+
+
+def make_gate(acceleration: float = 100.0) -> Gate:
+    return Gate(
+        [
+            Channel('rad/s', 2.0, 'zero', name, name=name, limits=Limits(None, 2.0, acceleration))
+            for name in NAMES
+        ],
+        PERIOD,
+    )
+
+
+@pytest.fixture
+def gate() -> Gate:
+    gate = make_gate()
+    gate.release()
+    return gate
+
+
+def offer(gate: Gate, now: float, values: tuple = (1.0, -1.0), stamp=None) -> list | None:
+    clock = round(now * SECOND)
+    stamp_ns = clock if stamp is None else round(stamp * SECOND)
+    sent = gate.offer(np.array(values, float), stamp_ns, clock, now)
+    return None if sent is None else sent.tolist()
+
+
+def test_it_starts_stopped_and_sends_nothing_until_it_is_released() -> None:
+    gate = make_gate()
+    assert offer(gate, 1.0) is None
+    assert gate.tick(2.0) is None
+    assert gate.state == STOPPED
+    assert not gate.resume()
+    assert gate.release()
+    assert gate.state == WAITING
+    assert gate.tick(3.0) is None
+    assert offer(gate, 4.0) == [1.0, -1.0]
+    assert gate.state == FORWARDING
+
+
+def test_without_commands_the_reaction_begins_after_two_periods_and_goes_on(gate) -> None:
+    offer(gate, 1.0)
+    assert gate.tick(1.0 + 2 * PERIOD) is None
+    assert gate.tick(1.0 + 2 * PERIOD + 0.001).tolist() == [0.0, 0.0]
+    assert gate.state == REACTING
+    assert gate.tick(1.0 + 2 * PERIOD + 0.002) is None  # once a period
+    assert gate.tick(1.0 + 3 * PERIOD + 0.002).tolist() == [0.0, 0.0]
+    assert offer(gate, 2.0) == [1.0, -1.0]
+
+
+def test_the_robot_is_braked_within_its_limits() -> None:
+    gate = make_gate(acceleration=5.0)
+    gate.release()
+    now = 1.0
+    for _ in range(5):
+        offer(gate, now, (2.0, -2.0))
+        now += PERIOD
+    gate.stop('the button')
+    speeds = [gate.tick(now + i * PERIOD).tolist()[0] for i in range(8)]
+    assert speeds == pytest.approx([1.6, 1.2, 0.8, 0.4, 0.0, 0.0, 0.0, 0.0], abs=1e-9)
+
+
+def test_a_flood_of_commands_does_not_speed_the_robot_up() -> None:
+    gate = make_gate(acceleration=5.0)
+    gate.release()
+    sent = [offer(gate, 1.0 + i * 0.001, (2.0, -2.0)) for i in range(161)]
+    assert sum(command is not None for command in sent) == 4  # two at once, two in two periods
+    assert gate.counts['too many'] == 157
+
+
+def test_a_stop_wins_over_everything_and_needs_its_release(gate) -> None:
+    offer(gate, 1.0)
+    gate.stop('the button')
+    assert not gate.pause()
+    assert not gate.resume()
+    assert offer(gate, 1.05) is None
+    assert gate.tick(1.1).tolist() == [0.0, 0.0]
+    assert (gate.state, gate.reason) == (STOPPED, 'the button')
+    assert gate.counts['refused while stopped'] == 1
+    assert gate.release()
+    assert not gate.release()
+    assert offer(gate, 1.2) == [1.0, -1.0]
+
+
+def test_it_can_bring_the_robot_to_rest_by_itself() -> None:
+    gate = make_gate(acceleration=5.0)
+    gate.release()
+    assert list(gate.come_to_rest()) == []
+    for i in range(5):
+        offer(gate, 1.0 + i * PERIOD, (2.0, -2.0))
+    speeds = [command[0] for command in gate.come_to_rest()]
+    assert speeds == pytest.approx([1.6, 1.2, 0.8, 0.4, 0.0], abs=1e-9)
+
+
+def test_a_slow_simulator_has_more_time_for_its_commands() -> None:
+    gate = Gate(make_gate()._limiter.channels, PERIOD, real_time_factor=0.5)
+    gate.release()
+    offer(gate, 1.0)
+    assert gate.tick(1.0 + 3.9 * PERIOD) is None
+    assert gate.tick(1.0 + 4.1 * PERIOD) is not None
+
+
+def test_a_release_while_it_brakes_does_not_let_it_run_on() -> None:
+    gate = make_gate(acceleration=5.0)
+    gate.release()
+    for i in range(5):
+        offer(gate, 1.0 + i * PERIOD, (2.0, -2.0))
+    gate.stop('the button')
+    gate.tick(2.0)
+    gate.release()
+    assert gate.tick(2.1)[0] == pytest.approx(1.2)
+
+
+def test_a_pause_holds_until_it_is_resumed(gate) -> None:
+    offer(gate, 1.0)
+    assert gate.pause()
+    assert not gate.release()
+    assert offer(gate, 1.05) is None
+    assert gate.tick(1.09).tolist() == [0.0, 0.0]
+    gate.stop('the button')
+    assert not gate.resume()
+    assert gate.state == STOPPED
+    gate.release()
+    gate.pause()
+    assert gate.state == PAUSED
+    assert gate.resume()
+    assert offer(gate, 1.3) == [1.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'problem'),
+    [
+        ({'values': (np.nan, 0.0)}, 'not finite'),
+        ({'values': (np.inf, 0.0)}, 'not finite'),
+        ({'stamp': 0.5}, 'old stamp'),
+        ({'stamp': 9.0}, 'stamp in the future'),
+        ({'stamp': 0.99}, 'out of order'),
+    ],
+)
+def test_what_must_not_pass_is_counted_and_does_not_keep_the_robot_going(
+    gate, changes, problem
+) -> None:
+    offer(gate, 1.0)
+    assert offer(gate, 1.05, **changes) is None
+    assert gate.counts[problem] == 1
+    assert gate.tick(1.0 + 2 * PERIOD + 0.01).tolist() == [0.0, 0.0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(['offer', 'tick', 'stop', 'release', 'pause', 'resume']),
+            st.floats(0.001, 0.3),
+            st.floats(-1e9, 1e9),
+        ),
+        max_size=60,
+    )
+)
+def test_in_any_order_of_events_nothing_passes_a_stop_and_no_limit_is_broken(events) -> None:
+    gate, now, stopped, last = make_gate(acceleration=5.0), 1.0, True, 0.0
+    for event, wait, value in events:
+        now += wait
+        sent = None
+        if event == 'offer':
+            clock = round(now * SECOND)
+            sent = gate.offer(np.array([value, value]), clock, clock, now)
+            assert sent is None or gate.state == FORWARDING
+        elif event == 'tick':
+            sent = gate.tick(now)
+        elif event == 'stop':
+            gate.stop('the button')
+            stopped = True
+        elif event == 'release':
+            gate.release()
+            stopped = False
+        else:
+            getattr(gate, event)()
+        assert (gate.state == STOPPED) == stopped
+        if sent is not None:
+            assert abs(sent[0]) <= 2.0
+            assert abs(sent[0] - last) <= 5.0 * PERIOD + 1e-9
+            assert not stopped or abs(sent[0]) <= abs(last)
+            last = sent[0]
