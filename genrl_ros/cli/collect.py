@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.envs.kitchen import Kitchen
 from genrl_ros.envs.kitchen_script import kitchen_script
 from genrl_ros.envs.registry import env_spec
+from genrl_ros.training.run import StoppedError
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     'kitchen': lambda: Recipe(make_env=Kitchen, draw=kitchen_script),  # type: ignore[arg-type]
@@ -44,15 +46,28 @@ class Config:
 
 def main(config: Config) -> int:
     """Collect what is not collected yet."""
+    store = fill(config)
+    print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
+    return 0
+
+
+def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> EpisodeStore:
+    """Collect what is not collected yet.
+
+    Raises:
+        StoppedError: if there was no time to finish.
+    """
     spec = env_spec(config.domain)
     command = f'genrl collect {config.domain} --frames {config.frames} --seed {config.seed}'
     out = config.out or Path('data') / config.domain
     store = EpisodeStore.create(out, spec, command, config.seed)
     recipe = RECIPES[config.domain]()
-    with bar('collect', config.frames) as show:
+    episodes = collect(store, recipe, config.frames, config.seed, config.workers)
+    with bar('collect', config.frames) as show, contextlib.closing(episodes):
         done = 0
-        for name in collect(store, recipe, config.frames, config.seed, config.workers):
+        for name in episodes:
             done += store.length(name)
             show(done, store.kind(name))
-    print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
-    return 0
+            if should_stop() and done < config.frames:
+                raise StoppedError(f'{done} of {config.frames} frames are collected')
+    return store

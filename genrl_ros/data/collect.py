@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ class Recipe:
 
 def collect(
     store: EpisodeStore, recipe: Recipe, frames: int, seed: int, workers: int
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Add episodes until the store holds at least `frames` frames.
 
     Episode i depends on `seed` and i alone: not on the number of workers, nor on whether the

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -122,6 +123,7 @@ class EpisodeStore:
                     'folder or remove it'
                 )
             store.manifest['command'] = command
+            write_json(path / 'manifest.json', store.manifest)
             return store
         manifest = {
             'format': FORMAT,
@@ -155,6 +157,18 @@ class EpisodeStore:
         if not isinstance(manifest, dict) or manifest.get('format') != FORMAT:
             raise EpisodeError(f'{file} is not a manifest of format {FORMAT}')
         return cls(Path(path), manifest)
+
+    @property
+    def spec(self) -> EnvSpec:
+        """The robot or environment that the episodes are from.
+
+        Raises:
+            EpisodeError: if the manifest does not say it.
+        """
+        try:
+            return EnvSpec.from_dict(self.manifest['spec'])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EpisodeError(f'{self.path / "manifest.json"} has no spec: {error}') from None
 
     @property
     def episode_ids(self) -> list[str]:
@@ -272,14 +286,16 @@ def _parse(path: Path, size: int, _modified: int) -> _Header:
             entries: dict[str, Any] = json.loads(file.read(length))
         metadata = entries.pop('__metadata__', {})
         places = {name: _place(entry, 8 + length, size) for name, entry in entries.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EpisodeError(f'{path} is damaged: {error}; remove it and make it again') from error
     return _Header(places, metadata)
 
 
 def _place(entry: dict[str, Any], start: int, size: int) -> _Place:
     dtype, shape = DTYPES[entry['dtype']], tuple(int(n) for n in entry['shape'])
-    begin, end = entry['data_offsets']
-    if end - begin != int(np.prod(shape)) * dtype.itemsize or start + end > size:
+    begin, end = (int(offset) for offset in entry['data_offsets'])
+    if begin < 0 or any(n < 0 for n in shape) or start + end > size:
         raise ValueError('a tensor does not fit the file')
+    if end - begin != math.prod(shape) * dtype.itemsize:
+        raise ValueError('a tensor has not the size that it says')
     return _Place(start + begin, shape, dtype)

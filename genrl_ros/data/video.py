@@ -37,12 +37,14 @@ class VideoLimits:
         bytes: largest file.
         seconds: longest time that is decoded; the rest is ignored.
         frames: most frames that are decoded; the rest is ignored.
+        pixels: most pixels of a frame.
         timeout_s: longest that decoding may take.
     """
 
     bytes: int = 100_000_000
     seconds: float = 60.0
     frames: int = 1024
+    pixels: int = 4096 * 4096
     timeout_s: float = 20.0
 
 
@@ -66,7 +68,8 @@ def read_video(path: Path, size: int = 64, limits: VideoLimits | None = None) ->
     command = [
         *(imageio_ffmpeg.get_ffmpeg_exe(), '-nostdin', '-v', 'error', '-threads', '1'),
         *('-protocol_whitelist', 'file', '-format_whitelist', _FORMATS),
-        *('-t', str(limits.seconds), '-i', f'file:{path}', '-an', '-sn', '-dn'),
+        *('-max_pixels', str(limits.pixels), '-t', str(limits.seconds)),
+        *('-i', f'file:{path}', '-an', '-sn', '-dn'),
         *('-vf', f"crop='min(iw,ih)':'min(iw,ih)',scale={size}:{size}:flags=area"),
         *('-frames:v', str(limits.frames), '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'),
     ]

@@ -40,6 +40,26 @@ SPEC = EnvSpec(
     ),
 )
 
+PARAPHRASES = {
+    'microwave': (
+        'open the microwave',
+        'pull the microwave door wide open',
+        'please get the microwave opened',
+    ),
+    'light': ('turn on the light', 'flip the light switch on', 'switch the lamp on'),
+    'burner': (
+        'turn on the bottom burner',
+        'turn the knob to switch the bottom burner on',
+        'make the lower burner glow red',
+    ),
+    'slide': (
+        'slide the cabinet door open',
+        'open the sliding cabinet',
+        'push the sliding cabinet door to the right',
+    ),
+}
+"""Other ways to ask for each task, in words that one would use. No setting was chosen by them."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -162,8 +182,17 @@ class Kitchen:
         return self._observe()
 
     def control(self, command: npt.NDArray[np.floating]) -> Observation:
-        """One control step of 0.08 s with joint velocities `(9,)` in rad/s, clipped to 2 rad/s."""
-        self._advance(np.clip(command, -MAX_VELOCITY, MAX_VELOCITY))
+        """One control step of 0.08 s with joint velocities `(9,)` in rad/s, clipped to 2 rad/s.
+
+        A command of nothing but zeros holds the arm, as a robot's velocity controller does: the
+        actuators keep their targets. Integrated from the reading, it would let the arm sink by
+        a quarter of a radian in 1.5 s.
+        """
+        if np.shape(command) == (ARM,) and not np.any(command):
+            mujoco.mj_step(self.model, self.data, nstep=PHYSICS_STEPS)
+            self._read_joints()
+        else:
+            self._advance(np.clip(command, -MAX_VELOCITY, MAX_VELOCITY))
         return self._observe()
 
     def render(self, size: int = SPEC.image_size) -> Image:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from genrl_ros.envs.kitchen import ELEMENTS, SPEC, Kitchen
-from genrl_ros.types import EnvSpec
+from genrl_ros.envs.kitchen import ELEMENTS, PARAPHRASES, SPEC, Camera, Kitchen
+from genrl_ros.envs.kitchen_film import film
+from genrl_ros.types import EnvSpec, Image
 
 
 def env_spec(domain: str) -> EnvSpec:
@@ -26,13 +27,35 @@ def make_env(domain: str) -> Kitchen:
     return Kitchen()
 
 
-def element_positions(domain: str) -> dict[str, slice]:
-    """Where each element is in the simulator's positions, and in the `state` of episodes.
+def paraphrases(domain: str, task: str) -> tuple[str, ...]:
+    """Other ways to ask for a task.
 
     Raises:
         ValueError: if there is no such domain.
     """
     _check(domain)
+    return PARAPHRASES.get(task, ())
+
+
+def film_task(
+    domain: str, task: str, distance_m: float, azimuth_deg: float, elevation_deg: float, seed: int
+) -> Image:
+    """A film `(8, 3, 64, 64)` uint8 of a task, done by an expert, seen from anywhere.
+
+    Raises:
+        ValueError: if there is no such domain or task.
+    """
+    camera = Camera(distance=distance_m, azimuth=azimuth_deg, elevation=elevation_deg)
+    return film(env_spec(domain).task(task).element, camera, seed)
+
+
+def element_positions(domain: str) -> dict[str, slice]:
+    """Where each element is in the simulator's positions, and in the `state` of episodes.
+
+    Empty where there is no simulator, as for a robot, whose `state` is its joints.
+    """
+    if domain != SPEC.domain:
+        return {}
     return {name: element.index for name, element in ELEMENTS.items()}
 
 

@@ -211,3 +211,14 @@ def test_domains_are_found_by_name() -> None:
     assert element_positions('kitchen')['microwave'] == slice(22, 23)
     with pytest.raises(ValueError, match='there is: kitchen'):
         make_env('garage')
+
+
+def test_a_held_arm_does_not_sink(kitchen) -> None:
+    kitchen.reset(0)
+    for _ in range(10):
+        kitchen.control(np.array([0.3, 0.5, -0.3, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    kitchen.control(np.zeros(9))
+    before = kitchen.qpos[:9]
+    for _ in range(25):
+        kitchen.control(np.zeros(9))
+    assert np.abs(kitchen.qpos[:9] - before).max() < 0.01

@@ -133,6 +133,11 @@ def test_a_store_is_not_continued_with_another_seed(store: EpisodeStore) -> None
         EpisodeStore.create(store.path, SPEC, 'a command', 2)
 
 
+def test_the_manifest_names_the_command_that_made_it_last(store: EpisodeStore) -> None:
+    EpisodeStore.create(store.path, SPEC, 'a longer command', 1)
+    assert EpisodeStore.open(store.path).manifest['command'] == 'a longer command'
+
+
 def test_an_episode_has_as_many_actions_as_images() -> None:
     whole = episode()
     with pytest.raises(EpisodeError, match='as many images as actions'):

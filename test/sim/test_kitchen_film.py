@@ -1,0 +1,25 @@
+"""A film shows the task being done, from the side that was asked for, and can be a prompt."""
+
+from pathlib import Path
+
+import numpy as np
+
+from genrl_ros.cli.film import Config, main
+from genrl_ros.data.video import read_video, sample_frames
+from genrl_ros.envs.registry import film_task
+
+
+def test_a_film_is_a_video_prompt(tmp_path: Path) -> None:
+    path = tmp_path / 'slide.mp4'
+    assert main(Config('kitchen', 'slide', path)) == 0
+    clip = sample_frames(read_video(path), 8)
+    assert clip.shape == (8, 3, 64, 64)
+    change = np.abs(clip[-1].astype(int) - clip[0]).max(0)
+    assert (change > 40).sum() > 50
+
+
+def test_the_camera_stands_where_it_is_asked_to() -> None:
+    near = film_task('kitchen', 'light', 2.2, 70.0, -35.0, 1)
+    turned = film_task('kitchen', 'light', 2.2, 85.0, -35.0, 1)
+    assert near.shape == turned.shape == (8, 3, 64, 64)
+    assert (np.abs(near[0].astype(int) - turned[0]).max(0) > 40).mean() > 0.1

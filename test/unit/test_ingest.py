@@ -1,0 +1,527 @@
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from genrl_ros.cli.ingest import Config, main, make_recipe
+from genrl_ros.data.bag import find_bags, read_bag
+from genrl_ros.data.bag_writer import EpisodeRecorder
+from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.data.ingest import Report, best_phase, ingest
+from genrl_ros.data.mcap import BagError
+from genrl_ros.data.synchronise import Pace
+from genrl_ros.serving.embodiment_file import load_embodiment
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+KINDS = STORE.types
+MS = 1_000_000
+PERIOD = 80 * MS
+LATENCY = 7 * MS
+RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 256, (200, 3, 8, 8), np.uint8)
+
+ROBOT = {
+    'name': 'tiny',
+    'control_rate_hz': 12.5,
+    'action_repeat': 2,
+    'episode_steps': 20,
+    'camera': {'topic': 'image', 'encoding': 'rgb8', 'width': 8, 'height': 8, 'size': 8},
+    'commands': [
+        {
+            'topic': 'commands',
+            'interface': 'velocity_group',
+            'channels': [
+                {
+                    'joint': name,
+                    'unit': 'rad/s',
+                    'scale': 2.0,
+                    'reaction': 'zero',
+                    'limits': {'velocity': 2.0},
+                }
+                for name in 'ab'
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture
+def robot(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an embodiment file; `camera` changes its camera."""
+
+    def write(camera: dict | None = None, **changes: object) -> Path:
+        values = ROBOT | changes
+        values['camera'] = ROBOT['camera'] | (camera or {})
+        file = tmp_path / 'tiny.yaml'
+        file.write_text(yaml.safe_dump(values))
+        return file
+
+    return write
+
+
+def header(stamp_ns: int) -> object:
+    time = KINDS['builtin_interfaces/msg/Time'](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+    return KINDS['std_msgs/msg/Header'](stamp=time, frame_id='')
+
+
+def image(stamp_ns: int, pixels: np.ndarray, **changes: object) -> tuple[str, object]:
+    kind = 'sensor_msgs/msg/Image'
+    height, width = pixels.shape[1:]
+    fields = {
+        'header': header(stamp_ns),
+        'height': height,
+        'width': width,
+        'encoding': 'rgb8',
+        'is_bigendian': 0,
+        'step': width * 3,
+        'data': pixels.transpose(1, 2, 0).reshape(-1),
+    }
+    return kind, KINDS[kind](**(fields | changes))
+
+
+def compressed(stamp_ns: int, pixels: np.ndarray, suffix: str) -> tuple[str, object]:
+    kind = 'sensor_msgs/msg/CompressedImage'
+    _, data = cv2.imencode(suffix, pixels.transpose(1, 2, 0)[:, :, ::-1])
+    return kind, KINDS[kind](header=header(stamp_ns), format=suffix, data=data.reshape(-1))
+
+
+def command(values: list[float]) -> tuple[str, object]:
+    kind = 'std_msgs/msg/Float64MultiArray'
+    layout = KINDS['std_msgs/msg/MultiArrayLayout'](dim=[], data_offset=0)
+    return kind, KINDS[kind](layout=layout, data=np.array(values))
+
+
+def joints(stamp_ns: int, names: list[str], positions: list[float]) -> tuple[str, object]:
+    kind = 'sensor_msgs/msg/JointState'
+    empty = np.zeros(0)
+    message = KINDS[kind](
+        header=header(stamp_ns), name=names, position=np.array(positions), velocity=empty,
+        effort=empty,
+    )  # fmt: skip
+    return kind, message
+
+
+Message = tuple[int, str, tuple[str, object]]
+
+
+def drive(steps: int, start_ns: int = 10**18, first: int = 0, picture=image) -> list[Message]:
+    """A run of so many control steps: an image, joint states and the command that answers it."""
+    messages: list[Message] = []
+    for i in range(first, first + steps + 1):
+        stamp = start_ns + i * PERIOD
+        messages.append((stamp + LATENCY, '/image', picture(stamp, PICTURES[i])))
+        names, where = ['b', 'x', 'a'], [i + 0.5, 0.0, float(i)]
+        messages.append((stamp + LATENCY + MS, '/joint_states', joints(stamp, names, where)))
+        if i < first + steps:
+            answer = stamp + LATENCY + 4 * MS
+            messages.append((answer, '/commands', command(list(answer_to(i)))))
+    return messages
+
+
+def answer_to(i: int) -> np.ndarray:
+    """The command after image i: the same for both control steps of an agent step."""
+    return np.array([0.01, -0.02]) * (i // 2)
+
+
+def write(
+    path: Path, messages: list[Message], storage: StoragePlugin = StoragePlugin.MCAP, **options
+) -> Path:
+    writer = Writer(path, version=8, storage_plugin=storage)
+    if options:
+        writer.set_compression(**options)
+    with writer:
+        connections = {}
+        for arrived, topic, (kind, message) in messages:
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
+            data = bytes(STORE.serialize_cdr(message, kind))
+            writer.write(connections[topic], arrived, data)
+    return path
+
+
+def episodes(bag: Path, robot: Path, min_steps: int = 4) -> tuple[list, Report]:
+    report = Report()
+    recipe = make_recipe(load_embodiment(robot))
+    return list(ingest(bag, recipe, min_steps, report)), report
+
+
+def check(episode, first: int, steps: int) -> None:
+    """Whether an episode is what was driven from image `first` on, in agent steps."""
+    index = first + 2 * np.arange(steps + 1)
+    np.testing.assert_array_equal(episode.image, PICTURES[index])
+    wanted = np.stack([np.zeros(2), *(answer_to(i) / 2.0 for i in index[:-1])])
+    np.testing.assert_array_equal(episode.action, wanted.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ('storage', 'options'),
+    [
+        (StoragePlugin.MCAP, {}),
+        (StoragePlugin.SQLITE3, {}),
+        (
+            StoragePlugin.MCAP,
+            {'mode': CompressionMode.STORAGE, 'fmt': CompressionFormat.ZSTD},
+        ),
+    ],
+    ids=['mcap', 'sqlite3', 'mcap-zstd'],
+)
+def test_a_bag_becomes_what_was_driven(tmp_path, robot, storage, options) -> None:
+    bag = write(tmp_path / 'run', drive(30), storage, **options)
+    ((name, episode),), report = episodes(bag, robot())
+    check(episode, 0, 15)
+    np.testing.assert_array_equal(episode.state[:, 0], 2.0 * np.arange(16))
+    np.testing.assert_array_equal(episode.state[:, 1], 2.0 * np.arange(16) + 0.5)
+    assert name.startswith('run-') and episode.kind == 'recorded'
+    assert not report.damage and not report.refused
+
+
+def test_a_simulators_time_is_as_good_as_any(tmp_path, robot) -> None:
+    """Stamps from zero on, messages that arrive by a clock that has nothing to do with them."""
+    messages = [
+        (10**18 + 3 * when, topic, message) for when, topic, message in drive(12, start_ns=0)
+    ]
+    ((_, episode),), _ = episodes(write(tmp_path / 'run', messages), robot())
+    check(episode, 0, 6)
+
+
+def test_compressed_images_are_read_too(tmp_path, robot) -> None:
+    def png(stamp: int, pixels: np.ndarray) -> tuple[str, object]:
+        return compressed(stamp, pixels, '.png')
+
+    bag = write(tmp_path / 'run', drive(12, picture=png))
+    ((_, episode),), _ = episodes(bag, robot(camera={'encoding': 'png'}))
+    check(episode, 0, 6)
+
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_agent_steps_begin_where_the_policy_acted(tmp_path, robot, first) -> None:
+    messages = drive(21)
+    cut = [m for m in messages if m[0] >= 10**18 + first * PERIOD]
+    ((_, episode),), _ = episodes(write(tmp_path / 'run', cut), robot())
+    check(episode, 2 * first, 10 - first)
+
+
+def test_a_gap_splits_an_episode(tmp_path, robot) -> None:
+    messages = drive(40)
+    lost = [m for m in messages if m[0] - LATENCY - 10**18 == 20 * PERIOD and m[1] == '/image']
+    assert len(lost) == 1
+    messages.remove(lost[0])
+    found, report = episodes(write(tmp_path / 'run', messages), robot())
+    assert len(found) == 2 and report.gaps == 1
+    check(found[0][1], 0, 9)
+    check(found[1][1], 22, 9)
+
+
+def test_a_reset_of_the_simulator_splits_an_episode(tmp_path, robot) -> None:
+    messages = drive(20, start_ns=10**9) + [
+        (when + 10**12, topic, message) for when, topic, message in drive(16, start_ns=0)
+    ]
+    found, report = episodes(write(tmp_path / 'run', messages), robot())
+    assert [len(episode.image) for _, episode in found] == [11, 9]
+    check(found[1][1], 0, 8)
+    assert len({name for name, _ in found}) == 2
+
+
+def test_what_nobody_drove_is_left_out(tmp_path, robot) -> None:
+    """Ten images before the first command, and ten after the last."""
+    messages = [
+        m for m in drive(40)
+        if m[1] != '/commands' or 10 <= (m[0] - 10**18) // PERIOD < 30
+    ]  # fmt: skip
+    ((_, episode),), report = episodes(write(tmp_path / 'run', messages), robot())
+    check(episode, 10, 10)
+    assert report.undriven == 20 - 1  # a command is in force for two steps
+
+
+def test_long_runs_are_cut_and_share_a_frame(tmp_path, robot) -> None:
+    found, _ = episodes(write(tmp_path / 'run', drive(100)), robot())
+    assert [len(episode.image) for _, episode in found] == [21, 21, 11]
+    check(found[0][1], 0, 20)
+    check(found[1][1], 40, 20)
+    np.testing.assert_array_equal(found[0][1].image[-1], found[1][1].image[0])
+
+
+def test_a_faster_camera_is_picked_from(tmp_path, robot) -> None:
+    """At 37.5 Hz, every third image is at a control step."""
+    messages = []
+    for when, topic, message in drive(20):
+        messages.append((when, topic, message))
+        if topic == '/image':
+            for third in (1, 2):
+                stamp = when - LATENCY + third * PERIOD // 3
+                messages.append((stamp + LATENCY, '/image', image(stamp, PICTURES[199])))
+    messages.sort(key=lambda m: m[0])
+    bag = write(tmp_path / 'run', messages)
+    ((_, episode),), report = episodes(bag, robot(camera={'rate_hz': 37.5}))
+    check(episode, 0, 10)
+    assert report.skipped == 42
+
+
+@settings(max_examples=50)
+@given(st.floats(0.93, 1.07), st.lists(st.floats(-0.1, 0.1), min_size=200, max_size=200))
+def test_a_camera_that_is_a_bit_off_loses_nothing(speed, jitter) -> None:
+    pace = Pace(PERIOD, PERIOD)
+    for i, late in enumerate(jitter):
+        assert pace.judge(round(10**12 + (i * speed + late) * PERIOD)) == 'take', i
+
+
+def test_a_command_beyond_the_scale_is_clipped_and_counted(tmp_path, robot) -> None:
+    messages = drive(20)
+    wild = next(i for i, m in enumerate(messages) if m[1] == '/commands' and i > 20)
+    messages[wild] = (*messages[wild][:2], command([9.0, 0.0]))
+    ((_, episode),), report = episodes(write(tmp_path / 'run', messages), robot())
+    assert report.beyond == 1 and report.clipped == pytest.approx(1 / 20)
+    assert episode.action.max() <= 1.0
+
+
+def test_messages_that_do_not_fit_are_refused_and_reported(tmp_path, robot) -> None:
+    messages = drive(30)
+    stamp = 10**18 + 14 * PERIOD
+    wrong = [
+        ('/image', image(stamp + MS, PICTURES[0], width=16)),
+        ('/image', image(stamp + 2 * MS, PICTURES[0], encoding='mono8')),
+        ('/joint_states', joints(stamp, ['a'], [1.0])),
+        ('/commands', command([1.0])),
+        ('/commands', command([np.nan, 1.0])),
+    ]
+    messages[40:40] = [(messages[40][0], topic, message) for topic, message in wrong]
+    ((_, episode),), report = episodes(write(tmp_path / 'run', messages), robot())
+    check(episode, 0, 15)
+    assert sum(report.refused.values()) == 5
+    assert any('2 channels need one each' in reason for reason in report.refused)
+
+
+def torn(bag: Path, keep: float, metadata: bool = False) -> Path:
+    """The bag as a killed recorder leaves it."""
+    if not metadata:
+        (bag / 'metadata.yaml').unlink()
+    (file,) = [file for file in bag.iterdir() if file.suffix in ('.mcap', '.db3')]
+    with file.open('r+b') as opened:
+        opened.truncate(int(file.stat().st_size * keep))
+    return bag
+
+
+@pytest.mark.parametrize('metadata', [True, False])
+def test_a_torn_bag_is_read_as_far_as_it_goes(tmp_path, robot, monkeypatch, metadata) -> None:
+    monkeypatch.setattr('rosbags.rosbag2.storage_mcap.McapWriter.write', _small_chunks)
+    bag = torn(write(tmp_path / 'run', drive(100)), 0.55, metadata)
+    found, report = episodes(bag, robot())
+    steps = sum(len(episode.image) - 1 for _, episode in found)
+    assert 15 < steps < 50
+    check(found[0][1], 0, 20)
+    assert any('torn' in text for text in report.damage)
+    assert metadata or any('no metadata.yaml' in text for text in report.damage)
+
+
+def _small_chunks(self, connection, timestamp, data) -> None:
+    """As a recorder writes that has a small cache."""
+    _write(self, connection, timestamp, data)
+    if self.chunk.bio.tell() > 4000:
+        self.close_chunk()
+
+
+from rosbags.rosbag2.storage_mcap import McapWriter  # noqa: E402
+
+_write = McapWriter.write
+
+
+def test_a_torn_database_is_read_as_far_as_it_goes(tmp_path, robot) -> None:
+    bag = torn(write(tmp_path / 'run', drive(150), StoragePlugin.SQLITE3), 0.6)
+    found, report = episodes(bag, robot())
+    assert report.damage and found
+    check(found[0][1], 0, 20)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_damage_does_more_than_cost_messages(tmp_path_factory, data) -> None:
+    """Bytes are changed, or the end is missing: what is left is read, and nothing crashes."""
+    folder = tmp_path_factory.getbasetemp() / 'fuzzed'
+    intact = folder / 'run' / 'run.mcap'
+    if not intact.exists():
+        write(folder / 'run', drive(6))
+    content = bytearray(intact.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file = folder / 'damaged.mcap'
+    file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    damage: list[str] = []
+    try:
+        messages = list(read_bag(file, ('/image', '/commands'), damage.append))
+    except BagError:
+        return
+    assert all(message.topic in ('/image', '/commands') for message in messages)
+
+
+def test_a_header_that_lies_allocates_nothing(tmp_path) -> None:
+    record = b'\x05' + (2**62).to_bytes(8, 'little') + b'x'
+    (tmp_path / 'record.mcap').write_bytes(b'\x89MCAP0\r\n' + record)
+    body = (
+        bytes(16) + (2**60).to_bytes(8, 'little') + bytes(4) + (0).to_bytes(4, 'little')
+        + (2**61).to_bytes(8, 'little')
+    )  # fmt: skip
+    chunk = b'\x06' + len(body).to_bytes(8, 'little') + body
+    (tmp_path / 'chunk.mcap').write_bytes(b'\x89MCAP0\r\n' + chunk)
+    for name, words in (('record', 'beyond the end'), ('chunk', f'{2**60} bytes')):
+        damage: list[str] = []
+        assert not list(read_bag(tmp_path / f'{name}.mcap', ('/a',), damage.append))
+        assert words in damage[0]
+
+
+@pytest.mark.parametrize('compression', ['zstd', 'lz4'])
+def test_a_chunk_that_unpacks_to_more_than_it_says_is_left_out(tmp_path, compression) -> None:
+    from backports import zstd
+    from lz4 import frame
+
+    pack = {'zstd': zstd.compress, 'lz4': frame.compress}[compression]
+    packed, name = pack(bytes(200_000_000)), compression.encode()
+    body = (
+        bytes(16) + (100).to_bytes(8, 'little') + bytes(4) + len(name).to_bytes(4, 'little')
+        + name + len(packed).to_bytes(8, 'little') + packed
+    )  # fmt: skip
+    file = tmp_path / 'bomb.mcap'
+    file.write_bytes(b'\x89MCAP0\r\n\x06' + len(body).to_bytes(8, 'little') + body)
+    damage: list[str] = []
+    assert not list(read_bag(file, ('/a',), damage.append))
+    assert 'its size or checksum is wrong' in damage[0]
+
+
+def test_metadata_cannot_lead_out_of_the_folder(tmp_path, robot) -> None:
+    outside = write(tmp_path / 'outside', drive(12))
+    bag = write(tmp_path / 'run', drive(12))
+    text = (bag / 'metadata.yaml').read_text()
+    (bag / 'metadata.yaml').write_text(text.replace('run.mcap', '../outside/outside.mcap'))
+    shutil.copy(outside / 'outside.mcap', tmp_path / 'outside.mcap')
+    with pytest.raises(BagError, match='has no file'):
+        episodes(bag, robot())
+
+
+def test_files_that_are_no_bags_are_refused(tmp_path) -> None:
+    for name, content, words in (
+        ('a.mcap', b'', 'no MCAP file'),
+        ('b.mcap', b'PK' * 100, 'no MCAP file'),
+        ('c.txt', b'', 'is no bag'),
+    ):
+        file = tmp_path / name
+        file.write_bytes(content)
+        with pytest.raises(BagError, match=words):
+            list(read_bag(find_bags(file)[0], ('/a',), lambda _: None))
+    for path, words in (
+        (tmp_path / 'none', 'does not exist'),
+        (tmp_path, None),
+        (tmp_path / 'empty', 'holds no bag'),
+    ):
+        (tmp_path / 'empty').mkdir(exist_ok=True)
+        if words:
+            with pytest.raises(BagError, match=words):
+                find_bags(path)
+    damage: list[str] = []
+    file = tmp_path / 'd.db3'
+    file.write_bytes(b'no database' * 1000)
+    assert not list(read_bag(file, ('/a',), damage.append))
+    assert 'torn or damaged' in damage[0]
+
+
+def test_ingest_makes_a_dataset_and_can_be_repeated(tmp_path, robot, capsys) -> None:
+    write(tmp_path / 'bags' / 'one', drive(30))
+    write(tmp_path / 'bags' / 'two', drive(60, first=7), StoragePlugin.SQLITE3)
+    config = Config(bags=(tmp_path / 'bags',), robot=str(robot()), out=tmp_path / 'data')
+    assert main(config) == 0
+    store = EpisodeStore.open(tmp_path / 'data')
+    assert store.num_frames == sum(map(store.length, store.episode_ids)) > 0
+    assert store.manifest['spec']['action_names'] == ['a', 'b']
+    before = capsys.readouterr().out
+    assert main(config) == 0
+    assert EpisodeStore.open(tmp_path / 'data').manifest == store.manifest
+    assert 'were in already' in capsys.readouterr().out and 'already' not in before
+
+
+def test_ingest_says_what_is_missing(tmp_path, robot, capsys) -> None:
+    bag = write(tmp_path / 'run', [m for m in drive(30) if m[1] != '/commands'])
+    config = Config(bags=(bag,), robot=str(robot()), out=tmp_path / 'data')
+    assert main(config) == 1
+    output = capsys.readouterr()
+    assert 'no messages on /commands (std_msgs/msg/Float64MultiArray)' in output.out
+    assert 'no bag had an episode' in output.err
+
+
+def test_a_dataset_of_another_robot_is_not_added_to(tmp_path, robot) -> None:
+    bag = write(tmp_path / 'run', drive(30))
+    assert main(Config(bags=(bag,), robot=str(robot()), out=tmp_path / 'data')) == 0
+    other = robot(action_repeat=1)
+    with pytest.raises(ValueError, match='action_repeat is 2, the embodiment says 1'):
+        main(Config(bags=(bag,), robot=str(other), out=tmp_path / 'data'))
+
+
+def test_the_recorder_finishes_bags_one_by_one(tmp_path, robot) -> None:
+    topics = {m[1]: m[2][0] for m in drive(1)}
+    recorder = EpisodeRecorder(tmp_path / 'runs', topics)
+    assert recorder.finish() is None
+    for start in (0, 50):
+        for arrived, topic, (kind, message) in drive(20, first=start):
+            recorder.write(topic, bytes(STORE.serialize_cdr(message, kind)), arrived)
+        assert recorder.finish() == tmp_path / 'runs' / f'episode_{start // 50:04d}'
+    again = EpisodeRecorder(tmp_path / 'runs', topics)
+    again.write('/commands', b'\0\1\0\0', 1)
+    assert again.current == tmp_path / 'runs' / 'episode_0002'
+    bags = find_bags(tmp_path / 'runs')
+    assert [bag.name for bag in bags] == ['episode_0000', 'episode_0001', 'episode_0002']
+    assert bags[2].parent.name == 'unfinished'
+    for bag, start in zip(bags[:2], (0, 50), strict=True):
+        ((_, episode),), report = episodes(bag, robot())
+        check(episode, start, 10)
+        assert not report.damage
+
+
+def test_a_full_disk_costs_the_episode_that_did_not_fit(tmp_path, robot) -> None:
+    topics = {m[1]: m[2][0] for m in drive(1)}
+    recorder = EpisodeRecorder(tmp_path / 'runs', topics)
+
+    def record() -> None:
+        for arrived, topic, (kind, message) in drive(20):
+            recorder.write(topic, bytes(STORE.serialize_cdr(message, kind)), arrived)
+
+    record()
+    recorder.finish()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # no file may grow beyond it
+    try:
+        record()
+        with pytest.raises(OSError):  # noqa: PT011 - "File too large", in any language
+            recorder.finish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    intact, torn_one = find_bags(tmp_path / 'runs')
+    ((_, episode),), report = episodes(intact, robot())
+    check(episode, 0, 10)
+    assert not report.damage
+    _, report = episodes(torn_one, robot())
+    assert report.damage
+
+
+def test_a_camera_whose_stamps_stand_still_is_seen_through(tmp_path, robot) -> None:
+    messages = [
+        (when, topic, image(10**18, PICTURES[0]) if topic == '/image' else message)
+        for when, topic, message in drive(20)
+    ]
+    found, report = episodes(write(tmp_path / 'run', messages), robot())
+    assert not found and report.skipped == 20
+
+
+@pytest.mark.parametrize(
+    ('changes', 'repeat', 'phase'),
+    [([0, 0, 1, 1, 2, 2], 2, 0), ([0, 1, 1, 2, 2, 3], 2, 1), ([0, 0, 0], 2, 0), ([1], 4, 0)],
+)
+def test_the_phase_is_where_actions_change_least(changes, repeat, phase) -> None:
+    assert best_phase(np.array(changes, float)[:, None], repeat) == phase
