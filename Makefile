@@ -25,7 +25,8 @@ PACKAGE := setup.py setup.cfg package.xml $(shell find genrl_ros launch config m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup fmt lint type test test-unit test-sim test-ros test-launch check demo lock clean
+.PHONY: help setup fmt lint type test test-full test-unit test-sim test-ros test-launch check demo faults soak \
+	lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 45
@@ -87,10 +88,23 @@ type: setup  ## Types.
 test: lint type  ## Everything: lint, types, and the four tiers of tests.
 	@$(PYTEST) test
 
+test-full: lint type  ## The same with the long forms of tests (marked `full`): hours.
+	@$(PYTEST) test -m '' --timeout 7200
+
 test-unit test-sim test-ros test-launch: test-%: setup  ## One tier of tests.
 	@$(PYTEST) test/$*
 
 check: lint type test-unit  ## What takes a minute: before each commit.
+
+# Fault tests are called fault_*.py, so that `make test` does not run them.
+FAULTS := $(PYTEST) -m '' -o python_files='fault_*.py' -o python_functions='fault_*'
+
+faults: setup  ## Break a running graph in every way; writes docs/faults.md.
+	@$(FAULTS) test/faults --faults-report docs/faults.md
+
+HOURS ?= 8
+soak: setup  ## Drive the simulator for HOURS=8 while learning; memory, period, stops.
+	@$(BIN)/python test/faults/soak.py --hours $(HOURS)
 
 demo: setup  ## The whole method on the kitchen. PROMPT="open the microwave" unless given.
 	@$(BIN)/genrl demo kitchen --prompt "$$PROMPT"
@@ -100,7 +114,7 @@ demo: setup  ## The whole method on the kitchen. PROMPT="open the microwave" unl
 lock: setup  ## Write requirements.lock anew.
 	@mkdir -p build
 	$(PIP) install --quiet --dry-run --ignore-installed --report build/report.json \
-		'$(TORCH)' '.[ros,test,dev]'
+		'$(TORCH)' '.[ros,training,test,dev]'
 	{ grep '^#' requirements.lock; $(BIN)/python -c 'import json, sys; \
 		found = [item["metadata"] for item in json.load(sys.stdin)["install"]]; \
 		print("\n".join(sorted((package["name"] + "==" + package["version"].split("+")[0] \

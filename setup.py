@@ -6,7 +6,10 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = 'genrl_ros'
-NODES = ('sim_node', 'encoder_node', 'prompt_node', 'trainer_node', 'policy_node')
+NODES = (
+    *('sim_node', 'encoder_node', 'prompt_node', 'trainer_node', 'policy_node', 'command_gate'),
+    *('bringup', 'recorder_node'),
+)
 SHARED = ('launch', 'config', 'models', 'sim')
 HERE = Path(__file__).resolve().parent
 
@@ -79,6 +82,7 @@ setup(
         'pillow',
         'pyyaml',
         'rich',
+        'rosbags==0.11.9',
         'safetensors',
         'tokenizers',
         'torch',
@@ -94,6 +98,8 @@ setup(
             'ros-lifecycle-msgs',
             'ros-rosgraph-msgs',
         ],
+        # Events for TensorBoard, beside the curves.
+        'training': ['tensorboardX==2.6.5'],
         'test': ['hypothesis', 'pytest<9', 'pytest-timeout'],
         'dev': ['import-linter', 'mypy', 'pre-commit', 'ruff', 'types-PyYAML'],
     },

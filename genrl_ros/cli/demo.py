@@ -24,7 +24,7 @@ from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.cli.up import check_domain, find_params_file
 from genrl_ros.data.video import write_video
 from genrl_ros.files import write_json
-from genrl_ros.nodes.graph import NODES, Value
+from genrl_ros.nodes.graph import BRINGUP, NODES, Value
 from genrl_ros.share import share_path
 from genrl_ros.types import EnvSpec
 
@@ -91,7 +91,7 @@ def main(config: Config) -> int:
         with private_domain() as environment:
             os.environ.update(environment)
             with NodeProcesses(
-                NODES,
+                (*NODES, BRINGUP),
                 find_params_file(config.params_file, config.domain),
                 _parameters(config, model, run.folder),
                 environment,
@@ -119,6 +119,7 @@ def _parameters(config: Config, model: Path, folder: Path) -> dict[str, dict[str
         'prompt_node': {**common, 'runs': str(folder)},
         'trainer_node': {**common, **policies, **updates},
         'policy_node': {**policies, **rate},
+        'command_gate': rate,
     }
 
 
@@ -141,7 +142,7 @@ def _run(
     console.print(f'[bold]{config.prompt}[/bold]  (logs and artefacts: {run.folder})')
     with Session(domain, spec.image_size, watch) as session:
         run.stages.begin('start the nodes')
-        with console.status('starting simulator, encoder, prompt, trainer and policy node'):
+        with console.status('starting the nodes, from the simulator to the command gate'):
             session.wait_for_graph(START_TIMEOUT_S)
         # Nothing drives yet, so nobody needs to look: both cores are for learning.
         session.pause(True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from statistics import mean
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -16,10 +18,13 @@ from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.learn import main as learn
 from genrl_ros.cli.progress import bar
 from genrl_ros.config import LearnConfig
-from genrl_ros.envs.registry import env_spec
+from genrl_ros.envs.registry import env_spec, paraphrases
 from genrl_ros.files import write_json
+from genrl_ros.presets import TRAINING, PresetName
 from genrl_ros.training.evaluate import Score, evaluate, summarize
 from genrl_ros.types import Task
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Config:
     """Prompt to use in place of the task's own; needs one task."""
     video: Path | None = None
     """Video to use in place of a prompt; needs one task."""
+    paraphrases: bool = False
+    """Also ask for each task in three other ways, and tell what that loses."""
     policy: Path | None = None
     """Bundle to run instead of learning one; needs one task."""
     episodes: int = 20
@@ -48,49 +55,72 @@ class Config:
     """File to write the scores to."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Simulators that run in parallel."""
+    preset: PresetName = 'small'
+    """Defaults of the learning below."""
     learning: LearnConfig = field(default_factory=LearnConfig)
     """How to learn; its seed is the one above."""
+
+    @classmethod
+    def of_preset(cls, preset: PresetName) -> Config:
+        """The defaults of a preset."""
+        return cls(domain=tyro.MISSING, preset=preset, learning=TRAINING[preset].learning)
 
 
 def main(config: Config) -> int:
     """Evaluate and print a table."""
     spec = env_spec(config.domain)
     tasks = [spec.task(name) for name in config.tasks] or list(spec.tasks)
-    if len(tasks) > 1 and (config.prompt or config.video or config.policy):
+    own = config.prompt or config.video or config.policy
+    if len(tasks) > 1 and own:
         raise ValueError('--prompt, --video and --policy need one task: add --tasks NAME')
+    if config.paraphrases and own:
+        raise ValueError('--paraphrases asks in its own words: leave out what else to ask with')
     out = config.out or Path('runs/eval') / time.strftime('%Y%m%d-%H%M%S')
-    results: dict[str, dict[str, object]] = {}
-    scores = []
+    results = {}
     for task in tasks:
-        began = time.monotonic()
-        bundle = config.policy or _learn(config, task, out)
-        score = _run(config, task, bundle)
-        scores.append(score.score)
-        results[task.name] = asdict(score) | {
-            'prompt': str(config.video or config.prompt or task.prompt),
-            'seconds': round(time.monotonic() - began, 1),
-        }
-    mean = sum(scores) / len(scores)
-    _show(config.domain, results, mean)
+        row = _measure(config, task, config.prompt or task.prompt, out / task.name)
+        if config.paraphrases:
+            row['paraphrases'] = [
+                _measure(config, task, prompt, out / f'{task.name}-{index}')
+                for index, prompt in enumerate(paraphrases(config.domain, task.name), 1)
+            ]
+        results[task.name] = row
+    report = {'tasks': results, 'seed': config.seed} | _means(results)
+    _show(config.domain, report)
     if config.json is not None:
-        write_json(config.json, {'tasks': results, 'mean': mean, 'seed': config.seed})
+        write_json(config.json, report)
     return 0
 
 
-def _learn(config: Config, task: Task, out: Path) -> Path:
-    prompt = '' if config.video else config.prompt or task.prompt
+def _measure(config: Config, task: Task, prompt: str, bundle: Path) -> Row:
+    began = time.monotonic()
+    if config.policy is None:
+        _learn(config, prompt, bundle)
+    score = _run(config, task, config.policy or bundle)
+    return asdict(score) | {
+        'prompt': str(config.video or prompt),
+        'seconds': round(time.monotonic() - began, 1),
+    }
+
+
+def _means(results: Mapping[str, Row]) -> dict[str, float]:
+    means = {'mean': mean(row['score'] for row in results.values())}
+    others = [other['score'] for row in results.values() for other in row.get('paraphrases', ())]
+    return means | ({'paraphrases_mean': mean(others)} if others else {})
+
+
+def _learn(config: Config, prompt: str, bundle: Path) -> None:
     learn(
         Learn(
             domain=config.domain,
-            prompt=prompt,
+            prompt='' if config.video else prompt,
             video=config.video,
-            name=task.name,
-            out=out,
+            name=bundle.name,
+            out=bundle.parent,
             model=config.model,
             learning=replace(config.learning, seed=config.seed),
         )
     )
-    return out / task.name
 
 
 def _run(config: Config, task: Task, bundle: Path) -> Score:
@@ -104,13 +134,16 @@ def _run(config: Config, task: Task, bundle: Path) -> Score:
     return summarize(outcomes)
 
 
-def _show(domain: str, results: dict[str, dict[str, object]], mean: float) -> None:
+def _show(domain: str, report: Mapping[str, Any]) -> None:
     columns = ('task', 'success', 'standard error', 'episodes', 'seconds', 'prompt')
     table = Table(*columns, title=domain)
-    for name, row in results.items():
-        table.add_row(
-            name, f'{row["score"]:.2f}', f'{row["se"]:.2f}', str(row['episodes']),
-            str(row['seconds']), str(row['prompt']),
-        )  # fmt: skip
-    table.add_row('mean', f'{mean:.2f}', '', '', '', '')
+    for name, row in report['tasks'].items():
+        for label, one in ((name, row), *(('', other) for other in row.get('paraphrases', ()))):
+            table.add_row(
+                label, f'{one["score"]:.2f}', f'{one["se"]:.2f}', str(one['episodes']),
+                str(one['seconds']), one['prompt'],
+            )  # fmt: skip
+    table.add_row('mean', f'{report["mean"]:.2f}')
+    if 'paraphrases_mean' in report:
+        table.add_row('of the paraphrases', f'{report["paraphrases_mean"]:.2f}')
     Console().print(table)
