@@ -96,7 +96,7 @@ def _flatten(state: Mapping[str, Any], prefix: str = '') -> list[tuple[str, Any]
     items: list[tuple[str, Any]] = []
     for key, value in state.items():
         name = f'{prefix}{key}'
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             items += _flatten(value, f'{name}/')
         else:
             items.append((name, value))

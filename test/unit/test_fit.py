@@ -219,6 +219,20 @@ def test_training_that_fails_again_and_again_gives_up(toy: Toy) -> None:
     assert load_state(toy.checkpoint)['optimizer']['updates'] == 4
 
 
+def test_training_goes_on_from_before_its_first_update(toy: Toy, tmp_path: Path) -> None:
+    net = toy.train()
+    cut = replace(toy, run=tmp_path / 'cut')
+
+    def kill(loss: Tensor) -> Tensor:
+        raise _KilledError
+
+    with pytest.raises(_KilledError):
+        cut.train(spoil=kill)
+    assert load_state(cut.checkpoint)['optimizer']['updates'] == 0
+    assert same_weights(cut.train(), net)
+    assert cut.curve == toy.curve
+
+
 numbers = st.floats(-100, 100)
 
 

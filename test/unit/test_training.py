@@ -54,7 +54,7 @@ leaves = st.integers(-9, 9) | st.text(max_size=5) | st.lists(st.floats(-1, 1), m
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.dictionaries(names, leaves | st.dictionaries(names, leaves, min_size=1), max_size=4))
+@given(st.dictionaries(names, leaves | st.dictionaries(names, leaves), max_size=4))
 def test_nested_states_survive_the_disk(
     tmp_path_factory: pytest.TempPathFactory, state: dict[str, object]
 ) -> None:
