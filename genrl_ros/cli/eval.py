@@ -14,14 +14,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from genrl_ros.cli.evaluate_tasks import run_task
 from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.learn import main as learn
-from genrl_ros.cli.progress import bar
 from genrl_ros.config import LearnConfig
 from genrl_ros.envs.registry import env_spec, paraphrases
 from genrl_ros.files import write_json
-from genrl_ros.presets import TRAINING, PresetName
-from genrl_ros.training.evaluate import Score, evaluate, summarize
+from genrl_ros.presets import PresetName
 from genrl_ros.types import Task
 
 Row = dict[str, Any]
@@ -60,11 +59,6 @@ class Config:
     learning: LearnConfig = field(default_factory=LearnConfig)
     """How to learn; its seed is the one above."""
 
-    @classmethod
-    def of_preset(cls, preset: PresetName) -> Config:
-        """The defaults of a preset."""
-        return cls(domain=tyro.MISSING, preset=preset, learning=TRAINING[preset].learning)
-
 
 def main(config: Config) -> int:
     """Evaluate and print a table."""
@@ -96,7 +90,9 @@ def _measure(config: Config, task: Task, prompt: str, bundle: Path) -> Row:
     began = time.monotonic()
     if config.policy is None:
         _learn(config, prompt, bundle)
-    score = _run(config, task, config.policy or bundle)
+    score = run_task(
+        task, config.domain, config.policy or bundle, config.episodes, config.seed, config.workers
+    )
     return asdict(score) | {
         'prompt': str(config.video or prompt),
         'seconds': round(time.monotonic() - began, 1),
@@ -121,17 +117,6 @@ def _learn(config: Config, prompt: str, bundle: Path) -> None:
             learning=replace(config.learning, seed=config.seed),
         )
     )
-
-
-def _run(config: Config, task: Task, bundle: Path) -> Score:
-    outcomes = []
-    with bar(f'run {task.name}', config.episodes) as show:
-        for episode in evaluate(
-            config.domain, bundle, task.element, config.episodes, config.seed, config.workers
-        ):
-            outcomes.append(episode)
-            show(len(outcomes), f'success {summarize(outcomes).score:.2f}')
-    return summarize(outcomes)
 
 
 def _show(domain: str, report: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from genrl_ros.cli.progress import bar
 from genrl_ros.config import LearnConfig
 from genrl_ros.envs.registry import env_spec
 from genrl_ros.files import write_json
-from genrl_ros.training.evaluate import evaluate, summarize
+from genrl_ros.training.evaluate import Score, evaluate, summarize
 from genrl_ros.training.ground import embed_prompt
 from genrl_ros.training.learn import Progress, learn
 from genrl_ros.training.run import StoppedError
@@ -55,8 +55,8 @@ def evaluate_tasks(
         if held.get('asked') != asked:
             if not (place / name).exists():
                 _learn(task, model, place, name, learning, should_stop)
-            score = _run(task, domain, place / name, episodes, workers, should_stop)
-            held = {'asked': asked, 'score': score}
+            score = run_task(task, domain, place / name, episodes, SEED, workers, should_stop)
+            held = {'asked': asked, 'score': asdict(score)}
             write_json(file, held)
         scores[task.name] = held['score']
     return scores
@@ -82,19 +82,25 @@ def _learn(
         learn(model, embedding, learning, place, name, task.prompt, on_progress)
 
 
-def _run(
+def run_task(
     task: Task,
     domain: str,
     bundle: Path,
     episodes: int,
+    seed: int,
     workers: int,
-    should_stop: Callable[[], bool],
-) -> dict[str, Any]:
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Score:
+    """Success rate of a policy in the simulator, with progress.
+
+    Raises:
+        StoppedError: if there was no time to finish.
+    """
     outcomes = []
     with bar(f'run {task.name}', episodes) as show:
-        for outcome in evaluate(domain, bundle, task.element, episodes, SEED, workers):
+        for outcome in evaluate(domain, bundle, task.element, episodes, seed, workers):
             outcomes.append(outcome)
             show(len(outcomes), f'success {summarize(outcomes).score:.2f}')
             if should_stop() and len(outcomes) < episodes:
                 raise StoppedError(f'{task.name} after {len(outcomes)} of {episodes} episodes')
-    return asdict(summarize(outcomes))
+    return summarize(outcomes)

@@ -13,7 +13,7 @@ from genrl_ros.cli.session import processes
 from genrl_ros.config import LearnConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
-from genrl_ros.presets import TRAINING, PresetName
+from genrl_ros.presets import PresetName
 from genrl_ros.share import share_path
 from genrl_ros.training.ground import embed_prompt
 from genrl_ros.training.learn import Progress, learn
@@ -45,11 +45,6 @@ class Config:
     """Defaults of the learning below."""
     learning: LearnConfig = field(default_factory=LearnConfig)
     """How to learn."""
-
-    @classmethod
-    def of_preset(cls, preset: PresetName) -> Config:
-        """The defaults of a preset."""
-        return cls(domain=tyro.MISSING, preset=preset, learning=TRAINING[preset].learning)
 
 
 def main(config: Config) -> int:

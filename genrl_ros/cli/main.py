@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, Protocol, cast
 
 COMMANDS = {
@@ -84,13 +85,18 @@ def _assigned(word: str) -> list[str]:
 
 def _preset(config: type, arguments: Sequence[str]) -> dict[str, Any]:
     """What `--preset` changes the defaults of the other arguments to, where it is known."""
-    from genrl_ros.presets import TRAINING
+    import tyro
+
+    from genrl_ros.presets import TRAINING, Preset, PresetName
 
     words = [part for word in arguments for part in _assigned(word)]
     after = dict(zip(words, words[1:], strict=False)).get('--preset')
-    if after not in TRAINING or not hasattr(config, 'of_preset'):
+    known = {field.name for field in fields(config)}
+    preset = TRAINING.get(cast(PresetName, after))
+    if preset is None or 'preset' not in known:
         return {}
-    return {'default': config.of_preset(after)}
+    settings = {f.name: getattr(preset, f.name) for f in fields(Preset) if f.name in known}
+    return {'default': config(domain=tyro.MISSING, preset=after, **settings)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

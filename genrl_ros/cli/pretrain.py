@@ -32,7 +32,7 @@ from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.envs.registry import element_positions
 from genrl_ros.files import sha256
-from genrl_ros.presets import TRAINING, PresetName
+from genrl_ros.presets import PresetName
 from genrl_ros.training.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.report import open_loop_picture, report_world_model
 from genrl_ros.training.run import Run
@@ -75,19 +75,6 @@ class Config:
     """Training of connector and aligner."""
     prior: PriorConfig = field(default_factory=PriorConfig)
     """Training of the action prior."""
-
-    @classmethod
-    def of_preset(cls, preset: PresetName) -> Config:
-        """The defaults of a preset."""
-        training = TRAINING[preset]
-        return cls(
-            domain=tyro.MISSING,
-            preset=preset,
-            world_model=training.world_model,
-            dynamics=training.dynamics,
-            connect=training.connect,
-            prior=training.prior,
-        )
 
 
 def main(config: Config) -> int:

@@ -37,7 +37,7 @@ from genrl_ros.config import (
 )
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.files import atomic_folder, write_json
-from genrl_ros.presets import TRAINING, PresetName
+from genrl_ros.presets import PresetName
 from genrl_ros.training.embeddings import embed_dataset
 from genrl_ros.training.run import Run
 from genrl_ros.training.stages import Result, Stages
@@ -92,20 +92,6 @@ class Config:
     """Training of the action prior."""
     learning: LearnConfig = field(default_factory=LearnConfig)
     """How to learn the tasks that it is evaluated with."""
-
-    @classmethod
-    def of_preset(cls, preset: PresetName) -> Config:
-        """The defaults of a preset."""
-        training = TRAINING[preset]
-        return cls(
-            domain=tyro.MISSING,
-            preset=preset,
-            world_model=training.world_model,
-            dynamics=training.dynamics,
-            connect=training.connect,
-            prior=training.prior,
-            learning=training.learning,
-        )
 
     def __post_init__(self) -> None:
         for name in ('frames', 'episodes', 'threads', 'workers'):

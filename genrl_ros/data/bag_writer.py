@@ -13,6 +13,7 @@ from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, get_typestore
 
 from genrl_ros.data.bag import UNFINISHED
+from genrl_ros.files import sync
 
 METADATA_VERSION: Final = 9
 
@@ -78,10 +79,10 @@ class EpisodeRecorder:
             return None
         writer.close()
         for file in (*writer.path.iterdir(), writer.path):
-            _sync(file)
+            sync(file)
         finished = self.folder / writer.path.name
         os.rename(writer.path, finished)
-        _sync(self.folder)
+        sync(self.folder)
         return finished
 
     def _begin(self) -> None:
@@ -108,11 +109,3 @@ class EpisodeRecorder:
             if path.name.removeprefix('episode_').isdigit()
         ]
         return max(taken, default=-1) + 1
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
