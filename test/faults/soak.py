@@ -20,6 +20,8 @@ from std_msgs.msg import Float64MultiArray
 
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeProcesses, end_in_order
+from genrl_ros.cli.progress import bar
+from genrl_ros.files import write_json
 from genrl_ros.nodes.graph import BRINGUP, NODES
 from genrl_ros.nodes.session import Session
 from genrl_ros.share import share_path
@@ -59,6 +61,11 @@ class Soak:
             for name in ACTING
         }
         self.memory.append((time.monotonic(), sizes))
+
+    def note(self) -> str:
+        """The last sample, for people."""
+        sizes = ' '.join(f'{name} {size / 1e6:.1f}' for name, size in self.memory[-1][1].items())
+        return f'MB: {sizes}  stops {len(self.stops)}'
 
     def stop_once(self) -> None:
         """Press the stop; how long until the first command of zeros, if it comes at all."""
@@ -128,19 +135,21 @@ def drive(soak: Soak, session: Session, hours: float) -> dict:
     session.wait_for_policy(task, 600.0)
     learned, begin = 0, time.monotonic()
     end, sample_due, stop_due, reset_due = begin + hours * 3600, begin, begin, begin
-    while (now := time.monotonic()) < end:
-        session.spin()
-        if session.task_in_charge == task:
-            task, learned = session.set_task(next(prompts), 60.0).task_id, learned + 1
-        if now >= sample_due:
-            soak.sample()
-            sample_due = now + SAMPLE_S
-        if now >= reset_due:
-            session.reset()
-            reset_due, stop_due = now + EPISODE_S, now + EPISODE_S / 2
-        if now >= stop_due:
-            soak.stop_once()
-            stop_due = end
+    with bar('soak', round(hours * 3600)) as show:
+        while (now := time.monotonic()) < end:
+            session.spin()
+            if session.task_in_charge == task:
+                task, learned = session.set_task(next(prompts), 60.0).task_id, learned + 1
+            if now >= sample_due:
+                soak.sample()
+                show(round(now - begin), soak.note())
+                sample_due = now + SAMPLE_S
+            if now >= reset_due:
+                session.reset()
+                reset_due, stop_due = now + EPISODE_S, now + EPISODE_S / 2
+            if now >= stop_due:
+                soak.stop_once()
+                stop_due = end
     periods, stops = soak.periods(), np.array(soak.stops)
     return {
         'hours': hours,
@@ -174,11 +183,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--hours', type=float, default=8.0)
     parser.add_argument('--updates', type=int, default=60, help='of each policy')
+    parser.add_argument('--json', type=Path, help='file for what was found')
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix='soak-') as folder:
         found = soak(arguments.hours, arguments.updates, Path(folder))
     problems = verdict(found)
-    sys.stdout.write(json.dumps(found | {'problems': problems}, indent=2) + '\n')
+    report = found | {'problems': problems}
+    if arguments.json is not None:
+        write_json(arguments.json, report)
+    sys.stdout.write(json.dumps(report, indent=2) + '\n')
     return 1 if problems else 0
 
 
