@@ -23,7 +23,7 @@ from genrl_ros.behavior.matching import WINDOW
 from genrl_ros.config import ConnectConfig, OptimConfig, WorldModelConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.aligner import alignment_loss
-from genrl_ros.world_model.conv import ConvDecoder
+from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import SequenceModel, State
 
@@ -62,8 +62,10 @@ class Cell:
 def embed_images(model: MFWM, image: Tensor) -> Tensor:
     """`(B, T, E)` of images `(B, T, 3, 64, 64)` uint8."""
     pixels = image.flatten(0, 1).float() / 255 - 0.5
-    out: Tensor = model.tokenizer.encoder(pixels)
-    return out.unflatten(0, image.shape[:2])
+    encoder = model.tokenizer.encoder
+    assert isinstance(encoder, ConvEncoder)
+    out: Tensor = encoder.layers(pixels)
+    return out.flatten(1).unflatten(0, image.shape[:2])
 
 
 def observe(

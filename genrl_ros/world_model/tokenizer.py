@@ -13,9 +13,6 @@ from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
 from genrl_ros.world_model.layers import Dense
 from genrl_ros.world_model.patch import PatchDecoder, PatchEncoder, patches
 
-PORTION = 64 * 24
-"""Images that convolutions take at once on a CPU, times the depth."""
-
 
 def pixels(image: Tensor) -> Tensor:
     """uint8 `(..., 3, 64, 64)` to float32 in [-0.5, 0.5]."""
@@ -32,7 +29,7 @@ class Tokenizer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.stoch, self.classes, self.depth = config.stoch, config.classes, config.depth
+        self.stoch, self.classes = config.stoch, config.classes
         if config.tokenizer == 'conv':
             self.encoder: ConvEncoder | PatchEncoder = ConvEncoder(config.depth)
             self.decoder: ConvDecoder | PatchDecoder = ConvDecoder(config.flat_stoch, config.depth)
@@ -52,14 +49,8 @@ class Tokenizer(nn.Module):
 
     def embed(self, canvas: Tensor) -> Tensor:
         """Embedded images `(N, outputs)` of a `canvas`."""
-        parts = [self.encoder(part) for part in self._portions(canvas)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _portions(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Parts of a batch whose largest maps fit a CPU's caches; patches have no large maps."""
-        size = max(1, PORTION // self.depth)
-        whole = images.device.type != 'cpu' or isinstance(self.encoder, PatchEncoder)
-        return (images,) if whole or len(images) <= size else images.split(size)
+        out: Tensor = self.encoder(canvas)
+        return out
 
     def posterior_logits(self, canvas: Tensor) -> Tensor:
         """Posterior logits `(N, S, K)` of a `canvas`."""
@@ -90,6 +81,4 @@ class Tokenizer(nn.Module):
             stoch: `(N, S, K)`.
             canvas: the images.
         """
-        parts = zip(self._portions(self.project(stoch)), self._portions(canvas), strict=True)
-        errors = [self.decoder.squared_error(features, part) for features, part in parts]
-        return torch.stack(errors).sum() / len(stoch)
+        return self.decoder.squared_error(self.project(stoch), canvas) / len(stoch)
