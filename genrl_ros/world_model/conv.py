@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, squared_norm
 
@@ -62,6 +65,25 @@ class ConvEncoder(nn.Module):
         return out.flatten(1)
 
 
+class _Overlap(torch.autograd.Function):
+    """Sum of squares `(N, H, W, k, k, C)` that lie two pixels apart in one map."""
+
+    @staticmethod
+    def forward(ctx: Any, squares: Tensor) -> Tensor:
+        n, h, w, k, _, c = squares.shape
+        out = squares.new_zeros(n, 2 * h + k - 2, 2 * w + k - 2, c)
+        for y in range(k):
+            for x in range(k):
+                out[:, y : y + 2 * h : 2, x : x + 2 * w : 2] += squares[:, :, :, y, x]
+        ctx.side = k
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad.unfold(1, ctx.side, 2).unfold(2, ctx.side, 2).permute(0, 1, 2, 4, 5, 3)
+
+
 class ConvDecoder(nn.Module):
     """Linear, then four transposed convolutions: 1, 5, 13, 30, 64.
 
@@ -93,12 +115,18 @@ class ConvDecoder(nn.Module):
     def _quads(self, maps: Tensor) -> Tensor:
         """Images as squares of 2x2 pixels, `(N, 3 * 4, 32, 32)`.
 
-        With stride 2 and kernel 6, each pixel of a square sees the same 3x3 neighbours. So the
-        last layer is an ordinary convolution to four times the channels, and twice as fast as one.
+        The first layer's maps are so small that its squares are made as one matrix product.
+
+        In the last, with stride 2 and kernel 6, each pixel of a square sees the same 3x3
+        neighbours. So it is an ordinary convolution to four times the channels, twice as fast.
         """
-        x = self.layers[:-1](maps)
-        last = self.layers[-1]
+        first, last = self.layers[2], self.layers[-1]
+        assert isinstance(first, nn.ConvTranspose2d) and first.bias is not None
         assert isinstance(last, nn.ConvTranspose2d) and last.bias is not None
+        x = self.layers[:2](maps).permute(0, 2, 3, 1)
+        squares = (x @ first.weight.permute(0, 2, 3, 1).flatten(1)).unflatten(-1, (5, 5, -1))
+        x = _Overlap.apply(squares) + first.bias  # type: ignore[no-untyped-call]
+        x = self.layers[3:-1](x.permute(0, 3, 1, 2))
         taps = last.weight.view(self.depth, 3, 3, 2, 3, 2).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
         return F.conv2d(x, taps.flatten(0, 2), last.bias.repeat_interleave(4), padding=2)
 
