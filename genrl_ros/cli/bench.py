@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -73,7 +74,7 @@ def main(config: Config) -> int:
         results.append(_size(size, machine, config, with_small=number == 0))
     report = {
         'machine': asdict(machine),
-        'bf16': 'measured' if machine.bf16 else NO_BF16,
+        'bf16': _bf16(results) if machine.bf16 else NO_BF16,
         'starts': config.starts,
         'peak_gflops': max(size['peak_gflops'] for size in results),
         'sizes': results,
@@ -88,6 +89,8 @@ def main(config: Config) -> int:
 def _size(size: Size, machine: Machine, config: Config, with_small: bool) -> dict[str, Any]:
     device = machine.device
     runs: dict[tuple[str, str], Run] = {('peak', 'total'): matrix_product(device)}
+    if machine.bf16:
+        runs['peak', 'bf16'] = matrix_product(device, torch.bfloat16)
     variants: dict[str, ModelConfig] = {'ours': size.model}
     if with_small:
         variants['small'] = model_preset('small', ACTIONS)
@@ -111,15 +114,22 @@ def _size(size: Size, machine: Machine, config: Config, with_small: bool) -> dic
     )
     forms: dict[str, dict[str, Any]] = {}
     peak = timings.pop(('peak', 'total')).gflops
+    peak_bf16 = timings.pop(('peak', 'bf16')).gflops if machine.bf16 else None
     for (form, part), timing in timings.items():
         forms.setdefault(form, {})[part] = _row(timing, size.frames)
     return {
         'size': str(size),
         'frames': size.frames,
         'peak_gflops': peak,
+        'peak_bf16_gflops': peak_bf16,
         'update': forms,
         'behavior': {form: _row(timing, config.starts) for form, timing in behavior.items()},
     }
+
+
+def _bf16(results: Sequence[Mapping[str, Any]]) -> str:
+    peak = max(size['peak_bf16_gflops'] for size in results)
+    return f'matrix products at {peak:.0f} GFLOP/s'
 
 
 def _row(timing: Timing, count: int) -> dict[str, float]:

@@ -10,6 +10,9 @@ from rich.table import Table
 
 from genrl_ros.training.bench_updates import PARTS
 
+WIDTH = 140
+"""Columns of characters that the tables get where the output is no terminal."""
+
 
 def show(report: Mapping[str, Any], markdown: bool) -> None:
     """Print a report of `genrl bench`."""
@@ -61,7 +64,10 @@ def _terminal(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
     table = Table(*columns, title=title)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table)
 
 
 def _markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

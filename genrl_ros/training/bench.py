@@ -91,7 +91,7 @@ class Machine:
         device: `cpu` or `cuda`.
         name: the processor's name for itself.
         threads: CPU threads.
-        bf16: whether it multiplies bfloat16 faster than float32.
+        bf16: whether it has instructions for bfloat16; whether they are fast, is measured.
         torch: version.
     """
 
@@ -114,9 +114,9 @@ def inspect(device: str) -> Machine:
     return Machine(device, name, torch.get_num_threads(), bf16, torch.__version__)
 
 
-def matrix_product(device: str) -> Run:
-    """What a machine does fastest: a large product in float32."""
-    a, b = torch.randn(2, PEAK_SIZE, PEAK_SIZE, device=device)
+def matrix_product(device: str, dtype: torch.dtype = torch.float32) -> Run:
+    """What a machine does fastest: a large product."""
+    a, b = torch.randn(2, PEAK_SIZE, PEAK_SIZE, device=device, dtype=dtype)
     return lambda: a @ b
 
 
