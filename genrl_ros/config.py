@@ -190,9 +190,9 @@ class DynamicsConfig:
 class ConnectConfig:
     """Training of connector and aligner on a finished world model (facts 2.3, 2.4)."""
 
-    updates: int = 6_000
+    updates: int = 9_000
     """Gradient steps."""
-    batch: int = 16
+    batch: int = 8
     """Sequences a batch."""
     length: int = 32
     """Frames a sequence; a multiple of the embedder's eight."""
@@ -211,9 +211,9 @@ class ConnectConfig:
 class PriorConfig:
     """Training of the action prior on a finished world model and its aligner."""
 
-    updates: int = 4_000
+    updates: int = 16_000
     """Gradient steps; 0 leaves the prior untrained, for behaviours with `learning.prior` 0."""
-    batch: int = 12
+    batch: int = 8
     """Sequences a batch."""
     length: int = 48
     """Frames a sequence; a clip that follows within it is what the actions led to."""
