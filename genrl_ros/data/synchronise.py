@@ -24,6 +24,8 @@ GAP_PERIODS = 1.5
 """Control periods between two images after which something is missing."""
 STALE_STEPS = 2
 """Control steps that a velocity command is in force, as the simulator and the gate have it."""
+LEARN = 0.1
+"""How fast it is learned that a camera is faster than it should be."""
 FOLLOW = 0.25
 """How fast the wanted times follow a camera whose rate is not quite what it should be."""
 
@@ -50,18 +52,19 @@ class Pace:
 
     Args:
         period_ns: of the control rate.
-        interval_ns: of the camera.
+        interval_ns: of the camera, which may turn out to be faster.
     """
 
     def __init__(self, period_ns: int, interval_ns: int) -> None:
         self._period = period_ns
-        self._early = min(interval_ns, period_ns) / 2
+        self._slowest = float(min(interval_ns, period_ns))
+        self._interval = self._slowest
         self.restart()
 
     def restart(self) -> None:
         """Take the next image, whenever it is from."""
         self._due: float | None = None
-        self._last = 0
+        self._last = self._seen = 0
 
     def judge(self, stamp_ns: int) -> str:
         """What an image is: `take`, `skip` (too early, or late and out of order) or `gap`.
@@ -74,15 +77,18 @@ class Pace:
             back = self._last - stamp_ns
             late = back <= 2 * self._period and stamp_ns >= self._period
             return 'skip' if late or back == 0 else 'gap'
+        self._interval += LEARN * (min(stamp_ns - self._seen, self._slowest) - self._interval)
+        self._seen = stamp_ns
         if stamp_ns - self._last > GAP_PERIODS * self._period:
             return 'gap'
-        if stamp_ns < self._due - self._early:
+        if stamp_ns < self._due - self._interval / 2:
             return 'skip'
         return self._take(stamp_ns, stamp_ns - self._due)
 
     def _take(self, stamp_ns: int, error: float) -> str:
         if self._due is None:
             self._due = float(stamp_ns)
+            self._seen = stamp_ns
         self._due += self._period + FOLLOW * error
         self._last = stamp_ns
         return 'take'

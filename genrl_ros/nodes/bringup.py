@@ -1,8 +1,8 @@
 """Brings the nodes of the graph up in order, and again when one of them comes back.
 
 All are configured at once, for that takes long, and activated one after another: the gate last,
-so that nothing moves before everything is there. Then the gate is released, once: a gate that
-comes back later stays stopped until somebody releases it.
+so that nothing moves before everything is there. Then the gate is opened, once: a gate that
+comes back later, or that somebody has stopped, stays stopped until somebody releases it.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class Bringup(Node):
             for node in NODES
             if node.name in parameters.nodes and (parameters.use_sim or not node.simulates)
         ]
-        self._release = self.create_client(Trigger, f'{GATE}/release')
-        self._released = True
+        self._open = self.create_client(Trigger, f'{GATE}/open')
+        self._opened = True
         self._complete = False
         self._reasons: dict[str, str] = {}
         self.create_subscription(
@@ -123,9 +123,9 @@ class Bringup(Node):
             self._learn(node, now)
             self._raise(node, now, may_activate=ready)
             ready = ready and node.active
-        if ready and not self._released and self._release.service_is_ready():
-            self._release.call_async(Trigger.Request())
-            self._released = True
+        if ready and not self._opened and self._open.service_is_ready():
+            self._open.call_async(Trigger.Request())
+            self._opened = True
         if ready and not self._complete:
             self._complete = True
             self.get_logger().info('everything is active')
@@ -166,7 +166,7 @@ class Bringup(Node):
 
     def _request(self, node: Managed, transition: int) -> None:
         if node.name == GATE and transition == Transition.TRANSITION_CONFIGURE:
-            self._released = self._complete  # only the first gate is released by itself
+            self._opened = self._complete  # only the first gate is opened by itself
         request = ChangeState.Request(transition=Transition(id=transition))
         node.changing, node.changed_s = node.change.call_async(request), time.monotonic()
 

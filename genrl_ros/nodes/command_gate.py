@@ -18,7 +18,7 @@ from genrl_ros.nodes.commands import CommandPublishers
 from genrl_ros.nodes.diagnostics import Level, Status
 from genrl_ros.nodes.lifecycle import ManagedNode
 from genrl_ros.nodes.params import declare, parameter
-from genrl_ros.nodes.robot import from_policy_command, load_robot
+from genrl_ros.nodes.robot import from_joint_states, from_policy_command, load_robot
 from genrl_ros.nodes.run import main as run_main
 from genrl_ros.nodes.transport import share_no_memory
 from genrl_ros.serving.embodiment import Vector
@@ -60,15 +60,23 @@ class CommandGate(ManagedNode):
         """Read the embodiment. The gate begins stopped."""
         self._robot = load_robot(self._config.embodiment)
         self._gate = gate = Gate(
-            self._robot.channels, self._robot.control_dt_s, self._config.real_time_factor
+            self._robot.channels,
+            self._robot.control_dt_s,
+            self._config.real_time_factor,
+            self._robot.joint_states.max_age_s,
         )
         self._state = self.create_publisher(DiagnosticStatus, 'command_gate/state', qos.LATCHED)
         self._commands = CommandPublishers(self, self._robot)
         self.create_subscription(
             JointState, 'policy/command', self.when_active(self._on_command), qos.COMMAND
         )
+        if gate.needs_positions:
+            self.create_subscription(
+                JointState, self._robot.joint_states.topic, self._on_joint_states, qos.SENSOR
+            )
+        self.create_service(Trigger, 'command_gate/emergency_stop', self._on_stop)
         for name, answer in (
-            ('emergency_stop', self._on_stop),
+            ('open', self._on_open),
             ('release', self._on_release),
             ('pause', self._on_pause),
             ('resume', self._on_resume),
@@ -110,6 +118,15 @@ class CommandGate(ManagedNode):
             self._send(command)
         self._tell_state()
 
+    def _on_joint_states(self, message: JointState) -> None:
+        try:
+            measured = from_joint_states(message, self._robot)
+        except conversions.MessageError as error:
+            self._gate.counts['joint states that do not fit'] += 1
+            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+        else:
+            self._gate.measure(measured.position, time.monotonic())
+
     def _tick(self) -> None:
         command = self._gate.tick(time.monotonic())
         if command is not None:
@@ -146,10 +163,18 @@ class CommandGate(ManagedNode):
 
         return answer
 
-    def _on_stop(self) -> tuple[bool, str]:
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Active or not: a gate that is stopped before it is brought up stays stopped."""
         self._gate.stop('emergency stop; call command_gate/release to end it')
-        self._tick()
-        return True, self._gate.reason
+        if self.active:
+            self._tick()
+        response.success, response.message = True, self._gate.reason
+        return response
+
+    def _on_open(self) -> tuple[bool, str]:
+        if self._gate.open():
+            return True, 'open: the next fresh command is forwarded'
+        return False, f'the gate is {self._gate.state} already: {self._gate.reason}'
 
     def _on_release(self) -> tuple[bool, str]:
         if self._gate.release():

@@ -83,9 +83,10 @@ class CommandPublishers:
         ]
 
     def publish(self, command: npt.NDArray[np.float64], stamp: Time) -> None:
-        """Send a command `(A,)` in SI units, each part to its topic."""
+        """Send a command `(A,)` in SI units, each part to its topic; none for a part with nan."""
         for part, publisher in zip(self._robot.split(command), self._publishers, strict=True):
-            publisher.publish(to_message(part, stamp))
+            if np.isfinite(part.values).all():
+                publisher.publish(to_message(part, stamp))
 
 
 def _duration(seconds: float) -> Duration:

@@ -89,8 +89,8 @@ GRAPH = (
     Permissions(
         'command_gate',
         publish=(COMMANDS, 'command_gate/state'),
-        subscribe=('policy/command',),
-        reply=GATE_SERVICES,
+        subscribe=('policy/command', JOINT_STATES),
+        reply=('command_gate/open', *GATE_SERVICES),
     ),
 )
 """The nodes of `nodes.graph`."""
@@ -101,7 +101,7 @@ BESIDES = (
         subscribe=('/diagnostics',),
         request=(
             *(f'{node.node}/{name}' for node in GRAPH for name in ('change_state', 'get_state')),
-            'command_gate/release',
+            'command_gate/open',
         ),
         has_lifecycle=False,
     ),

@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
+from genrl_ros.data.synchronise import Pace
 from genrl_ros.nodes import conversions, qos
 from genrl_ros.nodes.diagnostics import Level, Status
 from genrl_ros.nodes.lifecycle import ManagedNode
@@ -78,6 +79,7 @@ class PolicyNode(ManagedNode):
         self._episode_gap_s = EPISODE_GAP_S / factor
         self._safety = SafetyFilter(robot.channels, period_s, self._config.blend_s)
         self._measured: Measured | None = None
+        self._measured_ns = 0
         self._joint_problem, self._gate = '', FORWARDING
         self._latents, self._joints = (
             InputWatch(
@@ -92,6 +94,7 @@ class PolicyNode(ManagedNode):
                 (robot.joint_states.topic, robot.joint_states.max_age_s),
             )
         )
+        self._pace = Pace(round(period_s * 1e9), round(1e9 / robot.camera_rate_hz))
         self._ticks = TickWatch(period_s / factor)
         self._state, self._reason, self._confirm_due = '', '', 0.0
 
@@ -200,6 +203,7 @@ class PolicyNode(ManagedNode):
         self._joint_problem = ''
         if self._judge(self._joints, message.header) in (FRESH, JUMPED):
             self._measured = measured
+            self._measured_ns = conversions.from_stamp(message.header.stamp)
 
     def _on_gate(self, message: DiagnosticStatus) -> None:
         self._gate = message.message
@@ -225,7 +229,10 @@ class PolicyNode(ManagedNode):
             verdict = self._judge(self._latents, message.header)
             if verdict not in (FRESH, JUMPED):
                 return
-            self._stamp_ns = conversions.from_stamp(message.header.stamp)
+            stamp_ns = conversions.from_stamp(message.header.stamp)
+            if not self._is_due(stamp_ns):
+                return
+            self._stamp_ns = stamp_ns
             if problem := self._problem():
                 self._hold(problem)
                 return
@@ -233,6 +240,14 @@ class PolicyNode(ManagedNode):
             self._drive(self._driver, self._driver.observe(tokens, self._stamp_ns))
         except (conversions.MessageError, PolicyError) as error:
             self._hold(str(error))
+
+    def _is_due(self, stamp_ns: int) -> bool:
+        """Whether an image is to be answered: of a faster camera's, those at the control rate."""
+        judged = self._pace.judge(stamp_ns)
+        if judged == 'gap':
+            self._pace.restart()
+            judged = self._pace.judge(stamp_ns)
+        return judged == 'take'
 
     def _begin_if_needed(self, *, jumped: bool) -> None:
         """Start an episode from the measured state: at first, after a gap, or at a new clock."""
@@ -252,8 +267,13 @@ class PolicyNode(ManagedNode):
         assert self._measured is not None
         assert self._reference is not None
         wanted = self._robot.to_command(action, self._reference)
-        self._send(driver, self._safety.follow(wanted, self._measured.position))
+        position = self._measured.position
+        self._send(driver, self._safety.follow(wanted, position, self._measured_age_s()))
         self._enter('driving', '')
+
+    def _measured_age_s(self) -> float:
+        """How long ago the joints were where they are known to have been, by the robot's clock."""
+        return max(0.0, (self.get_clock().now().nanoseconds - self._measured_ns) / 1e9)
 
     def _problem(self) -> str:
         """Why the robot must not be driven now; empty if it may."""
@@ -278,7 +298,7 @@ class PolicyNode(ManagedNode):
             self._drove_s = float('-inf')
         elif self._reference is not None:
             position = None if self._measured is None else self._measured.position
-            self._send(self._driver, self._safety.react(position))
+            self._send(self._driver, self._safety.react(position, self._measured_age_s()))
         self._driver.interrupt()
         self._enter('waiting' if self._state == 'waiting' else 'holding', reason)
 

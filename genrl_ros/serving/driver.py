@@ -33,7 +33,7 @@ class Driver:
     def reset(self) -> None:
         """Start an episode: forget the hidden state and what was done."""
         self.runner.reset()
-        self._sent: list[npt.NDArray[np.float64]] = []
+        self._sent, self._times = np.zeros(self._size), 0
         self.interrupt()
 
     def interrupt(self) -> None:
@@ -47,8 +47,8 @@ class Driver:
             PolicyError: if the policy has no finite answer; its hidden state is forgotten then.
         """
         if self._acted_ns is None or stamp_ns - self._acted_ns >= self._act_after_ns:
-            last = np.mean(self._sent, axis=0) if self._sent else np.zeros(self._size)
-            self._sent = []
+            last = self._sent / max(1, self._times)
+            self._sent, self._times = np.zeros(self._size), 0
             self._acted_ns = None
             self._action = self.runner.act(tokens, last)
             self._acted_ns = stamp_ns
@@ -57,4 +57,4 @@ class Driver:
 
     def sent(self, action: npt.NDArray[np.float64]) -> None:
         """Be told what was sent to the robot, `(A,)` as an action."""
-        self._sent.append(action)
+        self._sent, self._times = self._sent + action, self._times + 1

@@ -79,7 +79,7 @@ class Channel:
         unit: of the command: `rad/s` or `m/s`, `rad` or `m`.
         scale: what an action of 1.0 is, in that unit.
         reaction: what is safe when input stops: `zero` for velocities, `hold` for positions, or
-            `none`: nothing is sent.
+            `none`: it is left at its last command. An emergency stop brakes every velocity.
         joint: its name in the joint states; empty for an axis.
         axis: `linear.x` to `angular.z` of a twist; empty for a joint.
         name: of the action; the joint's or axis's unless given.

@@ -32,8 +32,13 @@ ROUNDING_S = 1e-6
 class Gate:
     """Forwards fresh commands, and brings the robot to rest when there are none.
 
-    It starts stopped: a gate that comes back after a crash cannot know what it was stopped for.
-    A stop wins over everything, and only `release` ends it.
+    It starts stopped, and says so to the robot: a gate that comes back after a crash cannot know
+    what it was stopped for, nor what moves. A stop wins over everything, and only `release` ends
+    it; `open` ends the one that it starts with, and no other.
+
+    A velocity at rest is commanded on and on while the gate is not open. A position at rest is
+    not: whoever moves the arm by hand meanwhile shall not see it go back. So positions begin from
+    where the robot is, and nothing passes while that is not known.
 
     No more than a command a period passes, so that a limit of the change from one command to the
     next is a limit of acceleration.
@@ -47,7 +52,11 @@ class Gate:
     """
 
     def __init__(
-        self, channels: Sequence[Channel], control_dt_s: float, real_time_factor: float = 1.0
+        self,
+        channels: Sequence[Channel],
+        control_dt_s: float,
+        real_time_factor: float = 1.0,
+        measured_max_age_s: float = 0.2,
     ) -> None:
         """Set the limits.
 
@@ -55,6 +64,7 @@ class Gate:
             channels: in the order of the command vector.
             control_dt_s: seconds between two commands, by the robot's clock.
             real_time_factor: seconds of the robot's clock in a second of steady time.
+            measured_max_age_s: how long it is known where the robot is, by its clock.
         """
         self.state, self.reason = STOPPED, 'it has just started; call release'
         self.counts: Counter[str] = Counter()
@@ -71,14 +81,36 @@ class Gate:
         self._offered_s = float('-inf')
         self._credit, self._credit_s = float(BURST), float('-inf')
         self._sent_s = float('-inf')
-        self._moved = False
+        self._measured: Vector | None = None
+        self._measured_s = float('-inf')
+        self._patience_s = measured_max_age_s / real_time_factor
+        self._acts = True
+        """Whether the robot may have to be told to rest."""
+        self._begins = True
+        """Whether the next command begins from where the robot is."""
+        self._just_started = True
+
+    @property
+    def needs_positions(self) -> bool:
+        """Whether it has to be told where the robot is."""
+        return bool(self._limiter.by_position.any())
+
+    def measure(self, position: Vector, now_s: float) -> None:
+        """Be told where the robot is at a steady time: `(A,)`, nan for what is unknown."""
+        self._measured = np.where(self._limiter.by_position, position, np.nan)
+        self._measured_s = now_s
 
     def stop(self, reason: str) -> None:
         """The emergency stop."""
-        self.state, self.reason = STOPPED, reason
+        self.state, self.reason, self._just_started = STOPPED, reason, False
+
+    def open(self) -> bool:
+        """End the stop that the gate starts with. False if there is none, or another one."""
+        return self._just_started and self.release()
 
     def release(self) -> bool:
         """End a stop: the next fresh command is forwarded. False if nothing was stopped."""
+        self._just_started = False
         return self._wait_if(STOPPED)
 
     def pause(self) -> bool:
@@ -114,35 +146,41 @@ class Gate:
         if self.state in (STOPPED, PAUSED):
             self.counts[f'refused while {self.state}'] += 1
             return None
+        lost = now_s - self._measured_s > self._patience_s
+        if self._begins and self.needs_positions and lost:
+            self.counts['without joint states'] += 1
+            return None
         if not self._within_rate(now_s):
             self.counts['too many'] += 1
             return None
+        if self._begins:
+            self._limiter.start(self._measured)
         limited = self._limiter.follow(command)
         self.counts['forwarded'] += 1
         self.counts['limited'] += bool(limited.causes)
         self.state, self.reason = FORWARDING, ''
         self._offered_s = self._sent_s = now_s
-        self._moved = True
+        self._acts, self._begins = True, False
         return limited.command
 
     def tick(self, now_s: float) -> Vector | None:
-        """What to send to the robot now, without a command; None if nothing.
+        """What to send to the robot now, without a command; None if nothing, as nan is.
 
         To be called several times a period: it sends at most once a period.
         """
         if self.state == FORWARDING and now_s - self._offered_s > self.timeout_s:
             self.state = REACTING
             self.reason = f'no command for {self.timeout_s:.2f} s'
-        reacts = self.state != FORWARDING and self._moved
+        reacts = self.state != FORWARDING and self._acts
         if not reacts or now_s - self._sent_s < self.period_s - ROUNDING_S:
             return None
         self._sent_s = now_s
         return self._brake()
 
     def come_to_rest(self) -> Iterator[Vector]:
-        """The commands that bring the robot to rest, to be sent a period apart."""
+        """The commands that bring the robot to rest, to be sent a period apart; stop it first."""
         for _ in range(BRAKE_STEPS):
-            if not self._moved or self._limiter.at_rest:
+            if self._limiter.at_rest:
                 return
             yield self._brake()
 
@@ -157,13 +195,14 @@ class Gate:
 
     def _brake(self) -> Vector:
         self.counts['reactions'] += 1
-        return self._limiter.brake().command
+        self._begins = self._limiter.at_rest
+        command = self._limiter.brake(everything=self.state == STOPPED).command
+        return np.where(self._limiter.by_position & self._begins, np.nan, command)
 
     def _wait_if(self, state: str) -> bool:
         if self.state != state:
             return False
         self.state, self.reason = WAITING, 'no fresh command yet'
-        if self._limiter.at_rest:  # and wherever it was moved meanwhile, it begins from there
-            self._limiter.start()
-            self._moved = False
+        if self._limiter.at_rest:
+            self._acts, self._begins = False, True
         return True

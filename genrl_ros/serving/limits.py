@@ -1,11 +1,12 @@
 """What a command channel may do: position, velocity, acceleration and jerk. Knows no ROS.
 
-Everything is in steps of one control period T. A velocity channel's position is the measured one;
-a position channel's is the one commanded last.
+Everything is in steps of one control period T. A velocity channel's position is the measured one,
+with what was commanded since it was measured; a position channel's is the one commanded last.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ CHOICES = 17
 """Commands between braking and what is wanted that are tried near a position limit."""
 BRAKE_STEPS = 500
 """Periods within which a channel must be able to stop."""
+REMEMBERED = 64
+"""Commands that may have been sent since a position was measured."""
 SLACK = 1e-9
 """Rounding that is not a violation, in units of a channel."""
 
@@ -42,6 +45,9 @@ class Limiter:
 
     Velocity, acceleration and jerk limits always hold. Position limits hold as long as the robot
     does as it is told; where it does not, and no command is left that stops in time, it brakes.
+
+    Attributes:
+        by_position: `(A,)` which channels are positions.
     """
 
     def __init__(self, channels: Sequence[Channel], period_s: float) -> None:
@@ -59,16 +65,16 @@ class Limiter:
             np.array([getattr(channel.limits, name) or BOUNDLESS for channel in channels])
             for name in ('velocity', 'acceleration', 'jerk')
         )
-        self._by_position = np.array([channel.quantity == 'position' for channel in channels])
+        self.by_position = np.array([channel.quantity == 'position' for channel in channels])
         self._coasts = (
-            np.array([channel.reaction == 'none' for channel in channels]) & ~self._by_position
+            np.array([channel.reaction == 'none' for channel in channels]) & ~self.by_position
         )
         self.start()
 
     @property
     def at_rest(self) -> bool:
-        """Whether the last command lets nothing move that should come to rest."""
-        return bool((np.abs(self._velocity[~self._coasts]) < SLACK).all())
+        """Whether the last command lets nothing move."""
+        return bool((np.abs(self._velocity) < SLACK).all())
 
     def start(self, position: Vector | None = None, velocity: Vector | None = None) -> None:
         """Begin from a measured state: `(A,)` each; nan where it is unknown, and not limited."""
@@ -77,33 +83,57 @@ class Limiter:
         measured = np.zeros(size) if velocity is None else np.nan_to_num(velocity)
         self._velocity = np.clip(measured, -self._speed, self._speed)
         self._change = np.zeros(size)
+        self._recent: deque[Vector] = deque(maxlen=REMEMBERED)
 
-    def follow(self, wanted: Vector, position: Vector | None = None) -> Limited:
+    def follow(
+        self, wanted: Vector, position: Vector | None = None, age_s: float = 0.0
+    ) -> Limited:
         """The next command towards the one that is wanted.
 
         Args:
             wanted: `(A,)`, finite.
             position: `(A,)` measured; nan where it is unknown.
+            age_s: how long ago it was measured.
         """
-        self._measure(position)
-        first = self._by_position & np.isnan(self._position)
+        self._measure(position, age_s)
+        first = self.by_position & np.isnan(self._position)
         self._position[first] = np.clip(wanted, self._low, self._high)[first]
         place = np.clip(wanted, self._low, self._high)
-        out_of_place = self._by_position & (place != wanted)
-        way = np.where(self._by_position, place - self._position, 0.0)
+        out_of_place = self.by_position & (place != wanted)
+        way = np.where(self.by_position, place - self._position, 0.0)
         along = _approach(way, self._acceleration * self._period, self._period)
-        velocity = np.where(self._by_position, along, wanted)
+        velocity = np.where(self.by_position, along, wanted)
         return self._advance(velocity, out_of_place)
 
-    def brake(self, position: Vector | None = None) -> Limited:
-        """The next command on the way to rest; channels whose reaction is none go on."""
-        self._measure(position)
-        goal = np.where(self._coasts, self._velocity, 0.0)
+    def brake(
+        self, position: Vector | None = None, age_s: float = 0.0, *, everything: bool = False
+    ) -> Limited:
+        """The next command on the way to rest.
+
+        Args:
+            position: `(A,)` measured; nan where it is unknown.
+            age_s: how long ago it was measured.
+            everything: whether velocities whose reaction is `none` come to rest, too, instead of
+                going on.
+        """
+        self._measure(position, age_s)
+        goal = np.where(self._coasts & (not everything), self._velocity, 0.0)
         return self._advance(goal, np.zeros(len(self.channels), bool))
 
-    def _measure(self, position: Vector | None) -> None:
+    def _measure(self, position: Vector | None, age_s: float) -> None:
         if position is not None:
-            self._position = np.where(self._by_position, self._position, position)
+            now = position + self._way(age_s)
+            self._position = np.where(self.by_position, self._position, now)
+
+    def _way(self, age_s: float) -> Vector:
+        """How far the commands of the last seconds have led."""
+        way = np.zeros(len(self.channels))
+        for velocity in reversed(self._recent):
+            if age_s <= 0:
+                break
+            way += velocity * min(age_s, self._period)
+            age_s -= self._period
+        return way
 
     def _advance(self, velocity: Vector, out_of_place: npt.NDArray[np.bool_]) -> Limited:
         goal = np.clip(velocity, -self._speed, self._speed)
@@ -120,8 +150,9 @@ class Limiter:
             causes['position'] = True
         self._velocity = self._velocity + change * self._period
         self._change = change
+        self._recent.append(self._velocity)
         self._position = self._position + self._velocity * self._period
-        command = np.where(self._by_position, self._position, self._velocity)
+        command = np.where(self.by_position, self._position, self._velocity)
         return Limited(command, tuple(cause for cause, acts in causes.items() if acts))
 
     def _share(self, change: Vector) -> Vector | None:

@@ -62,31 +62,32 @@ class SafetyFilter:
         self._origin = np.where(self._by_position, position, np.nan_to_num(velocity))
         self._followed = 0 if blend else self._periods
 
-    def follow(self, wanted: Vector, position: Vector) -> Vector:
+    def follow(self, wanted: Vector, position: Vector, age_s: float = 0.0) -> Vector:
         """The command `(A,)` that is sent for the one that the policy wants.
 
         Args:
             wanted: `(A,)`; where it is not finite, the reaction takes its place.
             position: `(A,)` measured.
+            age_s: how long ago it was measured.
         """
         if not np.isfinite(wanted).all():
             self.counts['not finite'] += 1
-            return self.react(position)
+            return self.react(position, age_s)
         self._followed = min(self._followed + 1, self._periods)
         if self._origin is not None and self._followed < self._periods:
             share = self._followed / self._periods
             wanted = self._origin + share * (wanted - self._origin)
-        limited = self._limiter.follow(wanted, position)
+        limited = self._limiter.follow(wanted, position, age_s)
         self.counts['commands'] += 1
         if limited.causes:
             self.counts['limited'] += 1
         self.counts.update(limited.causes)
         return limited.command
 
-    def react(self, position: Vector | None = None) -> Vector:
+    def react(self, position: Vector | None = None, age_s: float = 0.0) -> Vector:
         """The command `(A,)` while nothing may act: what each channel has declared."""
         self.counts['reactions'] += 1
-        return self._limiter.brake(position).command
+        return self._limiter.brake(position, age_s).command
 
 
 class InputWatch:

@@ -264,6 +264,10 @@ class Rig:
         pages = Path(f'/proc/{self.processes.pids[node]}/statm').read_text().split()[1]
         return int(pages) * os.sysconf('SC_PAGE_SIZE')
 
+    def forget_commands(self) -> None:
+        """Let the next check begin with the newest command."""
+        self._checked = max(0, len(self.robot.commands) - 1)
+
     def check_commands(self) -> int:
         """Assert that no command since the last check broke a limit; how many there were."""
         commands = [command for _, command in self.robot.commands]
@@ -275,7 +279,8 @@ class Rig:
             assert np.abs(after).max() <= VELOCITY + 1e-9, 'a command is too fast'
             change = np.abs(after - before).max() / PERIOD
             assert change <= ACCELERATION + 1e-6, f'a command accelerates by {change}'
-        count, self._checked = len(commands) - self._checked, max(0, len(commands) - 1)
+        count = len(commands) - self._checked
+        self.forget_commands()
         return count
 
 

@@ -77,7 +77,7 @@ def test_it_starts_stopped_forwards_once_released_and_reacts_when_commands_end(p
     for _ in range(5):
         policy.send()
         policy.bench.executor.spin_once(timeout_sec=0.05)
-    assert policy.commands == []
+    assert all(list(command.data) == [0.0] * 3 for command in policy.commands)
     assert policy.call('release').success
     policy.bench.until(lambda: policy.state() == WAITING, 'waiting')
     policy.drive_until(
@@ -86,6 +86,22 @@ def test_it_starts_stopped_forwards_once_released_and_reacts_when_commands_end(p
     policy.bench.until(lambda: policy.state() == REACTING, 'its reaction')
     policy.bench.until(lambda: policy.last() == [0.0] * 3, 'zero velocity')
     policy.drive_until(lambda: policy.state() == FORWARDING, 'forwarding again')
+
+
+def test_a_gate_that_comes_back_tells_a_moving_robot_to_rest(policy) -> None:
+    policy.bench.until(lambda: len(policy.commands) > 2, 'commands without a policy')
+    assert policy.last() == [0.0] * 3
+
+
+def test_a_stop_before_it_is_brought_up_is_not_ended_by_bringing_it_up(bench, tiny_robot) -> None:
+    gate = bench.make(CommandGate, embodiment=tiny_robot)
+    assert gate.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    policy = Policy(bench)
+    assert policy.call('emergency_stop').success
+    assert gate.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert not policy.call('open').success
+    policy.bench.until(lambda: policy.state() == STOPPED, 'its state')
+    assert policy.call('release').success
 
 
 def test_a_stop_wins_and_needs_its_release(policy) -> None:
@@ -134,7 +150,7 @@ def test_senseless_commands_do_not_pass_and_are_counted(policy, changes) -> None
         ),
         'a count',
     )
-    assert policy.commands == []
+    assert all(list(command.data) == [0.0] * 3 for command in policy.commands)
     policy.drive_until(lambda: policy.last() == [0.5, 1.0, 2.0], 'a good command')
 
 

@@ -98,6 +98,17 @@ def test_it_drives_with_the_announced_policy(robot, make_bundle) -> None:
     assert robot.states[-1].task_id == '20261122-120000-open-the-microwave'
 
 
+def test_a_camera_that_is_faster_than_the_control_rate_is_answered_at_the_control_rate(
+    robot, make_bundle
+) -> None:
+    robot.announce(make_bundle(action=0.25))
+    robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
+    first, count = robot.stamp, len(robot.commands)
+    robot.drive_until(lambda: robot.stamp - first > 2_000_000_000, 'two seconds of images')
+    seen = len(robot.commands) - count
+    assert seen <= (robot.stamp - first) / 80_000_000 + 2
+
+
 def test_commands_stay_within_the_limits(robot, make_bundle) -> None:
     robot.announce(make_bundle(action=100.0))
     robot.drive_until(lambda: robot.commands, 'commands')

@@ -37,10 +37,11 @@ def offer(gate: Gate, now: float, values: tuple = (1.0, -1.0), stamp=None) -> li
     return None if sent is None else sent.tolist()
 
 
-def test_it_starts_stopped_and_sends_nothing_until_it_is_released() -> None:
+def test_it_starts_stopped_and_tells_the_robot_to_rest_until_it_is_released() -> None:
     gate = make_gate()
     assert offer(gate, 1.0) is None
-    assert gate.tick(2.0) is None
+    assert gate.tick(2.0).tolist() == [0.0, 0.0]  # whatever it did before: it may have moved
+    assert gate.tick(3.0).tolist() == [0.0, 0.0]
     assert gate.state == STOPPED
     assert not gate.resume()
     assert gate.release()
@@ -48,6 +49,60 @@ def test_it_starts_stopped_and_sends_nothing_until_it_is_released() -> None:
     assert gate.tick(3.0) is None
     assert offer(gate, 4.0) == [1.0, -1.0]
     assert gate.state == FORWARDING
+
+
+def test_what_opens_it_at_the_start_ends_no_other_stop() -> None:
+    gate = make_gate()
+    assert gate.open()
+    assert gate.state == WAITING
+    assert not gate.open()
+    gate = make_gate()
+    gate.stop('the button')
+    assert not gate.open()
+    assert gate.state == STOPPED
+    assert gate.release()
+
+
+def test_a_stop_also_stops_what_goes_on_when_commands_end() -> None:
+    belt = Channel('m/s', 1.0, 'none', 'belt', name='belt', limits=Limits(None, 1.0, 5.0))
+    gate = Gate([belt], PERIOD)
+    gate.open()
+    for i in range(5):
+        offer(gate, 1.0 + i * PERIOD, (1.0,))
+    assert gate.tick(2.0).tolist() == [1.0]
+    gate.stop('the button')
+    speeds = [gate.tick(2.1 + i * PERIOD).tolist()[0] for i in range(4)]
+    assert speeds == pytest.approx([0.6, 0.2, 0.0, 0.0], abs=1e-9)
+
+
+@pytest.fixture
+def positions() -> Gate:
+    arm = Channel('rad', 1.0, 'hold', 'a', name='a', quantity='position',
+                  limits=Limits((-3.0, 3.0), 1.0, 100.0))  # fmt: skip
+    gate = Gate([arm], PERIOD)
+    gate.open()
+    return gate
+
+
+def test_positions_begin_from_where_the_robot_is(positions) -> None:
+    assert offer(positions, 1.0, (2.0,)) is None
+    assert positions.counts['without joint states'] == 1
+    positions.measure(np.array([0.5]), 1.1)
+    assert offer(positions, 1.1, (2.0,)) == pytest.approx([0.5 + PERIOD])
+    assert offer(positions, 1.2, (2.0,)) == pytest.approx([0.5 + 2 * PERIOD])
+
+
+def test_a_position_at_rest_is_not_sent_again(positions) -> None:
+    positions.measure(np.array([0.0]), 1.0)
+    offer(positions, 1.0, (0.5,))
+    positions.stop('the button')
+    ticks = [positions.tick(1.1 + i * PERIOD)[0] for i in range(4)]
+    assert ticks[0] == pytest.approx(PERIOD)
+    assert np.isnan(ticks[1:]).all()
+    positions.release()
+    assert offer(positions, 2.0, (2.0,)) is None  # it may have been moved by hand
+    positions.measure(np.array([-1.0]), 2.1)
+    assert offer(positions, 2.1, (2.0,)) == pytest.approx([-1.0 + PERIOD])
 
 
 def test_without_commands_the_reaction_begins_after_two_periods_and_goes_on(gate) -> None:

@@ -525,3 +525,11 @@ def test_a_camera_whose_stamps_stand_still_is_seen_through(tmp_path, robot) -> N
 )
 def test_the_phase_is_where_actions_change_least(changes, repeat, phase) -> None:
     assert best_phase(np.array(changes, float)[:, None], repeat) == phase
+
+
+@pytest.mark.parametrize('times', [2.5, 4.0, 10.0])
+def test_a_camera_that_is_much_faster_than_it_should_be_keeps_the_rate(times) -> None:
+    pace = Pace(PERIOD, PERIOD)
+    images = 1000
+    taken = sum(pace.judge(10**12 + round(i * PERIOD / times)) == 'take' for i in range(images))
+    assert taken == pytest.approx(images / times, rel=0.02, abs=2)

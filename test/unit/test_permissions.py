@@ -50,9 +50,8 @@ def test_only_the_gate_commands_and_only_the_policy_asks_it_to(robot, namespace)
         assert who(policy, 'topics', 'publish', place + group.topic) == ['command_gate']
     assert who(policy, 'topics', 'publish', f'{place}policy/command') == ['policy_node']
     assert who(policy, 'topics', 'publish', f'{place}policy') == ['trainer_node']
-    assert who(policy, 'services', 'request', f'{place}command_gate/release') == [
-        *('bringup', 'genrl_user')
-    ]
+    assert who(policy, 'services', 'request', f'{place}command_gate/open') == ['bringup']
+    assert who(policy, 'services', 'request', f'{place}command_gate/release') == ['genrl_user']
     assert who(policy, 'services', 'request', f'{place}set_task') == ['genrl_user']
 
 

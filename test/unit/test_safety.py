@@ -187,6 +187,19 @@ def test_a_joint_that_is_outside_its_limits_may_come_back_but_not_go_further() -
     assert limiter.follow(np.array([-1.0]), outside).command[0] == pytest.approx(-1.0)
 
 
+@pytest.mark.parametrize('age', [1, 2, 3, 5])
+def test_old_joint_states_do_not_lead_beyond_a_position_limit(age) -> None:
+    channel = make_channel('velocity', position=(-1.0, 1.0), velocity=2.0, acceleration=5.0)
+    safety, position, past = SafetyFilter([channel], PERIOD), np.zeros(1), [np.zeros(1)] * age
+    safety.start(position, np.zeros(1))
+    for _ in range(100):
+        past.append(position)
+        velocity = safety.follow(np.array([2.0]), past[-1 - age], age_s=age * PERIOD)
+        position = position + velocity * PERIOD
+        assert position[0] <= 1.0 + 1e-6
+    assert position[0] > 0.8
+
+
 def test_a_policy_that_starts_takes_over_bit_by_bit_from_the_measured_motion() -> None:
     safety = SafetyFilter([KITCHEN], PERIOD, blend_s=4 * PERIOD)
     safety.start(np.zeros(1), np.array([1.0]))
