@@ -97,7 +97,7 @@ def until(process: subprocess.Popen, log: Path, text: str) -> None:
 def test_from_a_prompt_on_the_command_line_to_a_driving_policy(launch, log) -> None:
     for text in (
         '[left.sim_node]: publishes camera/image_raw',
-        '[left.encoder_node]: has its first image',
+        '[left.encoder_node]: has its first good image',
         '[left.trainer_node]: learns "open the microwave" with 10 updates',
         '[left.trainer_node]: announces the policy',
         '[left.policy_node]: driving',
