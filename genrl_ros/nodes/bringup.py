@@ -1,8 +1,9 @@
 """Brings the nodes of the graph up in order, and again when one of them comes back.
 
 All are configured at once, for that takes long, and activated one after another: the gate last,
-so that nothing moves before everything is there. Then the gate is released, once: a gate that
-comes back later stays stopped until somebody releases it.
+so that nothing moves before everything is there. Then the gate is released and the task to begin
+with is set, once: a gate that comes back later stays stopped until somebody releases it, and a
+prompt node that comes back waits for a task.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
+from genrl_interfaces.srv import SetTask
 from genrl_ros.nodes import qos
 from genrl_ros.nodes.graph import NODES
 from genrl_ros.nodes.params import declare, parameter
@@ -51,6 +53,7 @@ class BringupParameters:
 
     nodes: tuple[str, ...] = parameter(tuple(node.name for node in NODES), 'which nodes')
     use_sim: bool = parameter(True, 'whether those that simulate are among them')
+    prompt: str = parameter('', 'a task to begin with; empty: wait for set_task')
 
 
 @dataclass
@@ -116,6 +119,8 @@ class Bringup(Node):
         ]
         self._release = self.create_client(Trigger, f'{GATE}/release')
         self._released = True
+        self._set_task = self.create_client(SetTask, 'set_task')
+        self._prompt = parameters.prompt
         self._complete = False
         self._reasons: dict[str, str] = {}
         self.create_subscription(
@@ -140,6 +145,9 @@ class Bringup(Node):
         if ready and not self._released and self._release.service_is_ready():
             self._release.call_async(Trigger.Request())
             self._released = True
+        if ready and self._prompt and self._set_task.service_is_ready():
+            self._set_task.call_async(SetTask.Request(prompt=self._prompt))
+            self._prompt = ''
         if ready and not self._complete:
             self._complete = True
             self.get_logger().info('everything is active')

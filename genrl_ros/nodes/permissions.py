@@ -101,7 +101,7 @@ BESIDES = (
         subscribe=('/diagnostics',),
         request=(
             *(f'{node.node}/{name}' for node in GRAPH for name in ('change_state', 'get_state')),
-            'command_gate/release',
+            *('command_gate/release', 'set_task'),
         ),
         has_lifecycle=False,
     ),
