@@ -7,8 +7,15 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, NODES
+from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, NODES, NodeSpec
 from genrl_ros.share import share_path
+
+
+def parameters_of(node: NodeSpec) -> dict[str, ParameterValue]:
+    """The launch arguments that are parameters of a node."""
+    return {
+        name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in node.arguments
+    }
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -42,7 +49,7 @@ def generate_launch_description() -> LaunchDescription:
             'autostart',
             default_value='true',
             choices=['true', 'false'],
-            description='configure, activate and release; false to do so by hand',
+            description='configure, activate, release and set the prompt; false to do so by hand',
         ),
         DeclareLaunchArgument(
             'use_rviz',
@@ -60,10 +67,7 @@ def generate_launch_description() -> LaunchDescription:
             output='screen',
             parameters=[
                 LaunchConfiguration('params_file'),
-                {
-                    name: ParameterValue(LaunchConfiguration(name), value_type=str)
-                    for name in node.arguments
-                },
+                parameters_of(node),
             ],
             respawn=True,
             respawn_delay=1.0,
@@ -79,6 +83,7 @@ def generate_launch_description() -> LaunchDescription:
         output='screen',
         parameters=[
             LaunchConfiguration('params_file'),
+            parameters_of(BRINGUP),
             {'use_sim': ParameterValue(LaunchConfiguration('use_sim'), value_type=bool)},
         ],
         on_exit=Shutdown(reason='the graph could not be brought up'),

@@ -127,6 +127,43 @@ def actor_graph(action: float = 0.25, action_dim: int = 9) -> bytes:
     )
 
 
+def picky_actor_graph(action_dim: int = 9) -> bytes:
+    """Always the action 0.25, but it cannot be run with the last class of a token."""
+    return _serialize(
+        [
+            helper.make_node('Gather', ['table', 'tokens'], ['rows']),
+            helper.make_node('ReduceMean', ['rows'], ['action'], axes=[1], keepdims=0),
+        ],
+        [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
+        [('action', TensorProto.FLOAT, [1, action_dim])],
+        {'table': np.full((CLASSES - 1, action_dim), 0.25, np.float32)},
+    )
+
+
+def shapeless_actor_graph(action_dim: int = 9) -> bytes:
+    """As many actions as tokens are not 0, whatever it declares."""
+    return _serialize(
+        [
+            helper.make_node('Cast', ['tokens'], ['set'], to=TensorProto.BOOL),
+            helper.make_node('Reshape', ['set', 'flat'], ['condition']),
+            helper.make_node('Compress', ['actions', 'condition'], ['action'], axis=1),
+        ],
+        [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
+        [('action', TensorProto.FLOAT, [1, action_dim])],
+        {'flat': np.array([-1]), 'actions': np.full((1, action_dim), 0.25, np.float32)},
+    )
+
+
+@pytest.fixture(scope='session')
+def picky_actor() -> bytes:
+    return picky_actor_graph()
+
+
+@pytest.fixture(scope='session')
+def shapeless_actor() -> bytes:
+    return shapeless_actor_graph()
+
+
 @pytest.fixture(scope='session')
 def encoder_bytes() -> bytes:
     return encoder_graph()

@@ -71,7 +71,7 @@ def node_parameters(arguments: dict[str, str]) -> dict[str, dict[str, Value]]:
     assert set(arguments) <= {argument.name for argument in ARGUMENTS}
     return {
         node.name: {name: arguments[name] for name in node.arguments if name in arguments}
-        for node in NODES
+        for node in (*NODES, BRINGUP)
     }
 
 
@@ -85,7 +85,7 @@ def main(config: Config) -> int:
             'embodiment': config.embodiment or config.domain,
         }
     )
-    parameters[BRINGUP.name] = {'use_sim': config.use_sim}
+    parameters[BRINGUP.name]['use_sim'] = config.use_sim
     nodes = [node for node in NODES if config.use_sim or not node.simulates]
     nodes.append(BRINGUP)
     try:

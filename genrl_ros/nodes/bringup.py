@@ -1,8 +1,9 @@
 """Brings the nodes of the graph up in order, and again when one of them comes back.
 
 All are configured at once, for that takes long, and activated one after another: the gate last,
-so that nothing moves before everything is there. Then the gate is opened, once: a gate that
-comes back later, or that somebody has stopped, stays stopped until somebody releases it.
+so that nothing moves before everything is there. Then the gate is opened and the task to begin
+with is set, once: a gate that comes back later, or that somebody has stopped, stays stopped until
+somebody releases it, and a prompt node that comes back waits for a task.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
+from genrl_interfaces.srv import SetTask
 from genrl_ros.nodes import qos
 from genrl_ros.nodes.graph import NODES
 from genrl_ros.nodes.params import declare, parameter
@@ -27,9 +29,13 @@ from genrl_ros.nodes.run import main as run_main
 
 TICK_S = 0.1
 ASK_S = 1.0
-"""How often an active node is asked whether it still is, and how long it may take to answer."""
+"""How often a node that acts or changes is asked where it is, and how long the answer may take."""
 CHANGE_S = 180.0
 """How long a transition may take; loading models takes a while."""
+AT_REST = 2
+"""After so many answers in a row that there is no transition, the one asked for is lost."""
+LOSSES = 3
+"""How many transitions of a node may be lost while everything is brought up for the first time."""
 RETRY_S = 5.0
 """How long to wait before a node that has come back and failed is tried again."""
 REASON_S = 2.0
@@ -47,6 +53,7 @@ class BringupParameters:
 
     nodes: tuple[str, ...] = parameter(tuple(node.name for node in NODES), 'which nodes')
     use_sim: bool = parameter(True, 'whether those that simulate are among them')
+    prompt: str = parameter('', 'a task to begin with; empty: wait for set_task')
 
 
 @dataclass
@@ -63,6 +70,8 @@ class Managed:
         asked_s: when it was asked, or became what it is.
         changing: an unanswered transition.
         changed_s: when that was asked for.
+        at_rest: how often since then it was told that the node is in no transition.
+        lost: how many transitions were lost, since the node ended in them.
         retry_s: not to be tried again before this time.
         failed_s: when it failed and has not said yet why.
     """
@@ -76,6 +85,8 @@ class Managed:
     asked_s: float = float('-inf')
     changing: Future | None = None
     changed_s: float = float('-inf')
+    at_rest: int = 0
+    lost: int = 0
     retry_s: float = float('-inf')
     failed_s: float | None = field(default=None)
 
@@ -83,6 +94,12 @@ class Managed:
     def active(self) -> bool:
         """Whether it acts."""
         return self.state == State.PRIMARY_STATE_ACTIVE
+
+    def forget_question(self) -> None:
+        """Whoever was asked is gone, or would tell what is over."""
+        if self.asked is not None:
+            self.ask.remove_pending_request(self.asked)
+            self.asked = None
 
 
 class Bringup(Node):
@@ -102,6 +119,8 @@ class Bringup(Node):
         ]
         self._open = self.create_client(Trigger, f'{GATE}/open')
         self._opened = True
+        self._set_task = self.create_client(SetTask, 'set_task')
+        self._prompt = parameters.prompt
         self._complete = False
         self._reasons: dict[str, str] = {}
         self.create_subscription(
@@ -126,6 +145,9 @@ class Bringup(Node):
         if ready and not self._opened and self._open.service_is_ready():
             self._open.call_async(Trigger.Request())
             self._opened = True
+        if ready and self._prompt and self._set_task.service_is_ready():
+            self._set_task.call_async(SetTask.Request(prompt=self._prompt))
+            self._prompt = ''
         if ready and not self._complete:
             self._complete = True
             self.get_logger().info('everything is active')
@@ -133,19 +155,42 @@ class Bringup(Node):
     def _learn(self, node: Managed, now: float) -> None:
         """Ask a node for its state, now and then."""
         if node.asked is not None and node.asked.done():
-            answer = node.asked.result()
+            state = node.asked.result().current_state.id
             node.asked = None
-            if node.changing is None:
-                node.state = answer.current_state.id
+            if node.changing is not None:
+                self._doubt(node, state)
+            else:
+                node.state = state
             if node.state == State.PRIMARY_STATE_UNCONFIGURED:
                 node.raising = True
-        if now - node.asked_s < (TICK_S if node.raising else ASK_S) or node.changing is not None:
+        hurries = node.raising and node.changing is None
+        if now - node.asked_s < (TICK_S if hurries else ASK_S):
             return
-        if node.asked is not None and now - node.asked_s > ASK_S:
-            node.ask.remove_pending_request(node.asked)  # whoever was asked is gone
-            node.asked = None
+        if now - node.asked_s > ASK_S:
+            node.forget_question()
         if node.asked is None and node.ask.service_is_ready():
             node.asked, node.asked_s = node.ask.call_async(GetState.Request()), now
+
+    def _doubt(self, node: Managed, state: int) -> None:
+        """A node in the middle of a transition says where it is: has it come back without it?
+
+        It is believed the second time: a question may overtake the request or its answer.
+        """
+        assert node.changing is not None
+        node.at_rest = node.at_rest + 1 if state <= State.PRIMARY_STATE_FINALIZED else 0
+        if node.at_rest < AT_REST or node.changing.done():
+            return
+        node.change.remove_pending_request(node.changing)
+        happened = state == node.state + 1
+        node.changing, node.state = None, state
+        if happened:
+            return
+        node.lost += 1
+        if node.lost >= LOSSES and not self._complete:
+            raise BringupError(
+                f'{node.name}: has ended {LOSSES} times in a transition; see its log'
+            )
+        self.get_logger().warning(f'{node.name}: has ended in a transition; brings it up again')
 
     def _raise(self, node: Managed, now: float, *, may_activate: bool) -> None:
         """Take a node one step further towards being active."""
@@ -159,6 +204,8 @@ class Bringup(Node):
             return
         if node.active:
             node.raising = False
+        elif not node.change.service_is_ready():
+            pass
         elif node.state == State.PRIMARY_STATE_UNCONFIGURED:
             self._request(node, Transition.TRANSITION_CONFIGURE)
         elif node.state == State.PRIMARY_STATE_INACTIVE and may_activate:
@@ -168,7 +215,9 @@ class Bringup(Node):
         if node.name == GATE and transition == Transition.TRANSITION_CONFIGURE:
             self._opened = self._complete  # only the first gate is opened by itself
         request = ChangeState.Request(transition=Transition(id=transition))
-        node.changing, node.changed_s = node.change.call_async(request), time.monotonic()
+        node.forget_question()
+        node.changing, node.at_rest = node.change.call_async(request), 0
+        node.changed_s = node.asked_s = time.monotonic()
 
     def _conclude(self, node: Managed, now: float) -> None:
         assert node.changing is not None
@@ -179,6 +228,7 @@ class Bringup(Node):
         else:
             node.change.remove_pending_request(node.changing)
             done = False
+        node.forget_question()
         node.changing, node.asked_s = None, float('-inf')
         if done:
             node.state += 1  # unconfigured, inactive, active

@@ -51,15 +51,18 @@ ARGUMENTS = (
 NODES = (
     NodeSpec('sim_node', arguments=('domain', 'embodiment'), simulates=True),
     NodeSpec('encoder_node', arguments=('embodiment',)),
-    NodeSpec('prompt_node', arguments=('prompt',)),
+    NodeSpec('prompt_node'),
     NodeSpec('trainer_node', arguments=('device',)),
     NodeSpec('policy_node', arguments=('embodiment',)),
     NodeSpec('command_gate', arguments=('embodiment',)),
 )
 """The lifecycle nodes, in the order in which they are activated: the gate comes last."""
 
-BRINGUP = NodeSpec('bringup')
-"""Configures and activates the others, also when one of them comes back."""
+BRINGUP = NodeSpec('bringup', arguments=('prompt',))
+"""Configures and activates the others, also when one of them comes back; never comes back itself.
+
+So it is the one who sets the task to begin with: that happens once.
+"""
 
 
 def overrides(node: NodeSpec, parameters: Mapping[str, Value], namespace: str = '') -> str:

@@ -101,7 +101,7 @@ BESIDES = (
         subscribe=('/diagnostics',),
         request=(
             *(f'{node.node}/{name}' for node in GRAPH for name in ('change_state', 'get_state')),
-            'command_gate/open',
+            *('command_gate/open', 'set_task'),
         ),
         has_lifecycle=False,
     ),

@@ -159,9 +159,10 @@ class PolicyNode(ManagedNode):
         if self._loading is not None and self._loading.done():
             try:
                 self._driver = Driver(self._loading.result())
-            except BundleError as error:
+            except Exception as error:  # whatever it is, the policy in charge has to drive on
+                reason = str(error) or type(error).__name__
                 keeps = 'the one in charge drives on' if self._driver else 'there is no other yet'
-                self.get_logger().error(f'refuses a policy: {error}; {keeps}')
+                self.get_logger().error(f'refuses a policy: {reason}; {keeps}')
             else:
                 about = self._driver.runner.bundle.description
                 self._task_id = about.task_id

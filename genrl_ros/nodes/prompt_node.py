@@ -50,7 +50,6 @@ class PromptParameters:
     model: str = parameter('models/kitchen', 'folder of the world model')
     runs: str = parameter('runs', 'folder that goal videos are written into')
     allowed_folders: tuple[str, ...] = parameter(('.',), 'folders that a video_path may be in')
-    prompt: str = parameter('', 'a task to begin with; empty: wait for set_task')
     frame_period_s: float = parameter(
         0.16, 'seconds that a frame of the goal lasts: one agent step', low=0.01, high=10.0
     )
@@ -77,7 +76,6 @@ class PromptNode(ManagedNode):
         super().__init__('prompt_node', **options)
         self._make_prompter = make_prompter
         self._config = declare(self, PromptParameters)
-        self._first_prompt = self._config.prompt
 
     def configure(self) -> None:
         """Load the models, which takes a while."""
@@ -207,9 +205,6 @@ class PromptNode(ManagedNode):
         self._goals.publish(conversions.to_goal(goal, self.get_clock().now().to_msg()))
 
     def _watch(self) -> None:
-        if self._first_prompt:
-            prompt, self._first_prompt = self._first_prompt, ''
-            self._on_set_task(SetTask.Request(prompt=prompt), SetTask.Response())
         if self._queue and not self._trainer_busy:
             goal = self._queue.popleft()
             self.get_logger().info(f'passes on "{goal.prompt}", which has waited')

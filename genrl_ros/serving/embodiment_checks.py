@@ -15,6 +15,7 @@ from genrl_ros.serving.embodiment import (
     Embodiment,
     Limits,
 )
+from genrl_ros.serving.gate import TIMEOUT_PERIODS
 from genrl_ros.serving.urdf import JointLimits
 
 REACTIONS = {'velocity': ('zero', 'none'), 'position': ('hold', 'none')}
@@ -23,6 +24,8 @@ FOREIGN_UNITS = {
     'degrees/s': 'rad/s', 'rpm': 'rad/s', 'mm': 'm', 'cm': 'm', 'mm/s': 'm/s', 'cm/s': 'm/s',
 }  # fmt: skip
 MAX_RATE_HZ = 1000.0
+MAX_AGE_PERIODS = TIMEOUT_PERIODS + 1
+"""The gate refuses commands that answer an image older than so many control periods."""
 TOLERANCE = 1e-9
 
 
@@ -60,6 +63,13 @@ def _of_numbers(embodiment: Embodiment) -> Iterator[str]:
                 f'{what}.max_age_s is {age_s:g}, less than the {embodiment.control_dt_s:g} s of a '
                 'control period: everything would be too old'
             )
+    age_s, oldest_s = embodiment.camera.max_age_s, MAX_AGE_PERIODS * embodiment.control_dt_s
+    if not age_s <= oldest_s + TOLERANCE:
+        yield (
+            f'camera.max_age_s is {age_s:g}; at {embodiment.control_rate_hz:g} commands a second '
+            f'it must be at most {oldest_s:g} ({MAX_AGE_PERIODS} control periods): command_gate '
+            'refuses what answers older images'
+        )
     if not embodiment.commands:
         yield 'commands is empty: there is no topic that takes commands'
 
@@ -201,9 +211,10 @@ def beyond(ours: Limits, theirs: JointLimits) -> list[str]:
             problems.append(
                 f'limits of position {ours.position} contradict the URDF: {theirs.position}'
             )
-    if ours.velocity and theirs.velocity and ours.velocity > theirs.velocity + 1e-9:
+    highest = math.inf if theirs.velocity is None else theirs.velocity
+    if ours.velocity is not None and ours.velocity > highest + 1e-9:
         problems.append(
-            f'limit of velocity {ours.velocity:g} is above the {theirs.velocity:g} of the URDF'
+            f'limit of velocity {ours.velocity:g} is above the {highest:g} of the URDF'
         )
     return problems
 

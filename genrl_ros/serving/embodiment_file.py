@@ -212,8 +212,8 @@ class _Reader:
             return limits
         theirs = self._urdf[joint]
         self.problems += [f'{label}: {problem}' for problem in beyond(limits, theirs)]
-        position = limits.position or theirs.position
-        velocity = limits.velocity or theirs.velocity
+        position = theirs.position if limits.position is None else limits.position
+        velocity = theirs.velocity if limits.velocity is None else limits.velocity
         return dataclasses.replace(limits, position=position, velocity=velocity)
 
     def _build(self, kind: type[Built], values: Any, where: str) -> Built | None:

@@ -157,16 +157,24 @@ class PolicyRunner:
             `(A,)` float32 in [-1, 1].
 
         Raises:
-            PolicyError: if the policy's answer is not finite. The hidden state is then reset.
+            PolicyError: if a graph fails, or its answer is not finite or of another shape. The
+                hidden state is then reset.
         """
         action = np.asarray(last_action, np.float32)[None]
         if self._previous[0, 0] == NO_TOKEN:
             action = np.zeros_like(action)
-        (deter,) = self._step.run(
-            ['deter_next'], {'tokens': self._previous, 'action': action, 'deter': self._deter}
-        )
         current = np.asarray(tokens, np.int64)[None]
-        (answer,) = self._actor.run(['action'], {'tokens': current, 'deter': deter})
+        try:
+            (deter,) = self._step.run(
+                ['deter_next'], {'tokens': self._previous, 'action': action, 'deter': self._deter}
+            )
+            (answer,) = self._actor.run(['action'], {'tokens': current, 'deter': deter})
+        except Exception as error:  # ONNX Runtime raises a type of its own for each kind of fault
+            self.reset()
+            raise PolicyError(f'the policy cannot be run: {_first_line(error)}') from None
+        if (answer.shape, deter.shape) != (action.shape, self._deter.shape):
+            self.reset()
+            raise PolicyError(f'the policy gives {answer.shape} actions, {deter.shape} states')
         if not (np.isfinite(answer).all() and np.isfinite(deter).all()):
             self.reset()
             raise PolicyError('the policy gives values that are not finite')
@@ -182,8 +190,11 @@ def _session(graph: bytes, name: str) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
     except Exception as error:  # ONNX Runtime raises a type of its own for each kind of damage
-        reason = str(error).splitlines()[0][:200]
-        raise BundleError(f'{name} is not a graph that can be run: {reason}') from None
+        raise BundleError(f'{name} is not a graph that can be run: {_first_line(error)}') from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition('\n')[0][:200]
 
 
 Signature = dict[str, tuple[str, tuple[int, ...]]]

@@ -42,7 +42,7 @@ def fits(value: object, default: object) -> bool:
 
 def test_every_node_has_its_parameters() -> None:
     assert set(KINDS) == {node.name for node in (*NODES, BRINGUP)}
-    for node in NODES:
+    for node in (*NODES, BRINGUP):
         assert set(node.arguments) <= set(fields(KINDS[node.name]))
         assert set(node.arguments) <= {argument.name for argument in ARGUMENTS}
 

@@ -146,7 +146,13 @@ def test_a_new_policy_takes_over(robot, make_bundle) -> None:
     assert {tuple(command.velocity) for command in robot.commands} == {(0.5,) * 9, (-1.0,) * 9}
 
 
-@pytest.mark.parametrize('fault', ['damaged', 'foreign robot', 'other hash', 'outside', 'missing'])
+@pytest.mark.parametrize(
+    'fault',
+    [
+        *('damaged', 'foreign robot', 'other hash', 'outside', 'missing'),
+        *('name too long', 'link to itself'),
+    ],
+)
 def test_a_policy_that_cannot_be_used_is_refused_and_the_old_one_drives_on(
     robot, make_bundle, tmp_path, fault
 ) -> None:
@@ -164,6 +170,12 @@ def test_a_policy_that_cannot_be_used_is_refused_and_the_old_one_drives_on(
         changes['path'] = str(bad.path / '..' / '..' / 'elsewhere')
     elif fault == 'missing':
         changes['path'] = str(tmp_path / 'policies' / 'nothing')
+    elif fault == 'name too long':
+        changes['path'] = str(tmp_path / 'policies' / ('n' * 300))
+    elif fault == 'link to itself':
+        link = tmp_path / 'policies' / 'link'
+        link.symlink_to(link)
+        changes['path'] = str(link)
     robot.announce(bad, **changes)
     # A good one that is announced next proves that the bad one was dealt with.
     count = len(robot.commands)
@@ -196,6 +208,19 @@ def test_latents_of_the_wrong_form_are_not_driven_by(robot, make_bundle) -> None
             message,
         )
         robot.bench.until(lambda: robot.last_command() == [0.0] * 9, 'zero velocity')
+
+
+def test_a_policy_that_fails_while_it_runs_holds_the_robot(
+    robot, make_bundle, picky_actor
+) -> None:
+    robot.announce(make_bundle(graphs={'actor.onnx': picky_actor}))
+    robot.drive_until(lambda: robot.last_command() == [0.5] * 9, 'driving')
+    robot.bench.until(
+        lambda: robot.see((0, 1, 2, 4)) or 'the policy cannot be run' in robot.state()[1], 'a hold'
+    )
+    assert robot.state()[0] == 'holding'
+    robot.bench.until(lambda: robot.last_command() == [0.0] * 9, 'zero velocity')
+    robot.drive_until(lambda: robot.last_command() == [0.5] * 9, 'driving again')
 
 
 def test_reset_starts_an_episode(robot, make_bundle) -> None:

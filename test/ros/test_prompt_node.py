@@ -12,6 +12,7 @@ from genrl_interfaces.msg import LatentGoal
 from genrl_interfaces.srv import SetTask
 from genrl_ros.data.video import read_video, write_video
 from genrl_ros.nodes import qos
+from genrl_ros.nodes.bringup import Bringup
 from genrl_ros.nodes.conversions import from_goal
 from genrl_ros.nodes.prompt_node import PromptNode
 from genrl_ros.nodes.prompter import GroundedGoal
@@ -203,3 +204,28 @@ def test_while_the_trainer_is_busy_a_task_is_refused_queued_or_replaces(user, be
     user.trainer_is(GoalStatus.STATUS_ABORTED)
     bench.until(lambda: len(user.goals) > count + 2, 'the second one that waited')
     assert user.task_ids()[count + 1 :] == [answer.task_id for answer in queued]
+
+
+def test_the_first_task_is_set_once_even_if_the_prompt_node_comes_back(bench, tmp_path) -> None:
+    def start() -> PromptNode:
+        folders = {'model': str(tmp_path), 'runs': str(tmp_path / 'runs')}
+        return bench.make(PromptNode, FakePrompter, **folders)
+
+    node = start()
+    bringup = bench.make(Bringup, nodes=['prompt_node'], prompt='open the microwave')
+    goals = bench.record(LatentGoal, 'goal', qos.LATCHED)
+    bench.until(lambda: goals, 'the task to begin with')
+    bench.call(SetTask, 'set_task', SetTask.Request(prompt='light the burner'))
+    bench.until(lambda: len(goals) == 2, 'the task after it')
+    bench.nodes.remove(node)
+    bench.executor.remove_node(node)
+    node.destroy_node()
+    node = start()
+    bench.until(lambda: node.active, 'the prompt node to be active again')
+    (managed,) = bringup._nodes
+    bench.until(lambda: managed.active and not managed.raising, 'the bring-up to see it')
+    bench.call(SetTask, 'set_task', SetTask.Request(prompt='open the cabinet'))
+    bench.until(lambda: len(goals) == 3, 'a task that somebody sets')
+    assert [goal.prompt for goal in goals] == [
+        *('open the microwave', 'light the burner', 'open the cabinet')
+    ]

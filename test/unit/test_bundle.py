@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from genrl_ros.serving.bundle import BundleError, EmbodimentExpectation, load_bundle, write_bundle
-from genrl_ros.serving.policy import Encoder, PolicyRunner
+from genrl_ros.serving.policy import Encoder, PolicyError, PolicyRunner
 
 pytestmark = pytest.mark.unit
 
@@ -156,6 +156,23 @@ def test_actions_are_clipped(make_bundle) -> None:
 def test_a_policy_without_finite_answers_is_refused(make_bundle) -> None:
     with pytest.raises(BundleError, match='not finite'):
         PolicyRunner(make_bundle(action=math.nan))
+
+
+def test_a_graph_that_fails_at_a_later_step_is_a_policy_error(make_bundle, picky_actor) -> None:
+    runner = PolicyRunner(make_bundle(graphs={'actor.onnx': picky_actor}))
+    good, bad = np.array([0, 1, 2, 3]), np.array([0, 1, 2, 4])
+    for _ in range(2):  # the second time as the first step of an episode, again
+        assert runner.act(good, np.zeros(9)).tolist() == [0.25] * 9
+        assert runner._deter[0, 0] == -4
+        with pytest.raises(PolicyError, match='the policy cannot be run: .*out of data bounds'):
+            runner.act(bad, np.zeros(9))
+
+
+def test_a_policy_whose_answers_have_another_shape_is_refused(
+    make_bundle, shapeless_actor
+) -> None:
+    with pytest.raises(BundleError, match=r'gives \(1, 0\) actions, \(1, 6\) states'):
+        PolicyRunner(make_bundle(graphs={'actor.onnx': shapeless_actor}))
 
 
 def test_graphs_that_do_not_fit_the_manifest_are_refused(make_bundle) -> None:

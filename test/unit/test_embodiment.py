@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from genrl_ros.serving.command_values import values_of
 from genrl_ros.serving.embodiment import EmbodimentError
+from genrl_ros.serving.embodiment_checks import MAX_AGE_PERIODS
 from genrl_ros.serving.embodiment_file import (
     find_embodiment,
     load_embodiment,
     parse_embodiment,
 )
+from genrl_ros.serving.gate import Gate
+from genrl_ros.serving.safety import OLD
 from genrl_ros.share import share_path
 
 SHIPPED = sorted(share_path('config', 'embodiments').glob('*.yaml'))
@@ -138,6 +141,9 @@ def test_everything_wrong_is_reported_at_once(tmp_path) -> None:
         (lambda v: v.update(action_repeat=0), 'action_repeat must be at least 1'),
         (lambda v: v.update(action_repeat='2'), 'action_repeat must be int'),
         (lambda v: v['camera'].update(max_age_s=0.05), 'everything would be too old'),
+        (lambda v: v['camera'].update(max_age_s=0.31), 'must be at most 0.3 (3 control periods)'),
+        (lambda v: v['camera'].update(max_age_s=float('nan')), 'must be at most 0.3'),
+        (lambda v: v.update(control_rate_hz=50), 'max_age_s is 0.2; at 50 commands a second'),
         (lambda v: v['camera'].update(crop='all'), 'crop must be four whole numbers'),
         (lambda v: v['camera'].update(crop=[0, 0, 65, 65]), 'is not inside of 64x64'),
         (lambda v: v['camera'].update(width=10**6, height=10**6), 'more than'),
@@ -173,6 +179,22 @@ def test_each_mistake_is_named(change, words) -> None:
     assert any(words in problem for problem in problems(values)), problems(values)
 
 
+@pytest.mark.parametrize('robot', ROBOTS, ids=lambda robot: robot.name)
+def test_the_gate_forwards_what_answers_the_oldest_image_that_may_be(robot) -> None:
+    values = arm() | {'control_rate_hz': robot.control_rate_hz}
+    values['camera']['max_age_s'] = MAX_AGE_PERIODS * robot.control_dt_s
+    oldest_s = parse_embodiment(values, HERE).camera.max_age_s
+    for age_s, verdict in (
+        (robot.camera.max_age_s, 'forwarded'),
+        (oldest_s, 'forwarded'),
+        (oldest_s + 1e-3, OLD),
+    ):
+        gate = Gate(robot.channels, robot.control_dt_s)
+        gate.release()
+        gate.offer(np.zeros(len(robot.channels)), 0, round(age_s * 1e9), 0.0)
+        assert gate.counts[verdict] == 1
+
+
 def test_files_that_are_no_embodiments_are_refused(tmp_path) -> None:
     file = tmp_path / 'robot.yaml'
     for content, words in (
@@ -205,6 +227,18 @@ def test_limits_come_from_a_urdf_where_the_file_has_none(tmp_path) -> None:
     shoulder, elbow, _ = parse_embodiment(values, tmp_path / 'arm.yaml').channels
     assert (shoulder.limits.position, shoulder.limits.velocity) == ((-1.5, 1.5), 1.2)
     assert (elbow.limits.position, elbow.limits.velocity) == ((-2.0, 2.0), 1.5)
+
+
+def test_a_limit_of_zero_is_not_one_that_is_missing(tmp_path) -> None:
+    (tmp_path / 'arm.urdf').write_text(URDF)
+    values = arm() | {'urdf': 'arm.urdf'}
+    channel(values)['limits'] = {'position': [-1.5, 1.5], 'velocity': 0}
+    with pytest.raises(EmbodimentError, match='shoulder: limit of velocity must be positive'):
+        parse_embodiment(values, tmp_path / 'arm.yaml')
+    (tmp_path / 'arm.urdf').write_text(URDF.replace('velocity="1.2"', 'velocity="0"'))
+    channel(values)['limits']['velocity'] = 1.2
+    with pytest.raises(EmbodimentError, match='1.2 is above the 0 of the URDF'):
+        parse_embodiment(values, tmp_path / 'arm.yaml')
 
 
 def test_limits_that_contradict_the_urdf_are_reported(tmp_path) -> None:

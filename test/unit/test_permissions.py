@@ -52,7 +52,7 @@ def test_only_the_gate_commands_and_only_the_policy_asks_it_to(robot, namespace)
     assert who(policy, 'topics', 'publish', f'{place}policy') == ['trainer_node']
     assert who(policy, 'services', 'request', f'{place}command_gate/open') == ['bringup']
     assert who(policy, 'services', 'request', f'{place}command_gate/release') == ['genrl_user']
-    assert who(policy, 'services', 'request', f'{place}set_task') == ['genrl_user']
+    assert who(policy, 'services', 'request', f'{place}set_task') == ['bringup', 'genrl_user']
 
 
 def test_nothing_is_allowed_by_a_pattern() -> None:

@@ -1,0 +1,98 @@
+"""The bring-up of a node in a process of its own, which ends in the middle of a transition."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from genrl_ros.cli import shared_memory
+from genrl_ros.nodes.bringup import LOSSES, Bringup, BringupError
+
+NODE = """
+import sys, time
+from pathlib import Path
+from genrl_ros.nodes.lifecycle import ManagedNode
+from genrl_ros.nodes.run import main
+
+class Slow(ManagedNode):
+    def __init__(self):
+        super().__init__('policy_node')
+
+    def configure(self):
+        Path(sys.argv[1], 'configures').touch()
+        while not Path(sys.argv[1], 'go').exists():
+            time.sleep(0.01)
+
+    def activate(self):
+        Path(sys.argv[1], 'active').touch()
+
+main(Slow)
+"""
+
+
+class Slow:
+    """A node whose configuration waits for a file."""
+
+    def __init__(self, bench, folder: Path) -> None:
+        self._bench, self._folder = bench, folder
+        self.process = self._start()
+
+    def said(self, name: str) -> bool:
+        return (self._folder / name).exists()
+
+    def may_go(self) -> None:
+        (self._folder / 'go').touch()
+
+    def die_in_configure(self) -> None:
+        """Be killed while it configures, and come back."""
+        self._bench.until(lambda: self.said('configures'), 'its configuration')
+        self.process.kill()
+        self.process.wait()
+        (self._folder / 'configures').unlink()
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, '-c', NODE, str(self._folder)])
+
+
+@pytest.fixture
+def slow(bench, tmp_path) -> Iterator[Slow]:
+    before = shared_memory.ours()
+    slow = Slow(bench, tmp_path)
+    bench.make(Bringup, nodes=['policy_node'])
+    yield slow
+    slow.process.kill()
+    slow.process.wait()
+    shared_memory.remove_dead(before)
+
+
+def test_a_node_that_dies_while_it_is_configured_is_brought_up_when_it_is_back(
+    bench, slow
+) -> None:
+    slow.die_in_configure()
+    bench.until(lambda: slow.said('configures'), 'its configuration, again')
+    slow.may_go()
+    bench.until(lambda: slow.said('active'), 'the node to be active')
+
+
+def test_a_node_that_always_dies_is_given_up(bench, slow) -> None:
+    with pytest.raises(BringupError, match='policy_node: has ended 3 times in a transition'):
+        for _ in range(LOSSES + 1):
+            slow.die_in_configure()
+
+
+def test_a_configuration_that_takes_long_is_waited_for(bench, slow) -> None:
+    bringup = bench.nodes[-1]
+    (node,) = bringup._nodes
+    bench.until(lambda: slow.said('configures'), 'its configuration')
+    questions: list[object] = []
+    ask = node.ask.call_async
+    node.ask.call_async = lambda request: questions.append(request) or ask(request)
+    bench.until(lambda: len(questions) > 3, 'questions that nobody answers')
+    slow.may_go()
+    bench.until(lambda: slow.said('active'), 'the node to be active')
+    assert node.lost == 0
