@@ -76,10 +76,11 @@ def _learn(
 
         def on_progress(progress: Progress) -> None:
             show(progress.update, f'return {progress.imagined_return:.2f}')
-            if should_stop():
-                raise StoppedError(f'{task.name} after {progress.update} of {progress.of} updates')
 
-        learn(model, embedding, learning, place, name, task.prompt, on_progress)
+        learn(
+            model, embedding, learning, place, name, task.prompt, on_progress, should_stop,
+            export_early=False,
+        )  # fmt: skip
 
 
 def run_task(
