@@ -166,9 +166,10 @@ def test_the_last_checkpoints_are_kept_and_a_torn_one_is_passed_over(
     (toy.run / f'{STAGE}-00000012.safetensors').unlink()
     toy.checkpoint.write_bytes(content[: len(content) // 2])
     (toy.run / f'.{toy.checkpoint.name}.x.tmp').write_bytes(content[:9])
+    (toy.run / '.tmpAb3xYz').write_bytes(content[:9])
     assert same_weights(toy.train(), whole)
     assert 'going on from' in capsys.readouterr().err
-    assert not list(toy.run.glob('.*.tmp'))
+    assert not list(toy.run.glob('.*'))
 
 
 def test_a_checkpoint_of_another_model_is_refused(toy: Toy) -> None:
