@@ -17,8 +17,9 @@ from genrl_ros.behavior.matching import target_features
 from genrl_ros.config import LearnConfig, from_mapping, model_preset
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
-from genrl_ros.serving.bundle import load_bundle
+from genrl_ros.serving.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy import NO_TOKEN, PolicyRunner
+from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
 from genrl_ros.training.learn import learn
 from genrl_ros.training.run import StoppedError
@@ -139,6 +140,17 @@ def test_the_bundle_acts_as_the_networks_that_were_learned(
         last = action
     assert runner._previous[0, 0] != NO_TOKEN
     assert np.abs(action).max() <= 1
+
+
+def test_an_evaluation_that_cannot_run_ends_with_a_word(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match='nothing-there'):
+        next(evaluate('kitchen', tmp_path / 'nothing-there', 'light', 1, 0, 1))
+    embedding = np.eye(32, dtype=np.float32)[0]
+    bundle = learn(model_folder, embedding, LEARN, tmp_path, 'task', 'do it').bundle_path
+    with pytest.raises(OSError, match=f"simulator of 'nowhere' with the policy {bundle} ended"):
+        next(evaluate('nowhere', bundle, 'light', 1, 0, 1))
 
 
 def test_cancelled_learning_keeps_the_policy_so_far(model_folder: Path, tmp_path: Path) -> None:
