@@ -173,6 +173,11 @@ class EpisodeStore:
             raise EpisodeError(f'{self.path / "manifest.json"} has no spec: {error}') from None
 
     @property
+    def origin(self) -> dict[str, Any]:
+        """What stays the same when the store grows: its domain, and the seed it is made with."""
+        return {'domain': self.spec.domain, 'seed': self.manifest['seed']}
+
+    @property
     def episode_ids(self) -> list[str]:
         """Ids of all episodes, in order."""
         return sorted(self.manifest['episodes'])

@@ -55,9 +55,14 @@ class Replay:
         self.batch = batch
         self._store, self._length, self._growing = store, length, growing
         self.embedder, self._tokenizer = embedder, tokenizer
-        self._rng = np.random.default_rng(seed)
+        self._rng, self._seed = np.random.default_rng(seed), seed
         self._drawn = 0
         self._episodes = self._usable()
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the order of batches comes from: the seed, and the dataset however it grows."""
+        return {'seed': self._seed, 'data': self._store.origin}
 
     @property
     def identity(self) -> str:
