@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from toy_training import make_store, stop_after
 
 from genrl_ros.behavior.matching import target_features
+from genrl_ros.cli import train_all
 from genrl_ros.config import LearnConfig, from_mapping, model_preset
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
@@ -22,7 +23,7 @@ from genrl_ros.serving.policy import NO_TOKEN, PolicyRunner
 from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
 from genrl_ros.training.learn import learn
-from genrl_ros.training.run import StoppedError
+from genrl_ros.training.run import Run, StoppedError
 from genrl_ros.types import EnvSpec, FloatArray, Task
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import (
@@ -242,6 +243,29 @@ def test_an_interrupted_learning_of_something_else_is_refused(
     (tmp_path / 'task').rmdir()
     begin(embedding, replace(LEARN, updates=5, threads=2), stop=False)
     assert load_bundle(tmp_path / 'task').description.updates == 5
+
+
+def test_an_export_stays_until_the_next_one_is_complete(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    making = train_all._Making(
+        train_all.Config('toy', out=tmp_path / 'export'), Run(tmp_path / 'run')
+    )
+    made = {'sha256': 'a' * 64, 'scores': {}}
+    making.model.parent.mkdir(parents=True)
+    model_folder.rename(making.model)
+    making.export(made, {})
+    names = {'mfwm.json', 'mfwm.safetensors', 'encoder.onnx', 'scores.json', 'CARD.md'}
+    assert {path.name for path in making.out.iterdir()} == names
+    (making.run.folder / 'goals.png').write_bytes(b'picture')
+    making.export(made, {})
+    assert {path.name for path in making.out.iterdir()} == names | {'goals.png'}
+    before = load_mfwm(making.out)[1]
+    (making.model / 'encoder.onnx').unlink()
+    with pytest.raises(FileNotFoundError):
+        making.export(made, {})
+    assert load_mfwm(making.out)[1] == before
+    assert not list(tmp_path.glob('.export*'))
 
 
 def test_targets_differ_between_tasks(model_folder: Path) -> None:
