@@ -217,6 +217,14 @@ def test_the_stages_of_a_world_model_remember_their_settings(tmp_path: Path) -> 
         train(2, 1.0, seed=1)
 
 
+def test_a_curve_of_more_than_a_million_updates_is_read_again(tmp_path: Path) -> None:
+    curve = Curve(tmp_path / 'curve.csv', 50)
+    for update in (1_000_000, 1_000_050):
+        curve.add(update, {'loss': 1 / 3}, last=False)
+    curve.cut(1_000_049)
+    assert curve.path.read_text() == 'update,loss\n1000000,0.333333\n'
+
+
 def poisoned(tmp_path: Path) -> tuple[Toy, str]:
     store = EpisodeStore.open(make_store(tmp_path / 'plain', 60))
     bad = store.training[20]
