@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place when the block ends well."""
+    """A temporary path, which takes the place of `path` when the block ends well.
+
+    It lies in a folder `.<name>.*.tmp` beside `path`, as does whatever else a library puts beside
+    the file that it writes: all that a killed process leaves.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
-    os.close(handle)
-    temporary = Path(name)
+    folder = tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    temporary = Path(folder) / path.name
     try:
         yield temporary
         sync(temporary)
@@ -31,7 +39,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             error.filename = str(path)  # a full disk does not say by itself where it is
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -77,6 +85,21 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + '\n')
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file atomically.
+
+    Raises:
+        OSError: naming the file, if it cannot be written; one that was there before stays.
+    """
+    with atomic_file(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, dict(metadata or {}))
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def sha256(path: Path) -> str:

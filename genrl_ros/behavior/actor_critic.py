@@ -53,7 +53,7 @@ class ReturnNormalizer(nn.Module):
 
     def forward(self, returns: Tensor, spread: Tensor) -> Tensor:
         """Update the averages by those of `spread`, and scale the returns to about [0, 1]."""
-        ends = torch.quantile(spread.flatten(), torch.tensor([0.05, 0.95]))
+        ends = torch.quantile(spread.flatten(), spread.new_tensor([0.05, 0.95]))
         self.low.lerp_(ends[0], 0.01)
         self.high.lerp_(ends[1], 0.01)
         return (returns - self.low) / (self.high - self.low).clamp(min=1)

@@ -28,6 +28,7 @@ from genrl_ros.training.latents import encode_dataset
 from genrl_ros.training.pretrain import prepare, train_connector, train_prior
 from genrl_ros.training.report import goal_rows, report_goals
 from genrl_ros.training.run import Run
+from genrl_ros.types import VideoTextEmbedder
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.checkpoint import load_mfwm, weights_identity
 from genrl_ros.world_model.mfwm import MFWM
@@ -68,16 +69,18 @@ class Config:
 def main(config: Config) -> int:
     """Connect and write the model."""
     folder = config.run or Path('runs/connect') / config.domain
+    embedder = load_embedder(config.embedder)
     store = EpisodeStore.open(config.data or Path('data') / config.domain)
     with session(folder, config.record, config.device, config.budget_s) as run:
         prepare(config.threads, config.seed)
         finished, card = load_mfwm(config.model or share_path('models', config.domain))
         scores = card.training.get('scores', {})
-        model = MFWM(finished.config)  # connector and aligner begin anew
+        sizes = replace(finished.config, embed_dim=embedder.dim)
+        model = MFWM(sizes)  # connector and aligner begin anew
         model.tokenizer.load_state_dict(finished.tokenizer.state_dict())
         model.sequence.load_state_dict(finished.sequence.state_dict())
         connect(
-            model.to(config.device), store, config.embedder, config.connect,
+            model.to(config.device), store, embedder, config.connect,
             config.prior, run, config.out or folder / 'model', card.training,
             {name: score for name, score in scores.items() if name == 'open_loop'},
         )  # fmt: skip
@@ -87,7 +90,7 @@ def main(config: Config) -> int:
 def connect(
     model: MFWM,
     store: EpisodeStore,
-    embedder_name: str,
+    embedder: VideoTextEmbedder,
     config: ConnectConfig,
     prior: PriorConfig,
     run: Run,
@@ -98,9 +101,9 @@ def connect(
     """Embed the dataset, train connector, aligner and prior, measure goals, write the model.
 
     Args:
-        model: the world model, whose tokenizer is finished.
+        model: the world model, whose tokenizer is finished, of the embedder's size.
         store: the dataset.
-        embedder_name: which embedder.
+        embedder: what to connect it to.
         config: how to train connector and aligner.
         prior: how to train the action prior.
         run: where and how it is trained.
@@ -109,7 +112,6 @@ def connect(
         scores: scores so far.
     """
     spec = store.spec
-    embedder = load_embedder(embedder_name)
     mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
     work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
     seed, tokenizer = int(training['seed']), encode(store, model, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -76,10 +77,11 @@ def _learn(
 
         def on_progress(progress: Progress) -> None:
             show(progress.update, f'return {progress.imagined_return:.2f}')
-            if should_stop():
-                raise StoppedError(f'{task.name} after {progress.update} of {progress.of} updates')
 
-        learn(model, embedding, learning, place, name, task.prompt, on_progress)
+        learn(
+            model, embedding, learning, place, name, task.prompt, on_progress, should_stop,
+            export_early=False,
+        )  # fmt: skip
 
 
 def run_task(
@@ -97,8 +99,9 @@ def run_task(
         StoppedError: if there was no time to finish.
     """
     outcomes = []
-    with bar(f'run {task.name}', episodes) as show:
-        for outcome in evaluate(domain, bundle, task.element, episodes, seed, workers):
+    coming = evaluate(domain, bundle, task.element, episodes, seed, workers)
+    with bar(f'run {task.name}', episodes) as show, contextlib.closing(coming):
+        for outcome in coming:
             outcomes.append(outcome)
             show(len(outcomes), f'success {summarize(outcomes).score:.2f}')
             if should_stop() and len(outcomes) < episodes:

@@ -36,6 +36,7 @@ from genrl_ros.presets import PresetName
 from genrl_ros.training.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.report import open_loop_picture, report_world_model
 from genrl_ros.training.run import Run
+from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -92,19 +93,24 @@ def pretrain(config: Config, run: Run) -> None:
         StoppedError: if there was no time to finish.
     """
     out = config.out or run.folder / 'model'
+    # Before all else: a mistyped name is told at once, and not after hours of training.
+    embedder = load_embedder(config.embedder) if config.stage == 'all' else None
     store = EpisodeStore.open(config.data or Path('data') / config.domain)
     spec = store.spec
     elements = element_positions(spec.domain) if spec.tasks else {}
     objects = slice(min((e.start for e in elements.values()), default=0), None)
     prepare(config.threads, config.seed)
-    model = MFWM(model_preset(config.preset, spec.action_dim)).to(config.device)
+    sizes = model_preset(config.preset, spec.action_dim)
+    if embedder is not None:
+        sizes = replace(sizes, embed_dim=embedder.dim)
+    model = MFWM(sizes).to(config.device)
     picture = open_loop_picture(model, store, objects)
     run = replace(run, pictures={'world_model': picture, 'dynamics': picture} if picture else {})
     alone = run.ranks.world == 1
-    sizes = config.world_model
-    replay = Replay(store, sizes.batch, sizes.length, config.seed, growing=alone)
-    with stage('world model', sizes.updates, run) as watched:
-        train_world_model(model, replay, sizes, watched)
+    first = config.world_model
+    replay = Replay(store, first.batch, first.length, config.seed, growing=alone)
+    with stage('world model', first.updates, run) as watched:
+        train_world_model(model, replay, first, watched)
     second, tokenizer = config.dynamics, encode(store, model, run)
     replay = Replay(
         store, second.batch, second.length, config.seed, tokenizer=tokenizer, growing=alone
@@ -115,7 +121,7 @@ def pretrain(config: Config, run: Run) -> None:
     if run.ranks.first and picture is not None:
         scores = {'open_loop': report_world_model(model.cpu(), store, objects, run.folder)}
         print(json.dumps(scores, indent=2))
-    if config.stage == 'world-model':
+    if embedder is None:
         return
 
     training = {
@@ -124,10 +130,10 @@ def pretrain(config: Config, run: Run) -> None:
             'frames': store.num_frames,
             'manifest_sha256': sha256(store.path / 'manifest.json'),
         },
-        'world_model': asdict(sizes),
+        'world_model': asdict(first),
         'dynamics': asdict(second),
     }
     connect(
-        model.to(config.device), store, config.embedder, config.connect,
+        model.to(config.device), store, embedder, config.connect,
         config.prior, run, out, training, scores,
     )  # fmt: skip

@@ -46,6 +46,8 @@ from genrl_ros.world_model.checkpoint import read_card
 from genrl_ros.world_model.ranks import ALONE
 
 MODEL_FILES = ('mfwm.json', 'mfwm.safetensors', 'encoder.onnx')
+PICTURES = ('open_loop.png', 'goals.png')
+"""The first needs a held-out episode in which something moves, the second tasks."""
 
 
 @dataclass(frozen=True)
@@ -221,20 +223,28 @@ class _Making:
     def export(self, model: Mapping[str, Any], scores: Mapping[str, Any]) -> Result:
         """Put the model into one folder with its scores, its pictures and a card.
 
+        A folder of an earlier model stays until this one is complete.
+
         Raises:
             FileExistsError: if there is something else in the folder's place.
         """
-        if self.out.exists():
-            if not (self.out / 'mfwm.json').is_file():
-                raise FileExistsError(f'{self.out} exists and is no model: choose another --out')
-            shutil.rmtree(self.out)
-        with atomic_folder(self.out) as folder:
+        if self.out.exists() and not (self.out / 'mfwm.json').is_file():
+            raise FileExistsError(f'{self.out} exists and is no model: choose another --out')
+        new, old = (self.out.with_name(f'.{self.out.name}.{age}') for age in ('new', 'old'))
+        for left in (new, old):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with atomic_folder(new) as folder:
             for name in MODEL_FILES:
                 shutil.copyfile(self.model / name, folder / name)
-            for name in ('open_loop.png', 'goals.png'):
-                shutil.copyfile(self.run.folder / name, folder / name)
+            for name in PICTURES:
+                if (self.run.folder / name).is_file():
+                    shutil.copyfile(self.run.folder / name, folder / name)
             write_json(folder / 'scores.json', {**model['scores'], 'success': scores})
             (folder / 'CARD.md').write_text(self.card(model, scores), encoding='utf-8')
+        if self.out.exists():
+            os.rename(self.out, old)
+        os.rename(new, self.out)
+        shutil.rmtree(old, ignore_errors=True)
         return {'folder': str(self.out)}
 
     def card(self, model: Mapping[str, Any], scores: Mapping[str, Any]) -> str:

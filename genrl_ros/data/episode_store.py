@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import save_file
 
-from genrl_ros.files import atomic_file, write_json
+from genrl_ros.files import write_json, write_tensors
 from genrl_ros.types import EnvSpec, FloatArray, Image
 
 FORMAT = 'genrl-episodes-1'
@@ -67,15 +66,18 @@ class Episode:
 
 
 def write_episode(path: Path, episode: Episode) -> None:
-    """Write one episode atomically."""
-    tensors = {
+    """Write one episode atomically.
+
+    Raises:
+        OSError: naming the file, if it cannot be written.
+    """
+    tensors: dict[str, npt.NDArray[Any]] = {
         'image': np.ascontiguousarray(episode.image, np.uint8),
         'action': np.ascontiguousarray(episode.action, np.float32),
         'state': np.ascontiguousarray(episode.state, np.float32),
     }
     metadata = {'format': FORMAT, 'kind': episode.kind, 'seed': episode.seed}
-    with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    write_tensors(path, tensors, metadata)
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,11 @@ class EpisodeStore:
             return EnvSpec.from_dict(self.manifest['spec'])
         except (KeyError, TypeError, ValueError) as error:
             raise EpisodeError(f'{self.path / "manifest.json"} has no spec: {error}') from None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What stays the same when the store grows: its domain, and the seed it is made with."""
+        return {'domain': self.spec.domain, 'seed': self.manifest['seed']}
 
     @property
     def episode_ids(self) -> list[str]:

@@ -25,9 +25,9 @@ class Replay:
     """Draws an episode uniformly, then a start within it uniformly.
 
     Held-out episodes are never drawn. A store that is still growing is looked at anew every few
-    hundred batches. Two replays of the same finished store, seed and sizes draw the same batches.
-    Drawing costs nothing and has an order; reading what was drawn may be done at any time, by any
-    thread.
+    hundred batches; episodes that are not embedded or encoded yet are passed over. Two replays of
+    the same finished store, seed and sizes draw the same batches. Drawing costs nothing and has an
+    order; reading what was drawn may be done at any time, by any thread.
 
     Args:
         store: the episodes.
@@ -39,7 +39,7 @@ class Replay:
         growing: look at the store anew from time to time.
 
     Raises:
-        ValueError: if no episode is long enough, or none has embeddings.
+        ValueError: if no episode is long enough, or none has the embeddings or logits.
     """
 
     def __init__(
@@ -55,9 +55,14 @@ class Replay:
         self.batch = batch
         self._store, self._length, self._growing = store, length, growing
         self.embedder, self._tokenizer = embedder, tokenizer
-        self._rng = np.random.default_rng(seed)
+        self._rng, self._seed = np.random.default_rng(seed), seed
         self._drawn = 0
         self._episodes = self._usable()
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the order of batches comes from: the seed, and the dataset however it grows."""
+        return {'seed': self._seed, 'data': self._store.origin}
 
     @property
     def identity(self) -> str:
@@ -126,13 +131,21 @@ class Replay:
                 f'{store.path} has no training episode of {self._length} frames or more; '
                 'collect more, or train on shorter windows'
             )
-        if self.embedder is None:
-            return long
-        embedder = self.embedder
-        embedded = [name for name in long if store.embedding_path(embedder, name).exists()]
-        if not embedded:
-            raise EpisodeError(
-                f'{store.path} has no embeddings by embedder {embedder[:16]}; '
-                'make them with `genrl embed`'
-            )
-        return embedded
+        usable = long
+        if self.embedder is not None:
+            of = self.embedder
+            usable = [name for name in usable if store.embedding_path(of, name).exists()]
+            if not usable:
+                raise EpisodeError(
+                    f'{store.path} has no embeddings by embedder {of[:16]}; '
+                    'make them with `genrl embed`'
+                )
+        if self._tokenizer is not None:
+            of = self._tokenizer
+            usable = [name for name in usable if store.logits_path(of, name).exists()]
+            if not usable:
+                raise EpisodeError(
+                    f'{store.path} has no latents by tokenizer {of[:16]}; '
+                    '`genrl pretrain` and `genrl connect` make them'
+                )
+        return usable

@@ -19,7 +19,7 @@ from genrl_ros.config import (
     WorldModelConfig,
 )
 from genrl_ros.training import plain
-from genrl_ros.training.bench import ACTIONS, Run, Size
+from genrl_ros.training.bench import ACTIONS, Captured, Run, Size
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.optim import Optimizer
@@ -62,14 +62,18 @@ def world_updates(
         first.backward()
         second.backward()
 
-    compute = _alone(model, gradients)
-    if device == 'cuda':
-        compute = _captured(compute)
+    def updating(compute: Run) -> Run:
+        def update() -> None:
+            compute()
+            world.apply()
+            connector.apply()
 
-    def update() -> None:
-        compute()
-        world.apply()
-        connector.apply()
+        return update
+
+    compute = _alone(model, gradients)
+    update = updating(compute)
+    if device == 'cuda':
+        update = Captured(updating(_captured(model, compute)), update)
 
     tokenizer, lead = model.tokenizer, batch['image'].shape[:2]
     image = batch['image'].flatten(0, 1)
@@ -210,8 +214,8 @@ def _named(model: MFWM, parts: Iterable[Callable[[], None]]) -> dict[str, Run]:
     return {name: _alone(model, run) for name, run in runs}
 
 
-def _captured(run: Run) -> Run:
-    """The same as one CUDA graph, whose inputs and results stay where they are."""
+def _captured(model: MFWM, run: Run) -> Run:
+    """The same as one CUDA graph, whose inputs and gradients stay where they are."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -221,5 +225,16 @@ def _captured(run: Run) -> Run:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         run()
-    replay: Run = graph.replay
-    return replay
+    return _with_gradients(model, graph.replay)
+
+
+def _with_gradients(model: MFWM, run: Run) -> Run:
+    """A run that writes to the gradients that the model has now, whatever it has in between."""
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+
+    def again() -> None:
+        run()
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+
+    return again

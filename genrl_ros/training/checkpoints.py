@@ -28,8 +28,11 @@ class Checkpoints:
 
     def clean(self) -> None:
         """Remove what a killed process left half-written."""
-        for torn in self.newest.parent.glob(f'.{self.newest.stem}*.tmp'):
-            torn.unlink(missing_ok=True)
+        folder = self.newest.parent
+        for torn in folder.glob(f'.{self.newest.stem}*.tmp'):
+            shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
+        for torn in folder.glob('.tmp' + '?' * 6):  # by safetensors, before there were folders
+            torn.unlink()
 
     def save(self, update: int, state: Mapping[str, Any]) -> None:
         """Write a checkpoint; until it is complete, the one before is the newest.

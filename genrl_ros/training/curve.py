@@ -42,7 +42,7 @@ class Curve:
         if update % self._every and not last:
             return {}
         means = {name: total / self._count for name, total in self._sums.items()}
-        self._append({'update': update} | means)
+        self._append({'update': str(update)} | {k: f'{mean:.6g}' for k, mean in means.items()})
         self._sums, self._count = {}, 0
         return means
 
@@ -74,7 +74,7 @@ class Curve:
         self._sums = dict(state.get('sums', {}))
         self._count = int(state.get('count', 0))
 
-    def _append(self, row: Mapping[str, float]) -> None:
+    def _append(self, row: Mapping[str, str]) -> None:
         columns = list(row)
         line = io.StringIO()
         if self.path.exists():
@@ -84,7 +84,7 @@ class Curve:
         else:
             writer = csv.DictWriter(line, columns, lineterminator='\n')
             writer.writeheader()
-        writer.writerow({name: f'{value:.6g}' for name, value in row.items()})
+        writer.writerow(row)
         try:
             with self.path.open('a') as file:
                 file.write(line.getvalue())

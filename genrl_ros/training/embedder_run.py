@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from genrl_ros.files import atomic_file, write_json
+from genrl_ros.files import write_json, write_tensors
 from genrl_ros.training.clips import Clips
 from genrl_ros.training.embedder import TrainConfig, fit_text, fit_video
 from genrl_ros.training.embedder_report import (
@@ -125,7 +124,7 @@ def write(folder: Path, towers: Towers, scores: Scores, made: Mapping[str, objec
         'scores': {key: value for key, value in scores.items() if key != 'grounding'},
         'made': made,
     }
-    with atomic_file(folder / 'embedder.safetensors') as temporary:
-        save_file(weights, temporary)
+    arrays = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+    write_tensors(folder / 'embedder.safetensors', arrays)
     write_json(folder / 'embedder.json', meta)
     sys.stderr.write(json.dumps(scores, indent=1) + '\n')

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from safetensors.numpy import save_file
-
 from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.files import atomic_file
+from genrl_ros.files import write_tensors
 from genrl_ros.types import VideoTextEmbedder
 
 
@@ -24,11 +22,13 @@ def embed_dataset(
 
     Yields:
         The number of frames of each episode, once it is done.
+
+    Raises:
+        OSError: naming the file that cannot be written.
     """
     for episode in store.episode_ids if ids is None else ids:
         path: Path = store.embedding_path(embedder.identity, episode)
         frames = store.image(episode)
         if not path.exists():
-            with atomic_file(path) as temporary:
-                save_file({'video': embedder.embed_windows(frames)}, temporary)
+            write_tensors(path, {'video': embedder.embed_windows(frames)})
         yield len(frames)

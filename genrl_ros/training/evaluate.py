@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,7 +94,7 @@ def _run(seed: int, element: str) -> Episode:
 
 def evaluate(
     domain: str, bundle: Path, element: str, episodes: int, seed: int, workers: int
-) -> Iterator[Episode]:
+) -> Generator[Episode, None, None]:
     """Yield the outcome of each episode, in the order of their seeds.
 
     Args:
@@ -102,7 +104,18 @@ def evaluate(
         episodes: number of episodes, with the seeds `seed, seed + 1, ...`.
         seed: first seed.
         workers: processes.
+
+    Raises:
+        BundleError: if the policy cannot be loaded.
+        OSError: if a simulator's process ends before its episode.
     """
+    load_bundle(bundle)  # here first, to say what is wrong with it
     context = multiprocessing.get_context('spawn')
-    with context.Pool(workers, _begin, (domain, bundle)) as pool:
-        yield from pool.imap(partial(_run, element=element), range(seed, seed + episodes))
+    with ProcessPoolExecutor(workers, context, _begin, (domain, bundle)) as pool:
+        try:
+            yield from pool.map(partial(_run, element=element), range(seed, seed + episodes))
+        except BrokenProcessPool as error:
+            raise OSError(
+                f'a simulator of {domain!r} with the policy {bundle} ended abruptly: what it said '
+                'is above; if that is nothing, memory may have run out: try fewer --workers'
+            ) from error

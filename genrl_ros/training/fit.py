@@ -52,10 +52,12 @@ def fit(
     optim: OptimConfig,
     run: Run,
     built_on: str = '',
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Train a network, continuing where an earlier run in the same folder stopped.
 
-    A training that is finished, but on top of something that has changed since, begins anew.
+    A training that is finished, but on top of something that has changed since, begins anew. One
+    that was begun with other settings is refused; checkpoints without a record are taken up.
     In the end the network has the moving average of its weights, if `optim` asks for one.
     An update whose loss or gradient is not finite, or whose loss explodes, is not made: training
     goes back to the last checkpoint and passes over the batch that did it. Such batches are listed
@@ -70,14 +72,16 @@ def fit(
         optim: optimiser settings.
         run: where and how.
         built_on: identity of what the network is trained on top of, such as an earlier stage's.
+        settings: what else its result depends on, apart from the number of updates; what JSON can
+            hold.
 
     Raises:
         StoppedError: if `run.should_stop` said so; everything is saved.
         FloatingPointError: if training fails again and again; the last checkpoint stays.
-        CheckpointError: if a checkpoint cannot be read or written.
+        CheckpointError: if a checkpoint cannot be read or written, or is of other settings.
         ValueError: if the processes cannot share the batch, or do not train the same thing.
     """
-    training = _Training(stage, network, loss, replay, updates, optim, run, built_on)
+    training = _Training(stage, network, loss, replay, updates, optim, run, built_on, settings)
     training.resume()
     while not training.advance():
         training.go_back()
@@ -97,9 +101,11 @@ class _Training:
         optim: OptimConfig,
         run: Run,
         built_on: str,
+        settings: Mapping[str, Any] | None,
     ) -> None:
         self.stage, self.network, self.loss, self.replay = stage, network, loss, replay
         self.updates, self.run, self.built_on = updates, run, built_on
+        self.settings = {**(settings or {}), **replay.origin}
         self.optimizer = Optimizer(network.parameters(), optim, updates, run.ranks)
         self.share = run.ranks.share(replay.batch, f'the batch of {stage}')
         self.checkpoints = Checkpoints(run.folder, stage, run.record.keep)
@@ -123,6 +129,7 @@ class _Training:
                 self.checkpoints.set_aside()
             found = None
         if found is not None:
+            self._check_settings(found.get('settings', {}))
             self._load(found)
         if first:
             self.curve.cut(self.optimizer.updates)
@@ -149,8 +156,8 @@ class _Training:
         if len(self.failures) >= ROLLBACKS:
             raise FloatingPointError(
                 f'{message}. This is failure {len(self.failures)} since the last checkpoint, '
-                f'{self.checkpoints.newest}: look at these windows, or go on with a lower '
-                'learning rate or from an older checkpoint beside it'
+                f'{self.checkpoints.newest}: look at these windows, go back to an older '
+                'checkpoint beside it, or begin anew with a lower learning rate'
             )
         state = self.checkpoints.load()
         if state is None:
@@ -233,6 +240,14 @@ class _Training:
         finished = int(state['optimizer']['updates']) >= self.updates
         return finished and state.get('built_on', self.built_on) != self.built_on
 
+    def _check_settings(self, held: Mapping[str, Any]) -> None:
+        changed = _changed(held, json.loads(json.dumps(self.settings)))
+        if changed:
+            raise CheckpointError(
+                f'{self.checkpoints.newest} is of other settings ({"; ".join(changed)}): '
+                'ask for those, or choose another folder with --run'
+            )
+
     def _save(self) -> None:
         if self.run.ranks.first:
             self.checkpoints.save(
@@ -246,6 +261,7 @@ class _Training:
                     'guard': self.guard.state(),
                     'skipped': self.skipped,
                     'built_on': self.built_on,
+                    'settings': self.settings,
                 },
             )
         self.run.ranks.wait()
@@ -266,3 +282,15 @@ class _Training:
         self.curve.load_state_dict(state.get('curve', {}))
         self.guard.load(state.get('guard', []))
         self.skipped = list(state.get('skipped', []))
+
+
+def _changed(held: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = '') -> list[str]:
+    """What differs, in words; what only one of the two knows does not count."""
+    changed: list[str] = []
+    for name in held.keys() & asked.keys():
+        old, new = held[name], asked[name]
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changed += _changed(old, new, f'{prefix}{name}.')
+        elif old != new:
+            changed.append(f'{prefix}{name} was {old}, not {new}')
+    return sorted(changed)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 
 from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.files import atomic_file
+from genrl_ros.files import write_tensors
 from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.tokenizer import Tokenizer
 
@@ -27,6 +26,9 @@ def encode_dataset(
 
     Yields:
         The number of frames of each episode, once it is done.
+
+    Raises:
+        OSError: naming the file that cannot be written.
     """
     identity = weights_identity(tokenizer)
     device = next(tokenizer.parameters()).device
@@ -35,6 +37,5 @@ def encode_dataset(
         if not path.exists():
             frames = torch.from_numpy(np.array(store.image(episode))).to(device)
             logits = tokenizer.encode(frames).half().cpu().numpy()
-            with atomic_file(path) as temporary:
-                save_file({'logits': logits}, temporary)
+            write_tensors(path, {'logits': logits})
         yield store.length(episode)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,10 @@ from genrl_ros.serving.bundle import PolicyDescription, write_bundle
 from genrl_ros.training.curve import Curve
 from genrl_ros.training.export import export_policy
 from genrl_ros.training.fit import tensors
+from genrl_ros.training.run import StoppedError
 from genrl_ros.types import FloatArray
 from genrl_ros.world_model.checkpoint import (
+    CheckpointError,
     ModelCard,
     load_mfwm,
     load_state,
@@ -94,6 +98,55 @@ class _Best:
         vars(self).update(state)
 
 
+@dataclass
+class _Kept:
+    """What a learning's file holds."""
+
+    path: Path
+    identity: str
+    agent: ActorCritic
+    target: torch.Tensor
+    best: _Best
+    curve: Curve
+    replay: Replay | None
+
+    def save(self) -> None:
+        save_state(
+            self.path,
+            {
+                'identity': self.identity,
+                'agent': self.agent.training_state(),
+                'rng': rng_state(),
+                'target': self.target,
+                'best': self.best.state_dict(),
+                'curve': self.curve.state_dict(),
+                'replay': {} if self.replay is None else self.replay.state_dict(),
+            },
+        )
+
+    def load(self) -> None:
+        """Go on from the file, if there is one.
+
+        Raises:
+            CheckpointError: if it is of something else; a file without an identity is taken up.
+        """
+        if not self.path.exists():
+            return
+        state = load_state(self.path)
+        if state.get('identity', self.identity) != self.identity:
+            raise CheckpointError(
+                f'{self.path} is an interrupted learning of another prompt, world model or '
+                'configuration: choose another name, or remove the file to begin anew'
+            )
+        self.agent.load_training_state(state['agent'])
+        set_rng_state(state['rng'])
+        self.target = state['target']
+        self.best.load_state_dict(state.get('best', {}))
+        self.curve.load_state_dict(state.get('curve', {}))
+        if self.replay is not None and 'replay' in state:
+            self.replay.load_state_dict(state['replay'])
+
+
 def learn(
     mfwm_folder: Path,
     embedding: FloatArray,
@@ -105,11 +158,12 @@ def learn(
     should_stop: Callable[[], bool] = lambda: False,
     replay: Replay | None = None,
     ranks: Ranks = ALONE,
+    export_early: bool = True,
 ) -> LearnResult:
     """Learn a policy for a prompt and export it to `out_dir/<task_id>`.
 
     Progress is kept in `out_dir/<task_id>.learning.safetensors`, from which an interrupted run of
-    the same task goes on, and as a curve in `out_dir/<task_id>.csv`.
+    the same learning goes on, and as a curve in `out_dir/<task_id>.csv`.
 
     Args:
         mfwm_folder: the world model.
@@ -119,15 +173,26 @@ def learn(
         task_id: name of the bundle's folder.
         prompt: the task in words.
         on_progress: called every ten updates.
-        should_stop: asked before each update; when true, the best policy so far is exported.
+        should_stop: asked after each update whether to end early.
         replay: recorded episodes to start from; data-free without them.
         ranks: the processes that learn together, each from its share of the start states.
+        export_early: what ending early does: export the best policy so far, or save everything,
+            for the same call to go on from there.
 
     Raises:
-        CheckpointError: if the world model cannot be used.
+        FileExistsError: if the bundle's folder exists already; nothing is touched.
+        CheckpointError: if the world model cannot be used, or an interrupted learning of this name
+            was of another prompt, model or configuration.
+        StoppedError: if it ended early without an export; everything is saved.
         FloatingPointError: if learning diverged.
         ValueError: if the processes cannot share the start states.
     """
+    path = out_dir / task_id
+    if path.exists():
+        raise FileExistsError(
+            f'{path} exists already, and a bundle is never overwritten: choose another name, or '
+            'remove the folder'
+        )
     share = ranks.share(config.starts, 'learning.starts')
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -136,18 +201,15 @@ def learn(
     agent = ActorCritic(model, prompt_embedding, config, ranks)
     target = target_features(model, prompt_embedding, config.starts, config.horizon + 1)
     target = target.contiguous()  # as it comes from the disk: sums in the same order
-    checkpoint = out_dir / f'{task_id}.learning.safetensors'
-    best, curve = _Best(), Curve(out_dir / f'{task_id}.csv', REPORT_EVERY)
+    curve = Curve(out_dir / f'{task_id}.csv', REPORT_EVERY)
+    kept = _Kept(
+        out_dir / f'{task_id}.learning.safetensors',
+        _identity(card, embedding, config, replay), agent, target, _Best(), curve, replay,
+    )  # fmt: skip
     out_dir.mkdir(parents=True, exist_ok=True)
-    if checkpoint.exists():
-        state = load_state(checkpoint)
-        agent.load_training_state(state['agent'])
-        set_rng_state(state['rng'])
-        target = state['target']
-        best.load_state_dict(state.get('best', {}))
-        curve.load_state_dict(state.get('curve', {}))
-    matcher = Matcher(model.tokenizer.decoder.project, target[:, share], model.config.stoch)
-    stopped, done = False, agent.optimizers['critic'].updates
+    kept.load()
+    matcher = Matcher(model.tokenizer.decoder.project, kept.target[:, share], model.config.stoch)
+    stopped, done, best = False, agent.optimizers['critic'].updates, kept.best
     if ranks.first:
         curve.cut(done)
     ranks.check_same('the number of updates done', str(done))
@@ -164,19 +226,13 @@ def learn(
             rate = (done - begun) / (time.monotonic() - began)
             left = (config.updates - done) / rate
             on_progress(Progress('learning', done, config.updates, best.smooth, rate, left))
-        if ranks.first and done % SAVE_EVERY == 0:
-            save_state(
-                checkpoint,
-                {
-                    'agent': agent.training_state(),
-                    'rng': rng_state(),
-                    'target': target,
-                    'best': best.state_dict(),
-                    'curve': curve.state_dict(),
-                },
-            )
         stopped = ranks.any(should_stop())
-    path = out_dir / task_id
+        keep = stopped and not export_early and done < config.updates
+        if ranks.first and (done % SAVE_EVERY == 0 or keep):
+            kept.save()
+        if keep:
+            ranks.wait()
+            raise StoppedError(f'learning {task_id} after {done} of {config.updates} updates')
     if ranks.first:
         on_progress(Progress('exporting', done, config.updates, best.smooth, 0.0, 0.0))
         if stopped and best.weights:
@@ -184,9 +240,18 @@ def learn(
         graphs = export_policy(mfwm_folder, model, agent.actor)
         about = _describe(model, card, task_id, prompt, done, best.smooth)
         write_bundle(path, about, graphs)
-        checkpoint.unlink(missing_ok=True)
+        kept.path.unlink(missing_ok=True)
     ranks.wait()
     return LearnResult(path, done, best.smooth)
+
+
+def _identity(
+    card: ModelCard, embedding: FloatArray, config: LearnConfig, replay: Replay | None
+) -> str:
+    """sha256 over what makes a learning the same one, however long it goes on."""
+    settings = {k: v for k, v in asdict(config).items() if k not in ('updates', 'threads')}
+    about = [card.sha256, settings, 'data-free' if replay is None else 'offline']
+    return hashlib.sha256(json.dumps(about).encode() + embedding.tobytes()).hexdigest()
 
 
 def _starts(model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay | None) -> State:

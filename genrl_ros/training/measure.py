@@ -69,12 +69,15 @@ def predict(model: MFWM, image: Tensor, action: Tensor, context: int) -> Tensor:
 def moving_windows(
     store: EpisodeStore, ids: list[str], objects: slice, length: int, context: int, limit: int
 ) -> list[tuple[str, int]]:
-    """Windows `(episode, start)` in which an object moves after the context, one an episode."""
+    """Windows `(episode, start)` in which an object moves after the context, one an episode.
+
+    There are none where the recorded positions are of no objects, as of a robot without joints.
+    """
     found = []
     for episode in ids:
         state = np.asarray(store.state(episode))[:, objects]
         last = len(state) - length
-        if last < 0:
+        if last < 0 or state.shape[1] == 0:
             continue
         starts = np.arange(last + 1)
         moved = np.abs(state[starts + length - 1] - state[starts + context - 1]).max(-1)

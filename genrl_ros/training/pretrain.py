@@ -8,6 +8,8 @@ change, and a world model can be connected to another embedder without training 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,8 @@ from genrl_ros.world_model.losses import (
 )
 from genrl_ros.world_model.mfwm import MFWM
 
+Config = WorldModelConfig | DynamicsConfig | ConnectConfig | PriorConfig
+
 
 def train_world_model(model: MFWM, replay: Replay, config: WorldModelConfig, run: Run) -> None:
     """Train tokenizer and sequence model; resumes from `world_model.safetensors`."""
@@ -33,7 +37,8 @@ def train_world_model(model: MFWM, replay: Replay, config: WorldModelConfig, run
         return world_model_loss(model, batch, config)
 
     network = nn.ModuleDict({'tokenizer': model.tokenizer, 'sequence': model.sequence})
-    fit('world_model', network, loss, replay, config.updates, config.optim, run)
+    asked = _settings(config)
+    fit('world_model', network, loss, replay, config.updates, config.optim, run, '', asked)
 
 
 def train_dynamics(model: MFWM, replay: Replay, config: DynamicsConfig, run: Run) -> None:
@@ -43,7 +48,9 @@ def train_dynamics(model: MFWM, replay: Replay, config: DynamicsConfig, run: Run
         return dynamics_loss(model, batch, config)
 
     built_on = weights_identity(model.tokenizer)
-    fit('dynamics', model.sequence, loss, replay, config.updates, config.optim, run, built_on)
+    asked = _settings(config)
+    sequence = model.sequence
+    fit('dynamics', sequence, loss, replay, config.updates, config.optim, run, built_on, asked)
 
 
 def train_connector(model: MFWM, replay: Replay, config: ConnectConfig, run: Run) -> None:
@@ -54,7 +61,8 @@ def train_connector(model: MFWM, replay: Replay, config: ConnectConfig, run: Run
 
     network = nn.ModuleDict({'connector': model.connector, 'aligner': model.aligner})
     built_on = f'{weights_identity(model.tokenizer)} {replay.embedder}'
-    fit('connector', network, loss, replay, config.updates, config.optim, run, built_on)
+    asked = _settings(config)
+    fit('connector', network, loss, replay, config.updates, config.optim, run, built_on, asked)
 
 
 def train_prior(model: MFWM, replay: Replay, config: PriorConfig, run: Run) -> None:
@@ -65,7 +73,13 @@ def train_prior(model: MFWM, replay: Replay, config: PriorConfig, run: Run) -> N
 
     parts = {'tokenizer': model.tokenizer, 'sequence': model.sequence, 'aligner': model.aligner}
     built_on = weights_identity(nn.ModuleDict(parts))
-    fit('prior', model.prior, loss, replay, config.updates, config.optim, run, built_on)
+    asked = _settings(config)
+    fit('prior', model.prior, loss, replay, config.updates, config.optim, run, built_on, asked)
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """All that a stage is configured with, except for how long it is trained."""
+    return {name: value for name, value in asdict(config).items() if name != 'updates'}
 
 
 def prepare(threads: int, seed: int) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genrl_ros.config import ModelConfig, from_mapping
-from genrl_ros.files import atomic_file, sha256, write_json
+from genrl_ros.files import sha256, write_json, write_tensors
 from genrl_ros.types import EnvSpec
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -56,18 +56,14 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OSError: if it cannot be written; a file that was there before stays.
     """
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, npt.NDArray[Any]] = {}
     plain: dict[str, Any] = {}
     for key, value in _flatten(state):
         if isinstance(value, Tensor):
-            tensors[key] = value.detach().contiguous().cpu()
+            tensors[key] = _array(value)
         else:
             plain[key] = value
-    with atomic_file(path) as temporary:
-        try:
-            save_file(_unshared(tensors), temporary, metadata={'plain': json.dumps(plain)})
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+    write_tensors(path, tensors, {'plain': json.dumps(plain)})
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -103,13 +99,8 @@ def _flatten(state: Mapping[str, Any], prefix: str = '') -> list[tuple[str, Any]
     return items
 
 
-def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    seen: set[int] = set()
-    for key, value in tensors.items():
-        if value.data_ptr() in seen:
-            tensors[key] = value.clone()
-        seen.add(value.data_ptr())
-    return tensors
+def _array(tensor: Tensor) -> npt.NDArray[Any]:
+    return tensor.detach().contiguous().cpu().numpy()
 
 
 def weights_identity(network: nn.Module) -> str:
@@ -129,10 +120,13 @@ def save_mfwm(
     embedder_identity: str,
     training: Mapping[str, Any],
 ) -> None:
-    """Write a world model's weights (as float16) and its description."""
+    """Write a world model's weights (as float16) and its description.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
     weights = folder / 'mfwm.safetensors'
-    with atomic_file(weights) as temporary:
-        save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, temporary)
+    write_tensors(weights, {k: _array(v.half()) for k, v in model.state_dict().items()})
     write_json(
         folder / 'mfwm.json',
         {

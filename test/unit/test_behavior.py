@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from genrl_ros.behavior.actor_critic import ActorCritic
+from genrl_ros.behavior.actor_critic import ActorCritic, ReturnNormalizer
 from genrl_ros.behavior.critic import Critic, symexp, symlog
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.behavior.matching import Matcher, target_features
@@ -119,3 +119,9 @@ def test_another_prompt_gives_another_goal(model: MFWM) -> None:
     assert not np.array_equal(goal.frames, make_goal(model, other, seed=3).frames)
     with pytest.raises(ValueError, match='32 finite numbers'):
         make_goal(model, np.full(32, np.nan, np.float32))
+
+
+def test_returns_are_normalised_on_the_device_where_they_are() -> None:
+    """On a device without numbers, which refuses to be mixed with another as a GPU does."""
+    returns = torch.empty(3, 4, device='meta')
+    assert ReturnNormalizer().to('meta')(returns, returns).device.type == 'meta'

@@ -10,8 +10,13 @@ import torch
 from genrl_ros.cli import main
 from genrl_ros.cli.bench_report import show
 from genrl_ros.config import ModelConfig, model_preset
-from genrl_ros.training.bench import ACTIONS, Size, Timing, measure
-from genrl_ros.training.bench_updates import PARTS, random_batch, world_updates
+from genrl_ros.training.bench import ACTIONS, Captured, Size, Timing, measure
+from genrl_ros.training.bench_updates import (
+    PARTS,
+    _with_gradients,
+    random_batch,
+    world_updates,
+)
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -48,6 +53,26 @@ def test_work_is_counted_and_the_fastest_repeat_counts() -> None:
     assert len(calls) == 4
     assert timing.gflop == pytest.approx(2 * 10 * 20 * 10 / 1e9)
     assert Timing(seconds=2.0, gflop=6.0).gflops == 3.0
+
+
+def test_work_is_counted_without_the_graph_and_timed_with_it() -> None:
+    a, replays = torch.ones(10, 20), []
+    run = Captured(replay=lambda: replays.append(0), eager=lambda: a @ a.t())
+    timing = measure({'product': run}, repeats=3, device='cpu')['product']
+    assert len(replays) == 3
+    assert timing.gflop == pytest.approx(2 * 10 * 20 * 10 / 1e9)
+
+
+def test_a_replay_finds_its_gradients_again_after_other_runs() -> None:
+    model = MFWM(Size(16, 2, 2, 8).model)
+    batch = random_batch(model.config, Size(16, 2, 2, 8), 'cpu')
+    kept = {name: torch.zeros_like(value) for name, value in model.named_parameters()}
+    for name, value in model.named_parameters():
+        value.grad = kept[name]
+    replay = _with_gradients(model, lambda: [value.fill_(1) for value in kept.values()])
+    world_updates(model, batch, 'cpu')['decoder']()
+    replay()
+    assert all(value.grad is kept[name] for name, value in model.named_parameters())
 
 
 @pytest.mark.parametrize('text', ['256,24', '256,24,16', '0,24,16x32', '256,24,16x33', 'a,b,cxd'])

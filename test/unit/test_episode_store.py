@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ from safetensors import safe_open
 
 from genrl_ros.data.collect import Recipe, collect, episode_name, run_episode
 from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, is_held_out
+from genrl_ros.training.measure import moving_windows
 from genrl_ros.types import EnvSpec, Observation
 
 SPEC = EnvSpec('toy', ('a', 'b'), (1.0, 2.0), 0.1, 2, episode_steps=4, tasks=(), image_size=8)
@@ -209,3 +211,8 @@ def test_what_is_there_is_not_collected_again(store: EpisodeStore) -> None:
     del before.manifest['episodes'][episode_name(1)]
     done = list(collect(before, RECIPE, frames=10, seed=1, workers=1))
     assert done == ['000000', '000001'] == EpisodeStore.open(store.path).episode_ids
+
+
+def test_in_the_episodes_of_a_robot_without_joints_no_object_moves(store: EpisodeStore) -> None:
+    store.append('one', replace(episode(30), state=np.zeros((30, 0), np.float32)))
+    assert moving_windows(store, ['one'], slice(0, None), 24, 8, limit=4) == []

@@ -19,14 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from toy_training import STAGE, Toy, make_store, stop_after
+from toy_training import STAGE, TINY, Toy, make_store, stop_after
 
-from genrl_ros.config import RecordConfig
+from genrl_ros.config import RecordConfig, WorldModelConfig
 from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.data.replay import Replay
+from genrl_ros.files import write_json
 from genrl_ros.training.curve import Curve
 from genrl_ros.training.guard import EXPLODED, REMEMBERED, Guard
-from genrl_ros.training.run import Progress, StoppedError
+from genrl_ros.training.pretrain import train_world_model
+from genrl_ros.training.run import Progress, Run, StoppedError
 from genrl_ros.world_model.checkpoint import CheckpointError, load_state, save_state
+from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.optim import Optimizer
 
 
@@ -166,15 +170,59 @@ def test_the_last_checkpoints_are_kept_and_a_torn_one_is_passed_over(
     (toy.run / f'{STAGE}-00000012.safetensors').unlink()
     toy.checkpoint.write_bytes(content[: len(content) // 2])
     (toy.run / f'.{toy.checkpoint.name}.x.tmp').write_bytes(content[:9])
+    (toy.run / '.tmpAb3xYz').write_bytes(content[:9])
     assert same_weights(toy.train(), whole)
     assert 'going on from' in capsys.readouterr().err
-    assert not list(toy.run.glob('.*.tmp'))
+    assert not list(toy.run.glob('.*'))
 
 
 def test_a_checkpoint_of_another_model_is_refused(toy: Toy) -> None:
     toy.train()
     with pytest.raises(CheckpointError, match='another model or preset; choose another folder'):
         replace(toy, width=3).train()
+
+
+def test_a_training_with_other_settings_is_refused(toy: Toy, tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        toy.train(should_stop=stop_after(4), settings={'batch': 4, 'optim': {'lr': 0.01}})
+    with pytest.raises(
+        CheckpointError, match=r'settings \(optim.lr was 0.01, not 0.02\): .*--run'
+    ):
+        toy.train(settings={'batch': 4, 'optim': {'lr': 0.02}})
+    toy.train(settings={'batch': 4, 'added in a later release': 1})
+    with pytest.raises(CheckpointError, match='batch was 4, not 5'):
+        toy.train(settings={'batch': 5})
+    elsewhere = tmp_path / 'elsewhere'
+    store = EpisodeStore.open(make_store(elsewhere, 7))
+    replace(toy, data=elsewhere).train()  # the same, grown
+    store.manifest['seed'] = 3
+    write_json(elsewhere / 'manifest.json', store.manifest)
+    with pytest.raises(CheckpointError, match='data.seed was 0, not 3'):
+        replace(toy, data=elsewhere).train()
+
+
+def test_the_stages_of_a_world_model_remember_their_settings(tmp_path: Path) -> None:
+    data, model = make_store(tmp_path / 'data', side=64), MFWM(TINY)
+
+    def train(updates: int, free_nats: float, seed: int = 0) -> None:
+        config = WorldModelConfig(updates=updates, batch=4, length=8, free_nats=free_nats)
+        run = Run(tmp_path / 'run', RecordConfig(picture_every=0))
+        train_world_model(model, Replay(EpisodeStore.open(data), 4, 8, seed), config, run)
+
+    train(1, 1.0)
+    train(2, 1.0)
+    with pytest.raises(CheckpointError, match='free_nats was 1.0, not 2.0'):
+        train(2, 2.0)
+    with pytest.raises(CheckpointError, match='seed was 0, not 1'):
+        train(2, 1.0, seed=1)
+
+
+def test_a_curve_of_more_than_a_million_updates_is_read_again(tmp_path: Path) -> None:
+    curve = Curve(tmp_path / 'curve.csv', 50)
+    for update in (1_000_000, 1_000_050):
+        curve.add(update, {'loss': 1 / 3}, last=False)
+    curve.cut(1_000_049)
+    assert curve.path.read_text() == 'update,loss\n1000000,0.333333\n'
 
 
 def poisoned(tmp_path: Path) -> tuple[Toy, str]:

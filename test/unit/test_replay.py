@@ -15,6 +15,7 @@ from genrl_ros.data.collect import episode_name
 from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, is_held_out
 from genrl_ros.data.prefetch import Prefetch
 from genrl_ros.data.replay import REFRESH_EVERY, Replay
+from genrl_ros.files import write_tensors
 from genrl_ros.types import EnvSpec
 
 SPEC = EnvSpec('toy', ('a', 'b'), (1.0, 1.0), 0.1, 2, episode_steps=9, tasks=(), image_size=4)
@@ -141,3 +142,19 @@ def test_sees_a_store_grow(tmp_path: Path) -> None:
     for _ in range(REFRESH_EVERY):
         assert set(replay.sample()['action'][:, 0, 0]) == {1}
     assert set(replay.sample()['action'][:, 0, 0]) == {1, 2}
+
+
+def test_what_is_not_encoded_yet_is_passed_over(tmp_path: Path) -> None:
+    store, tokenizer = EpisodeStore.create(tmp_path, SPEC, 'a command', 1), 't' * 64
+    add(store, 1)
+    with pytest.raises(EpisodeError, match='genrl pretrain'):
+        Replay(store, 2, 4, seed=0, tokenizer=tokenizer)
+    logits = np.ones((10, 2, 3), np.float16)
+    write_tensors(store.logits_path(tokenizer, episode_name(1)), {'logits': logits})
+    replay = Replay(EpisodeStore.open(tmp_path), 8, 4, seed=0, tokenizer=tokenizer)
+    add(store, 2)
+    for _ in range(REFRESH_EVERY):
+        replay.draw()
+    batch = replay.sample()
+    assert set(batch['action'][:, 0, 0]) == {1}
+    assert batch['logits'].shape == (8, 4, 2, 3)

@@ -11,14 +11,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_training import make_store, stop_after
 
 from genrl_ros.behavior.matching import target_features
+from genrl_ros.cli import train_all
 from genrl_ros.config import LearnConfig, from_mapping, model_preset
-from genrl_ros.serving.bundle import load_bundle
+from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.data.replay import Replay
+from genrl_ros.serving.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy import NO_TOKEN, PolicyRunner
+from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
 from genrl_ros.training.learn import learn
-from genrl_ros.types import EnvSpec, Task
+from genrl_ros.training.run import Run, StoppedError
+from genrl_ros.types import EnvSpec, FloatArray, Task
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import (
     CheckpointError,
@@ -137,6 +143,17 @@ def test_the_bundle_acts_as_the_networks_that_were_learned(
     assert np.abs(action).max() <= 1
 
 
+def test_an_evaluation_that_cannot_run_ends_with_a_word(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match='nothing-there'):
+        next(evaluate('kitchen', tmp_path / 'nothing-there', 'light', 1, 0, 1))
+    embedding = np.eye(32, dtype=np.float32)[0]
+    bundle = learn(model_folder, embedding, LEARN, tmp_path, 'task', 'do it').bundle_path
+    with pytest.raises(OSError, match=f"simulator of 'nowhere' with the policy {bundle} ended"):
+        next(evaluate('nowhere', bundle, 'light', 1, 0, 1))
+
+
 def test_cancelled_learning_keeps_the_policy_so_far(model_folder: Path, tmp_path: Path) -> None:
     seen: list[int] = []
 
@@ -173,6 +190,82 @@ def test_interrupted_learning_goes_on_where_it_was(
     again = learn(model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it')
     graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
     assert graphs[0]['actor.onnx'] == graphs[1]['actor.onnx']
+
+
+def make_replay(data: Path) -> Replay:
+    return Replay(EpisodeStore.open(data), 4, 8, seed=0)
+
+
+def test_learning_from_data_goes_on_in_the_batches_and_loses_nothing_when_stopped(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    embedding, data = np.eye(32, dtype=np.float32)[2], make_store(tmp_path / 'data', side=64)
+    asked = (model_folder, embedding, LEARN)
+    whole = learn(*asked, tmp_path / 'whole', 'task', 'do it', replay=make_replay(data))
+    with pytest.raises(StoppedError, match='after 3 of 4 updates'):
+        learn(
+            *asked, tmp_path / 'cut', 'task', 'do it', replay=make_replay(data),
+            should_stop=stop_after(3), export_early=False,
+        )  # fmt: skip
+    seen: list[int] = []
+    again = learn(
+        *asked, tmp_path / 'cut', 'task', 'do it', replay=make_replay(data),
+        on_progress=lambda progress: seen.append(progress.update),
+        should_stop=lambda: bool(seen.append(0)),
+    )  # fmt: skip
+    assert seen.count(0) == 1, 'one update was left'
+    graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
+    assert graphs[0]['actor.onnx'] == graphs[1]['actor.onnx']
+
+
+def test_an_interrupted_learning_of_something_else_is_refused(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    embedding, other = np.eye(32, dtype=np.float32)[:2]
+
+    def begin(embedding: FloatArray, config: LearnConfig, stop: bool) -> None:
+        learn(
+            model_folder, embedding, config, tmp_path, 'task', 'do it',
+            should_stop=lambda: stop, export_early=False,
+        )  # fmt: skip
+
+    with pytest.raises(StoppedError):
+        begin(embedding, LEARN, stop=True)
+    curve = tmp_path / 'task.csv'
+    curve.write_text('update,reward\n3,1\n')
+    for prompt, config in ((other, LEARN), (embedding, replace(LEARN, seed=1))):
+        with pytest.raises(CheckpointError, match='of another prompt, world model or'):
+            begin(prompt, config, stop=False)
+    (tmp_path / 'task').mkdir()
+    with pytest.raises(FileExistsError, match='choose another name'):
+        begin(embedding, LEARN, stop=False)
+    assert curve.read_text() == 'update,reward\n3,1\n'
+    (tmp_path / 'task').rmdir()
+    begin(embedding, replace(LEARN, updates=5, threads=2), stop=False)
+    assert load_bundle(tmp_path / 'task').description.updates == 5
+
+
+def test_an_export_stays_until_the_next_one_is_complete(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    making = train_all._Making(
+        train_all.Config('toy', out=tmp_path / 'export'), Run(tmp_path / 'run')
+    )
+    made = {'sha256': 'a' * 64, 'scores': {}}
+    making.model.parent.mkdir(parents=True)
+    model_folder.rename(making.model)
+    making.export(made, {})
+    names = {'mfwm.json', 'mfwm.safetensors', 'encoder.onnx', 'scores.json', 'CARD.md'}
+    assert {path.name for path in making.out.iterdir()} == names
+    (making.run.folder / 'goals.png').write_bytes(b'picture')
+    making.export(made, {})
+    assert {path.name for path in making.out.iterdir()} == names | {'goals.png'}
+    before = load_mfwm(making.out)[1]
+    (making.model / 'encoder.onnx').unlink()
+    with pytest.raises(FileNotFoundError):
+        making.export(made, {})
+    assert load_mfwm(making.out)[1] == before
+    assert not list(tmp_path.glob('.export*'))
 
 
 def test_targets_differ_between_tasks(model_folder: Path) -> None:

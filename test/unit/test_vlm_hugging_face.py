@@ -1,6 +1,7 @@
 """The adapters for CLIP, SigLIP and X-CLIP, with tiny random weights from a folder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
+from toy_training import make_store
 
+from genrl_ros.cli import connect, pretrain
+from genrl_ros.config import (
+    ConnectConfig,
+    DynamicsConfig,
+    PriorConfig,
+    RecordConfig,
+    WorldModelConfig,
+)
 from genrl_ros.types import VideoTextEmbedder
 from genrl_ros.vlm import load_embedder
+from genrl_ros.world_model.checkpoint import load_mfwm
 
 transformers = pytest.importorskip('transformers')
 
@@ -102,6 +113,40 @@ def test_windows_equal_clips(embedder) -> None:
     windows = embedder.embed_windows(episode)
     assert not windows[:7].any()
     np.testing.assert_allclose(windows[7:], embedder.embed_video(clips), atol=1e-5)
+
+
+def test_a_world_model_is_connected_to_one_of_any_size(folder, embedder, tmp_path) -> None:
+    asked = pretrain.Config(
+        'toy',
+        data=make_store(tmp_path / 'data', side=64),
+        run=tmp_path / 'run',
+        stage='world-model',
+        threads=1,
+        embedder='clip:nowhere',  # which is not looked for until it is needed
+        record=RecordConfig(picture_every=0),
+        world_model=WorldModelConfig(updates=1, batch=2, length=8),
+        dynamics=DynamicsConfig(updates=1, batch=2, length=8),
+        connect=ConnectConfig(updates=1, batch=2, length=8),
+        prior=PriorConfig(updates=1, batch=2, length=12),
+    )
+    assert pretrain.main(asked) == 0
+    name = '{}:{}'.format(*folder)
+    assert pretrain.main(replace(asked, stage='all', embedder=name)) == 0
+    assert load_mfwm(tmp_path / 'run' / 'model')[0].config.embed_dim == embedder.dim
+
+    again = connect.Config(
+        'toy', tmp_path / 'run' / 'model', asked.data, tmp_path / 'again', embedder='embedded',
+        threads=1, connect=asked.connect, prior=asked.prior, record=asked.record,
+    )  # fmt: skip
+    assert connect.main(again) == 0
+    assert load_mfwm(tmp_path / 'again' / 'model')[0].config.embed_dim == 512 != embedder.dim
+
+
+def test_a_mistyped_embedder_is_told_before_anything_is_trained(tmp_path) -> None:
+    config = pretrain.Config('toy', run=tmp_path, embedder='clap')
+    with pytest.raises(ValueError, match="there is no embedder 'clap'"):
+        pretrain.main(config)
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_weights_are_refused(folder, tmp_path) -> None:

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,6 +114,7 @@ class Toy:
         pictures: Mapping[str, Rows] | None = None,
         seed: int = 0,
         built_on: str = '',
+        settings: Mapping[str, Any] | None = None,
     ) -> nn.Module:
         """Train, or go on; `spoil` may change the loss."""
         torch.set_num_threads(1)
@@ -127,7 +129,7 @@ class Toy:
             return value, {'error': value.detach()}
 
         run = Run(self.run, self.record, on_progress, should_stop, ranks, pictures=pictures or {})
-        fit(STAGE, net, loss, replay, self.updates, self.optim, run, built_on)
+        fit(STAGE, net, loss, replay, self.updates, self.optim, run, built_on, settings)
         return net
 
 

@@ -1,0 +1,67 @@
+"""Files appear whole or not at all, and say what stood in their way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_training import SPEC, TINY
+
+from genrl_ros.data.episode_store import Episode, write_episode
+from genrl_ros.files import write_tensors
+from genrl_ros.world_model.checkpoint import save_mfwm, save_state
+from genrl_ros.world_model.mfwm import MFWM
+
+LARGE = 50_000_000
+
+
+def test_a_killed_process_leaves_nothing_but_what_is_named_after_the_file(tmp_path: Path) -> None:
+    path = tmp_path / 'model.safetensors'
+    path.write_bytes(b'old')
+    process = multiprocessing.get_context('spawn').Process(
+        target=write_tensors, args=(path, {'large': np.zeros(LARGE, np.uint8)})
+    )
+    process.start()
+    while not list(tmp_path.glob('*.tmp/.tmp*')):
+        assert process.is_alive(), 'it was not seen while it wrote'
+    process.kill()
+    process.join()
+    assert path.read_bytes() == b'old'
+    (left,) = (each for each in tmp_path.iterdir() if each != path)
+    assert left.name.startswith('.model.safetensors.') and left.suffix == '.tmp'
+
+
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """No file may be larger than a hundred bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _episode(path: Path) -> None:
+    image, rest = np.zeros((9, 3, 4, 4), np.uint8), np.zeros((9, 3), np.float32)
+    write_episode(path, Episode(image, rest, rest, 'kind', '0'))
+
+
+def _model(path: Path) -> None:
+    save_mfwm(path.parent, MFWM(TINY), SPEC, 'embedded', 'f' * 64, {})
+
+
+@pytest.mark.parametrize(
+    'write', [_episode, _model, lambda path: save_state(path, {'x': torch.zeros(99)})]
+)
+def test_what_cannot_be_written_is_named(
+    tmp_path: Path, no_room: None, write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / 'mfwm.safetensors'
+    with pytest.raises(OSError, match='File too large') as failure:
+        write(path)
+    assert str(path) in str(failure.value)
+    assert list(tmp_path.iterdir()) == []
