@@ -11,11 +11,12 @@ from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, NODES, NodeSpec
 from genrl_ros.share import share_path
 
 
-def parameters_of(node: NodeSpec) -> dict[str, ParameterValue]:
-    """The launch arguments that are parameters of a node."""
-    return {
-        name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in node.arguments
-    }
+def parameters_of(node: NodeSpec) -> list[dict[str, ParameterValue]]:
+    """The launch arguments that are parameters of a node; no file is written where none is."""
+    return [
+        {name: ParameterValue(LaunchConfiguration(name), value_type=str)}
+        for name in node.arguments
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -67,7 +68,7 @@ def generate_launch_description() -> LaunchDescription:
             output='screen',
             parameters=[
                 LaunchConfiguration('params_file'),
-                parameters_of(node),
+                *parameters_of(node),
             ],
             respawn=True,
             respawn_delay=1.0,
@@ -83,7 +84,7 @@ def generate_launch_description() -> LaunchDescription:
         output='screen',
         parameters=[
             LaunchConfiguration('params_file'),
-            parameters_of(BRINGUP),
+            *parameters_of(BRINGUP),
             {'use_sim': ParameterValue(LaunchConfiguration('use_sim'), value_type=bool)},
         ],
         on_exit=Shutdown(reason='the graph could not be brought up'),
