@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,24 +14,25 @@ import torch
 from toy_training import SPEC, TINY
 
 from genrl_ros.data.episode_store import Episode, write_episode
-from genrl_ros.files import write_tensors
 from genrl_ros.world_model.checkpoint import save_mfwm, save_state
 from genrl_ros.world_model.mfwm import MFWM
 
-LARGE = 50_000_000
+WRITE = """
+import sys, numpy
+from pathlib import Path
+from genrl_ros.files import write_tensors
+write_tensors(Path(sys.argv[1]), {'large': numpy.zeros(50_000_000, numpy.uint8)})
+"""
 
 
 def test_a_killed_process_leaves_nothing_but_what_is_named_after_the_file(tmp_path: Path) -> None:
     path = tmp_path / 'model.safetensors'
     path.write_bytes(b'old')
-    process = multiprocessing.get_context('spawn').Process(
-        target=write_tensors, args=(path, {'large': np.zeros(LARGE, np.uint8)})
-    )
-    process.start()
-    while not list(tmp_path.glob('*.tmp/.tmp*')):
-        assert process.is_alive(), 'it was not seen while it wrote'
+    process = subprocess.Popen([sys.executable, '-c', WRITE, str(path)])
+    while not list(tmp_path.glob('**/.tmp*')):
+        assert process.poll() is None, 'it was not seen while it wrote'
     process.kill()
-    process.join()
+    process.wait()
     assert path.read_bytes() == b'old'
     (left,) = (each for each in tmp_path.iterdir() if each != path)
     assert left.name.startswith('.model.safetensors.') and left.suffix == '.tmp'
