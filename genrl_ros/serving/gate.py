@@ -149,6 +149,7 @@ class Gate:
         lost = now_s - self._measured_s > self._patience_s
         if self._begins and self.needs_positions and lost:
             self.counts['without joint states'] += 1
+            self.reason = f'no joint states for {self._patience_s:.2f} s'
             return None
         if not self._within_rate(now_s):
             self.counts['too many'] += 1

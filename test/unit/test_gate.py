@@ -87,6 +87,7 @@ def positions() -> Gate:
 def test_positions_begin_from_where_the_robot_is(positions) -> None:
     assert offer(positions, 1.0, (2.0,)) is None
     assert positions.counts['without joint states'] == 1
+    assert positions.reason == 'no joint states for 0.20 s'
     positions.measure(np.array([0.5]), 1.1)
     assert offer(positions, 1.1, (2.0,)) == pytest.approx([0.5 + PERIOD])
     assert offer(positions, 1.2, (2.0,)) == pytest.approx([0.5 + 2 * PERIOD])
