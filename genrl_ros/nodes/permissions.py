@@ -17,6 +17,8 @@ from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
 
 CAMERA, JOINT_STATES, COMMANDS = '{camera}', '{joint_states}', '{commands}'
 """Stand for the topics that the embodiment names."""
+POSITIONS = '{positions}'
+"""The joint states, where positions are commanded: the gate has to know where they begin."""
 LIFECYCLE = (
     *('change_state', 'get_state', 'get_available_states', 'get_available_transitions'),
     'get_transition_graph',
@@ -89,7 +91,7 @@ GRAPH = (
     Permissions(
         'command_gate',
         publish=(COMMANDS, 'command_gate/state'),
-        subscribe=('policy/command', JOINT_STATES),
+        subscribe=('policy/command', POSITIONS),
         reply=('command_gate/open', *GATE_SERVICES),
     ),
 )
@@ -156,10 +158,12 @@ def policy_xml(robot: Embodiment, namespace: str = '') -> str:
 
 def topics_of(names: Sequence[str], robot: Embodiment, namespace: str = '') -> list[str]:
     """Full names of topics, those of the embodiment put in."""
+    by_position = any(group.quantity == 'position' for group in robot.commands)
     meant = {
         CAMERA: [robot.camera.topic],
         JOINT_STATES: [robot.joint_states.topic],
         COMMANDS: [group.topic for group in robot.commands],
+        POSITIONS: [robot.joint_states.topic] if by_position else [],
     }
     return [absolute(topic, namespace) for name in names for topic in meant.get(name, [name])]
 
