@@ -34,6 +34,43 @@ class ChannelNorm(nn.Module):
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+def _windows(maps: Tensor, side: int) -> Tensor:
+    """Squares `(N, h, w, side, side, C)` that lie two pixels apart in maps `(N, H, W, C)`."""
+    return maps.unfold(1, side, 2).unfold(2, side, 2).permute(0, 1, 2, 4, 5, 3)
+
+
+def _overlap(squares: Tensor) -> Tensor:
+    """The transpose of `_windows`: the sum of all squares, each in its place."""
+    n, h, w, side, _, c = squares.shape
+    out = squares.new_zeros(n, 2 * h + side - 2, 2 * w + side - 2, c)
+    for y in range(side):
+        for x in range(side):
+            out[:, y : y + 2 * h : 2, x : x + 2 * w : 2] += squares[:, :, :, y, x]
+    return out
+
+
+class _Windows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        return _windows(maps, 4)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _overlap(grad)
+
+
+class _Overlap(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, squares: Tensor) -> Tensor:
+        return _overlap(squares)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _windows(grad, 5)
+
+
 class ConvEncoder(nn.Module):
     """Four convolutions, kernel 4, stride 2, no padding: 64, 31, 14, 6, 2."""
 
@@ -55,33 +92,12 @@ class ConvEncoder(nn.Module):
         """
         parts = [self.layers[:-3](part) for part in portions(pixels, self.depth)]
         maps = (parts[0] if len(parts) == 1 else torch.cat(parts)).permute(0, 2, 3, 1)
-        windows = torch.stack(
-            [maps[:, y : y + 4, x : x + 4].flatten(1) for y in (0, 2) for x in (0, 2)], 1
-        )
+        windows = _Windows.apply(maps).flatten(3)  # type: ignore[no-untyped-call]
         last = self.layers[-3]
         assert isinstance(last, nn.Conv2d)
         out = F.linear(windows, last.weight.permute(0, 2, 3, 1).flatten(1), last.bias)
-        out = self.layers[-2:](out.unflatten(1, (2, 2)).permute(0, 3, 1, 2))
+        out = self.layers[-2:](out.permute(0, 3, 1, 2))
         return out.flatten(1)
-
-
-class _Overlap(torch.autograd.Function):
-    """Sum of squares `(N, H, W, k, k, C)` that lie two pixels apart in one map."""
-
-    @staticmethod
-    def forward(ctx: Any, squares: Tensor) -> Tensor:
-        n, h, w, k, _, c = squares.shape
-        out = squares.new_zeros(n, 2 * h + k - 2, 2 * w + k - 2, c)
-        for y in range(k):
-            for x in range(k):
-                out[:, y : y + 2 * h : 2, x : x + 2 * w : 2] += squares[:, :, :, y, x]
-        ctx.side = k
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad.unfold(1, ctx.side, 2).unfold(2, ctx.side, 2).permute(0, 1, 2, 4, 5, 3)
 
 
 class ConvDecoder(nn.Module):

@@ -19,7 +19,7 @@ from genrl_ros.config import LearnConfig, from_mapping, model_preset
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.serving.bundle import BundleError, load_bundle
-from genrl_ros.serving.policy import NO_TOKEN, PolicyRunner
+from genrl_ros.serving.policy import NO_TOKEN, Encoder, PolicyRunner
 from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
 from genrl_ros.training.learn import learn
@@ -285,3 +285,15 @@ def test_unknown_and_ill_typed_settings_are_named() -> None:
     with pytest.raises(ValueError, match='horizon must be at least 9'):
         from_mapping(LearnConfig, {'horizon': 3}, 'file')
     assert from_mapping(LearnConfig, {'actor_lr': '1e-4'}, 'file').actor_lr == 1e-4
+
+
+@pytest.mark.parametrize('tokenizer', ['patch', 'conv'])
+def test_the_exported_encoder_is_the_tokenizer(tmp_path: Path, tokenizer: str) -> None:
+    torch.manual_seed(0)
+    model = MFWM(replace(TINY, tokenizer=tokenizer))
+    write_model(tmp_path / 'model', model, SPEC, 'embedded', 'f' * 64, {})
+    encoder = Encoder.from_file(tmp_path / 'model' / 'encoder.onnx')
+    tokenizer_of_the_file = load_mfwm(tmp_path / 'model')[0].tokenizer
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 64, 64), np.uint8)
+    tokens = tokenizer_of_the_file.encode(torch.from_numpy(images)).argmax(-1).numpy()
+    assert np.array_equal([encoder.encode(image) for image in images], tokens)
