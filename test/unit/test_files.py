@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,33 +20,35 @@ from genrl_ros.world_model.checkpoint import save_mfwm, save_state
 from genrl_ros.world_model.mfwm import MFWM
 
 WRITE = """
-import sys, numpy
+import resource, signal, sys, numpy
 from pathlib import Path
 from genrl_ros.files import write_tensors
-write_tensors(Path(sys.argv[1]), {'large': numpy.zeros(50_000_000, numpy.uint8)})
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # what grows too large kills, in the middle of it
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+write_tensors(Path(sys.argv[1]), {'large': numpy.zeros(1_000_000, numpy.uint8)})
 """
 
 
 def test_a_killed_process_leaves_nothing_but_what_is_named_after_the_file(tmp_path: Path) -> None:
     path = tmp_path / 'model.safetensors'
     path.write_bytes(b'old')
-    process = subprocess.Popen([sys.executable, '-c', WRITE, str(path)])
-    while not list(tmp_path.glob('**/.tmp*')):
-        assert process.poll() is None, 'it was not seen while it wrote'
-    process.kill()
-    process.wait()
+    process = subprocess.run([sys.executable, '-c', WRITE, str(path)])
+    assert process.returncode == -signal.SIGXFSZ
     assert path.read_bytes() == b'old'
     (left,) = (each for each in tmp_path.iterdir() if each != path)
     assert left.name.startswith('.model.safetensors.') and left.suffix == '.tmp'
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def no_room() -> Iterator[None]:
     """No file may be larger than a hundred bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def _episode(path: Path) -> None:
@@ -59,11 +63,9 @@ def _model(path: Path) -> None:
 @pytest.mark.parametrize(
     'write', [_episode, _model, lambda path: save_state(path, {'x': torch.zeros(99)})]
 )
-def test_what_cannot_be_written_is_named(
-    tmp_path: Path, no_room: None, write: Callable[[Path], None]
-) -> None:
+def test_what_cannot_be_written_is_named(tmp_path: Path, write: Callable[[Path], None]) -> None:
     path = tmp_path / 'mfwm.safetensors'
-    with pytest.raises(OSError, match='File too large') as failure:
+    with no_room(), pytest.raises(OSError, match='File too large') as failure:
         write(path)
     assert str(path) in str(failure.value)
     assert list(tmp_path.iterdir()) == []
