@@ -132,20 +132,15 @@ class Replay:
                 'collect more, or train on shorter windows'
             )
         usable = long
-        if self.embedder is not None:
-            of = self.embedder
-            usable = [name for name in usable if store.embedding_path(of, name).exists()]
+        for of, what, place, cure in (
+            (self.embedder, 'embeddings by embedder', store.embedding_path,
+             'make them with `genrl embed`'),
+            (self._tokenizer, 'latents by tokenizer', store.logits_path,
+             '`genrl pretrain` and `genrl connect` make them'),
+        ):  # fmt: skip
+            if of is None:
+                continue
+            usable = [name for name in usable if place(of, name).exists()]
             if not usable:
-                raise EpisodeError(
-                    f'{store.path} has no embeddings by embedder {of[:16]}; '
-                    'make them with `genrl embed`'
-                )
-        if self._tokenizer is not None:
-            of = self._tokenizer
-            usable = [name for name in usable if store.logits_path(of, name).exists()]
-            if not usable:
-                raise EpisodeError(
-                    f'{store.path} has no latents by tokenizer {of[:16]}; '
-                    '`genrl pretrain` and `genrl connect` make them'
-                )
+                raise EpisodeError(f'{store.path} has no {what} {of[:16]}; {cure}')
         return usable

@@ -9,19 +9,16 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from toy_training import TINY
 
 from genrl_ros.behavior.actor_critic import ActorCritic, ReturnNormalizer
 from genrl_ros.behavior.critic import Critic, symexp, symlog
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.behavior.start_states import data_free, from_data
-from genrl_ros.config import LearnConfig, model_preset
+from genrl_ros.config import LearnConfig
 from genrl_ros.world_model.mfwm import MFWM
 
-TINY = replace(
-    model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24,
-    units=16, layers=1,
-)  # fmt: skip
 LEARN = LearnConfig(starts=8)
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_training import make_store, stop_after
+from toy_training import TINY, make_store, stop_after
 
 from genrl_ros.behavior.matching import target_features
 from genrl_ros.cli import train_all
-from genrl_ros.config import LearnConfig, from_mapping, model_preset
+from genrl_ros.config import LearnConfig, from_mapping
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.serving.bundle import BundleError, load_bundle
@@ -35,10 +35,6 @@ from genrl_ros.world_model.checkpoint import (
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 
-TINY = replace(
-    model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24,
-    units=16, layers=1,
-)  # fmt: skip
 SPEC = EnvSpec('toy', ('a', 'b', 'c'), (2.0, 2.0, 2.0), 0.08, 2, 10, (Task('t', 'do it', 'e'),))
 LEARN = LearnConfig(updates=4, starts=8, threads=1, critic_first=0)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from toy_training import TINY
 
 from genrl_ros.config import (
     ConnectConfig,
@@ -28,11 +29,6 @@ from genrl_ros.world_model.losses import (
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 from genrl_ros.world_model.tokenizer import pixels
-
-TINY = replace(
-    model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24,
-    units=16, layers=1,
-)  # fmt: skip
 
 
 def millions(module: nn.Module) -> float:
