@@ -27,7 +27,7 @@ from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import encode_dataset
 from genrl_ros.training.pretrain import prepare, train_connector, train_prior
 from genrl_ros.training.report import goal_rows, report_goals
-from genrl_ros.training.run import Run
+from genrl_ros.training.run import Precision, Run
 from genrl_ros.types import VideoTextEmbedder
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.checkpoint import load_mfwm, weights_identity
@@ -56,6 +56,8 @@ class Config:
     """CPU threads of a process."""
     device: Literal['cpu', 'cuda'] = 'cpu'
     """What to compute on."""
+    precision: Precision = 'float32'
+    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
     budget_s: float | None = None
     """Seconds after which to stop with everything saved; the same command goes on from there."""
     record: RecordConfig = field(default_factory=RecordConfig)
@@ -71,7 +73,7 @@ def main(config: Config) -> int:
     folder = config.run or Path('runs/connect') / config.domain
     embedder = load_embedder(config.embedder)
     store = EpisodeStore.open(config.data or Path('data') / config.domain)
-    with session(folder, config.record, config.device, config.budget_s) as run:
+    with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
         prepare(config.threads, config.seed)
         finished, card = load_mfwm(config.model or share_path('models', config.domain))
         scores = card.training.get('scores', {})

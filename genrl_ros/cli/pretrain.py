@@ -35,7 +35,7 @@ from genrl_ros.files import sha256
 from genrl_ros.presets import PresetName
 from genrl_ros.training.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.report import open_loop_picture, report_world_model
-from genrl_ros.training.run import Run
+from genrl_ros.training.run import Precision, Run
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -62,6 +62,8 @@ class Config:
     """CPU threads of a process."""
     device: Literal['cpu', 'cuda'] = 'cpu'
     """What to compute on."""
+    precision: Precision = 'float32'
+    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
     budget_s: float | None = None
     """Seconds after which to stop with everything saved; the same command goes on from there."""
     record: RecordConfig = field(default_factory=RecordConfig)
@@ -81,7 +83,7 @@ class Config:
 def main(config: Config) -> int:
     """Run the stages that are not finished yet."""
     folder = config.run or Path('runs/pretrain') / config.domain
-    with session(folder, config.record, config.device, config.budget_s) as run:
+    with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
         pretrain(config, run)
     return 0
 

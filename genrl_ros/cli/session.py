@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from genrl_ros.cli.progress import bar
 from genrl_ros.config import RecordConfig
 from genrl_ros.processes import age_s
-from genrl_ros.training.run import Progress, Run, StoppedError
+from genrl_ros.training.run import Precision, Progress, Run, StoppedError
 from genrl_ros.world_model.ranks import Ranks, joined
 
 
@@ -71,12 +71,19 @@ def processes(device: str) -> Iterator[Ranks]:
 
 @contextlib.contextmanager
 def session(
-    folder: Path, record: RecordConfig, device: str, budget_s: float | None
+    folder: Path,
+    record: RecordConfig,
+    device: str,
+    precision: Precision,
+    budget_s: float | None,
 ) -> Iterator[Run]:
     """A training of one process or more, which may be stopped early: that is said, and is well."""
     with Deadline(budget_s) as deadline, processes(device) as ranks:
         try:
-            yield Run(folder, record, should_stop=deadline.passed, ranks=ranks, device=device)
+            yield Run(
+                folder, record, should_stop=deadline.passed, ranks=ranks, device=device,
+                precision=precision,
+            )  # fmt: skip
         except StoppedError as stopped:
             print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
 

@@ -200,7 +200,7 @@ class _Training:
 
     def _update(self, batch: Batch) -> tuple[dict[str, float], bool]:
         """One update; gives the metrics of the whole batch, and whether to stop."""
-        with self.run.ranks.sharing():
+        with self.run.ranks.sharing(), self.run.computing():
             value, metrics = self.loss(tensors(batch.arrays, self.run.device))
         stop = value.new_tensor(float(self.run.should_stop()))
         numbers = torch.stack([value.detach(), stop, *metrics.values()])

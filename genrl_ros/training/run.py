@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+import torch
 
 from genrl_ros.config import RecordConfig
 from genrl_ros.types import Image
 from genrl_ros.world_model.ranks import ALONE, Ranks
 
 Rows = Callable[[], list[Image]]
+Precision = Literal['float32', 'bf16']
 
 
 class StoppedError(Exception):
@@ -52,6 +56,8 @@ class Run:
         should_stop: asked before each update.
         ranks: the processes that train together.
         device: what torch computes on.
+        precision: of losses; with `bf16`, products are rounded to it, and what needs its bits is
+            not. Parameters, gradients and sums over batches are float32 in any case.
         pictures: by stage, what to draw at intervals: rows of frames `(T, 3, H, W)` uint8.
     """
 
@@ -61,4 +67,10 @@ class Run:
     should_stop: Callable[[], bool] = lambda: False
     ranks: Ranks = ALONE
     device: str = 'cpu'
+    precision: Precision = 'float32'
     pictures: Mapping[str, Rows] = field(default_factory=dict)
+
+    def computing(self) -> torch.autocast:
+        """The context in which losses are computed."""
+        mixed = self.precision == 'bf16'
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=mixed)

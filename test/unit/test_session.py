@@ -47,7 +47,7 @@ def test_a_first_signal_is_noted_and_a_second_interrupts(signum: int) -> None:
 def test_stopping_early_is_said_and_is_no_failure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with session(tmp_path, RecordConfig(), 'cpu', None) as run:
+    with session(tmp_path, RecordConfig(), 'cpu', 'float32', None) as run:
         os.kill(os.getpid(), signal.SIGTERM)
         work_through('embed', 3, iter([1, 1, 1]), run)
         raise AssertionError('it went on')
