@@ -18,6 +18,8 @@ from genrl_ros.world_model.layers import Dense
 SIDE = 8
 """Height and width of a patch, and also patches in a row and in a column of an image."""
 VALUES = 3 * SIDE * SIDE
+SQUARES = 16
+"""Squares of 16x16 pixels in an image."""
 
 
 def patches(image: Tensor) -> Tensor:
@@ -55,22 +57,47 @@ def _join(x: Tensor, size: int) -> Tensor:
 
 
 class PatchEncoder(nn.Module):
-    """8x8 patches to tokens, 2x2 tokens merged, all positions to one vector."""
+    """8x8 patches to tokens, 2x2 of them merged: a token for each square of 16x16 pixels."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()
         self.patch = Dense(VALUES, 2 * depth)
         self.merge = Dense(4 * 2 * depth, 4 * depth)
-        self.gather = Dense(4 * 4 * 4 * depth, 16 * depth)
-        self.outputs = 16 * depth
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels as `patches` orders them, `(N, 8, 8, 192)`, to `(N, outputs)`."""
+        """Pixels as `patches` orders them, `(N, 8, 8, 192)`, to tokens `(N, 16, 4 * depth)`."""
         linear = self.patch.linear
         tokens = F.linear(pixels, _channel_first(linear.weight), linear.bias)
-        tokens = self.merge(_split(self.patch.activate(tokens), 2))
-        out: Tensor = self.gather(tokens.flatten(1))
-        return out
+        out: Tensor = self.merge(_split(self.patch.activate(tokens), 2))
+        return out.flatten(1, 2)
+
+
+class PatchPosterior(nn.Module):
+    """Tokens to logits: each categorical sees the whole image, and one square more directly.
+
+    A robot's arm is most of what moves in an image, and a network that sees everything at once
+    learns the arm and passes over a knob of three pixels. A categorical with a square of its own
+    has, most of the time, nothing else to tell.
+    """
+
+    def __init__(self, depth: int, hidden: int, stoch: int, classes: int) -> None:
+        super().__init__()
+        self.stoch, self.classes = stoch, classes
+        self.whole = nn.Sequential(
+            Dense(SQUARES * 4 * depth, 16 * depth),
+            Dense(16 * depth, hidden),
+            nn.Linear(hidden, stoch * classes),
+        )
+        shared = -(-stoch // SQUARES)  # categoricals of a square
+        bound = (4 * depth) ** -0.5
+        self.square = nn.Parameter(torch.empty(SQUARES, 4 * depth, shared * classes))
+        nn.init.uniform_(self.square, -bound, bound)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(N, 16, 4 * depth)` to `(N, S * K)`."""
+        own = (tokens.transpose(0, 1) @ self.square).transpose(0, 1)
+        logits: Tensor = self.whole(tokens.flatten(1))
+        return logits + own.flatten(1)[:, : self.stoch * self.classes]
 
 
 class _SquaredError(torch.autograd.Function):

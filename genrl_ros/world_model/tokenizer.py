@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genrl_ros.config import ModelConfig
 from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
 from genrl_ros.world_model.layers import Dense
-from genrl_ros.world_model.patch import PatchDecoder, PatchEncoder, patches
+from genrl_ros.world_model.patch import PatchDecoder, PatchEncoder, PatchPosterior, patches
 
 
 def pixels(image: Tensor) -> Tensor:
@@ -33,13 +33,16 @@ class Tokenizer(nn.Module):
         if config.tokenizer == 'conv':
             self.encoder: ConvEncoder | PatchEncoder = ConvEncoder(config.depth)
             self.decoder: ConvDecoder | PatchDecoder = ConvDecoder(config.flat_stoch, config.depth)
+            self.posterior: nn.Module = nn.Sequential(
+                Dense(self.encoder.outputs, config.hidden),
+                nn.Linear(config.hidden, config.flat_stoch),
+            )
         else:
             self.encoder = PatchEncoder(config.depth)
             self.decoder = PatchDecoder(config.flat_stoch, config.depth)
-        self.posterior = nn.Sequential(
-            Dense(self.encoder.outputs, config.hidden),
-            nn.Linear(config.hidden, config.flat_stoch),
-        )
+            self.posterior = PatchPosterior(
+                config.depth, config.hidden, config.stoch, config.classes
+            )
 
     def canvas(self, image: Tensor) -> Tensor:
         """Images `(N, 3, 64, 64)` uint8 as encoder and decoder see them, float32."""
@@ -48,7 +51,7 @@ class Tokenizer(nn.Module):
         return pixels(image.contiguous(memory_format=torch.channels_last))
 
     def embed(self, canvas: Tensor) -> Tensor:
-        """Embedded images `(N, outputs)` of a `canvas`."""
+        """Embedded images `(N, ...)` of a `canvas`, as the posterior takes them."""
         out: Tensor = self.encoder(canvas)
         return out
 
