@@ -16,6 +16,7 @@ from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.envs.kitchen import Kitchen
 from genrl_ros.envs.kitchen_script import kitchen_script
 from genrl_ros.envs.registry import env_spec
+from genrl_ros.files import exclusive
 from genrl_ros.training.run import StoppedError
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -56,18 +57,20 @@ def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> Epi
 
     Raises:
         StoppedError: if there was no time to finish.
+        OSError: if another process collects into the same folder.
     """
     spec = env_spec(config.domain)
     command = f'genrl collect {config.domain} --frames {config.frames} --seed {config.seed}'
     out = config.out or Path('data') / config.domain
-    store = EpisodeStore.create(out, spec, command, config.seed)
     recipe = RECIPES[config.domain]()
-    episodes = collect(store, recipe, config.frames, config.seed, config.workers)
-    with bar('collect', config.frames) as show, contextlib.closing(episodes):
-        done = 0
-        for name in episodes:
-            done += store.length(name)
-            show(done, store.kind(name))
-            if should_stop() and done < config.frames:
-                raise StoppedError(f'{done} of {config.frames} frames are collected')
+    with exclusive(out), bar('collect', config.frames) as show:
+        store = EpisodeStore.create(out, spec, command, config.seed)
+        episodes = collect(store, recipe, config.frames, config.seed, config.workers)
+        with contextlib.closing(episodes):
+            done = 0
+            for name in episodes:
+                done += store.length(name)
+                show(done, store.kind(name))
+                if should_stop() and done < config.frames:
+                    raise StoppedError(f'{done} of {config.frames} frames are collected')
     return store

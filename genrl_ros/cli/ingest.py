@@ -19,6 +19,7 @@ from genrl_ros.data.bag import find_bags
 from genrl_ros.data.episode_store import EpisodeError, EpisodeStore
 from genrl_ros.data.ingest import Recipe, Report, Stream, ingest
 from genrl_ros.data.mcap import BagError
+from genrl_ros.files import exclusive
 from genrl_ros.serving.command_values import values_of
 from genrl_ros.serving.embodiment import (
     CommandGroup,
@@ -85,6 +86,11 @@ def main(config: Config) -> int:
     robot = load_embodiment(find_embodiment(config.robot))
     recipe = make_recipe(robot, config.namespace)
     out = config.out or Path('data') / robot.name
+    with exclusive(out):
+        return _fill(out, config, recipe)
+
+
+def _fill(out: Path, config: Config, recipe: Recipe) -> int:
     command = f'genrl ingest {" ".join(map(str, config.bags))} --robot {config.robot}'
     store = EpisodeStore.create(out, recipe.spec, command, seed=0)
     _check_same_robot(store, recipe.spec)

@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 
 from genrl_ros.cli.progress import bar
 from genrl_ros.config import RecordConfig
+from genrl_ros.files import exclusive
 from genrl_ros.processes import age_s
 from genrl_ros.training.run import Precision, Progress, Run, StoppedError
 from genrl_ros.world_model.ranks import Ranks, joined
@@ -77,8 +78,16 @@ def session(
     precision: Precision,
     budget_s: float | None,
 ) -> Iterator[Run]:
-    """A training of one process or more, which may be stopped early: that is said, and is well."""
-    with Deadline(budget_s) as deadline, processes(device) as ranks:
+    """A training of one process or more, which may be stopped early: that is said, and is well.
+
+    Raises:
+        OSError: if another training uses the folder.
+    """
+    with (
+        Deadline(budget_s) as deadline,
+        processes(device) as ranks,
+        exclusive(folder) if ranks.first else contextlib.nullcontext(),
+    ):
         try:
             yield Run(
                 folder, record, should_stop=deadline.passed, ranks=ranks, device=device,

@@ -15,7 +15,9 @@ import pytest
 import torch
 from toy_training import SPEC, TINY
 
+from genrl_ros.cli import main
 from genrl_ros.data.episode_store import Episode, write_episode
+from genrl_ros.files import exclusive
 from genrl_ros.world_model.checkpoint import save_mfwm, save_state
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -69,3 +71,31 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, write: Callable[[Path],
         write(path)
     assert str(path) in str(failure.value)
     assert list(tmp_path.iterdir()) == []
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from genrl_ros.files import exclusive
+with exclusive(Path(sys.argv[1])):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    folder = tmp_path / 'data'
+    with subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b'held\n'
+        command = ['collect', 'kitchen', '--frames', '1', '--out', str(folder)]
+        assert main.main(command) == 1
+        assert list(folder.iterdir()) == []
+        with pytest.raises(OSError, match='another process is writing there'), exclusive(folder):
+            pass
+        other.kill()
+        other.wait()
+    with exclusive(folder):
+        pass
