@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_type_hints
 
 Config = TypeVar('Config')
+Precision = Literal['float32', 'bf16']
 
 
 def _check(condition: bool, message: str) -> None:
@@ -278,6 +279,8 @@ class LearnConfig:
     """Temporal alignment of reward and target (facts 3.3)."""
     seed: int = 0
     """Seed of all random numbers."""
+    precision: Precision = 'float32'
+    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
     threads: int = 1
     """CPU threads. At the small preset's sizes, two are slower than one."""
 

@@ -159,10 +159,26 @@ class ActorCritic(nn.Module):
             Metrics of all processes: mean imagined `reward` and `return`, and losses.
         """
         config = self.config
+        device = start.deter.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=config.precision == 'bf16'):
+            metrics = self._losses(model, start, matcher)
+        if self.optimizers['critic'].updates >= config.critic_first:
+            self.optimizers['actor'].step(metrics['actor_loss'])
+        self.optimizers['critic'].step(metrics['critic_loss'])
+        if self.optimizers['critic'].updates % config.target_every == 0:
+            self.target_critic.load_state_dict(self.critic.state_dict())
+        means = torch.stack(list(metrics.values())).detach()
+        self.ranks.average_([means])
+        return dict(zip(metrics, means.tolist(), strict=True))
+
+    def _losses(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, Tensor]:
+        config, latent = self.config, model.config.flat_stoch
         with self.ranks.sharing():
             dream = imagine(model, self.actor, start, config.horizon)
-        reward = matcher.reward(dream.stoch, dream.tokens, config.align)
-        latent = model.config.flat_stoch
+        with torch.autocast(
+            dream.deter.device.type, enabled=False
+        ):  # what windows differ in is small
+            reward = matcher.reward(dream.stoch, dream.tokens, config.align)
         judge = LookUp(self.target_critic.net, latent)
         value = self.target_critic.value(judge(dream.stoch[1:], dream.tokens[1:], dream.deter[1:]))
         returns = lambda_returns(reward[:-1], value, config.gamma, config.lambda_)
@@ -172,22 +188,13 @@ class ActorCritic(nn.Module):
         if config.prior > 0:
             prior = LookUp(self.reference.net, latent)(*acted)
             actor_loss = actor_loss + config.prior * self._distance(dream.raw, prior)
-        if self.optimizers['critic'].updates >= config.critic_first:
-            self.optimizers['actor'].step(actor_loss)
         logits = LookUp(self.critic.net, latent)(*acted)
-        critic_loss = self.critic.loss(logits, returns.detach())
-        self.optimizers['critic'].step(critic_loss)
-        if self.optimizers['critic'].updates % config.target_every == 0:
-            self.target_critic.load_state_dict(self.critic.state_dict())
-        metrics = {
+        return {
             'reward': reward.mean(),
             'return': returns.mean(),
             'actor_loss': actor_loss,
-            'critic_loss': critic_loss,
+            'critic_loss': self.critic.loss(logits, returns.detach()),
         }
-        means = torch.stack(list(metrics.values())).detach()
-        self.ranks.average_([means])
-        return dict(zip(metrics, means.tolist(), strict=True))
 
     def _distance(self, raw: Tensor, prior: Tensor) -> Tensor:
         """Mean KL(actor || prior) in nats, of the raw outputs of both."""

@@ -108,7 +108,7 @@ def _size(size: Size, machine: Machine, config: Config, with_small: bool) -> dic
     del runs
     _tell(f'imagination at {size}')
     behavior = measure(
-        behavior_updates(MFWM(size.model).to(device), config.starts, device),
+        behavior_updates(MFWM(size.model).to(device), config.starts, device, machine.bf16),
         config.repeats,
         device,
     )

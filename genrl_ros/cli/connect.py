@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from genrl_ros.cli.session import session, stage, work_through
-from genrl_ros.config import ConnectConfig, PriorConfig, RecordConfig
+from genrl_ros.config import ConnectConfig, Precision, PriorConfig, RecordConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.envs.registry import element_positions
@@ -27,7 +27,7 @@ from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import encode_dataset
 from genrl_ros.training.pretrain import prepare, train_connector, train_prior
 from genrl_ros.training.report import goal_rows, report_goals
-from genrl_ros.training.run import Precision, Run
+from genrl_ros.training.run import Run
 from genrl_ros.types import VideoTextEmbedder
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.checkpoint import load_mfwm, weights_identity

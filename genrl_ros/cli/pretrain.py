@@ -23,6 +23,7 @@ from genrl_ros.cli.session import session, stage
 from genrl_ros.config import (
     ConnectConfig,
     DynamicsConfig,
+    Precision,
     PriorConfig,
     RecordConfig,
     WorldModelConfig,
@@ -35,7 +36,7 @@ from genrl_ros.files import sha256
 from genrl_ros.presets import PresetName
 from genrl_ros.training.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.report import open_loop_picture, report_world_model
-from genrl_ros.training.run import Precision, Run
+from genrl_ros.training.run import Run
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.mfwm import MFWM
 

@@ -31,6 +31,7 @@ from genrl_ros.config import (
     ConnectConfig,
     DynamicsConfig,
     LearnConfig,
+    Precision,
     PriorConfig,
     RecordConfig,
     WorldModelConfig,
@@ -39,7 +40,7 @@ from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.files import atomic_folder, write_json
 from genrl_ros.presets import PresetName
 from genrl_ros.training.embeddings import embed_dataset
-from genrl_ros.training.run import Precision, Run
+from genrl_ros.training.run import Run
 from genrl_ros.training.stages import Result, Stages
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.checkpoint import read_card

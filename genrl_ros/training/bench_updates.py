@@ -149,13 +149,16 @@ def plain_world_updates(model: MFWM, batch: Mapping[str, Tensor]) -> dict[str, R
     return {'total': update} | _named(model, parts)
 
 
-def behavior_updates(model: MFWM, starts: int, device: str) -> dict[str, Run]:
-    """One update of actor and critic by imagination: `ours` and `plain`."""
+def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict[str, Run]:
+    """One update of actor and critic by imagination: `ours`, `ours bf16` if asked, and `plain`."""
     config = replace(LearnConfig(), starts=starts, prior=0.0, critic_first=0)
+    rounded = replace(config, precision='bf16')
     sizes = model.config
     model.requires_grad_(False)
     embedding = F.normalize(torch.randn(sizes.embed_dim, device=device), dim=0)
-    agent, other = (ActorCritic(model, embedding, config).to(device) for _ in range(2))
+    agent, mixed_agent, other = (
+        ActorCritic(model, embedding, each).to(device) for each in (config, rounded, config)
+    )
     tokens = torch.randint(sizes.classes, (starts, sizes.stoch), device=device)
     start = State(
         latents.one_hot(tokens, sizes.classes), torch.rand(starts, sizes.deter, device=device)
@@ -176,7 +179,10 @@ def behavior_updates(model: MFWM, starts: int, device: str) -> dict[str, Run]:
         actor.step(actor_loss)
         critic.step(critic_loss)
 
-    return {'ours': lambda: agent.update(model, start, matcher), 'plain': by_hand}
+    runs: dict[str, Run] = {'ours': lambda: agent.update(model, start, matcher)}
+    if mixed:
+        runs['ours bf16'] = lambda: mixed_agent.update(model, start, matcher)
+    return runs | {'plain': by_hand}
 
 
 def _groups(model: MFWM) -> tuple[Parameters, Parameters]:

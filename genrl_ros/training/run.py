@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from genrl_ros.config import RecordConfig
+from genrl_ros.config import Precision, RecordConfig
 from genrl_ros.types import Image
 from genrl_ros.world_model.ranks import ALONE, Ranks
 
 Rows = Callable[[], list[Image]]
-Precision = Literal['float32', 'bf16']
 
 
 class StoppedError(Exception):

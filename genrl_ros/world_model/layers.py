@@ -64,7 +64,8 @@ class GRUCell(nn.Module):
     `r = sigmoid(reset)`, `c = tanh(r * cand)`, `u = sigmoid(update - 1)`,
     `h' = u * c + (1 - u) * h`.
 
-    Source: facts 1.2. The linear layer is kept as its two halves, which is the same function.
+    Source: facts 1.2. The linear layer is kept as its two halves, which is the same function. Under
+    mixed precision, products alone are rounded: what is kept from step to step is not.
     """
 
     def __init__(self, inputs: int, deter: int) -> None:
@@ -78,7 +79,7 @@ class GRUCell(nn.Module):
 
     def gate(self, projected: Tensor, deter: Tensor) -> Tensor:
         """Next state `(B, H)` from the projected input `(B, 3 H)` and the state `(B, H)`."""
-        gates = self.norm(projected + self.from_deter(deter))
+        gates = self.norm((projected + self.from_deter(deter)).to(deter.dtype))
         reset, candidate, update = gates.chunk(3, -1)
         candidate = torch.tanh(torch.sigmoid(reset) * candidate)
         return torch.lerp(deter, candidate, torch.sigmoid(update - 1))

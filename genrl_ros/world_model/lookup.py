@@ -38,7 +38,8 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_stoch = (grad @ rows.t()).view_as(stoch)
         if ctx.needs_input_grad[2]:
-            grad_rows = stoch.flatten(-2).flatten(0, -2).t() @ grad.flatten(0, -2)
+            hot = stoch.flatten(-2).flatten(0, -2).to(grad.dtype)
+            grad_rows = hot.t() @ grad.flatten(0, -2)
         return grad_stoch, None, grad_rows
 
 
@@ -90,6 +91,8 @@ def quadratic(stoch: Tensor, tokens: Tensor, gram: Tensor, cross: Tensor) -> Ten
 class LookUp:
     """A network on `[latent, rest]`, for many states between two changes of its weights.
 
+    Under mixed precision its products are rounded, like those of any linear layer.
+
     Args:
         net: hidden layers, of which the first is dense, and what follows them.
         latent: size of the flattened latent.
@@ -99,7 +102,10 @@ class LookUp:
         first = net[0]
         assert isinstance(first, Dense)
         self.first, self.then = first, net[1:]
-        columns, self.rest = first.linear.weight.tensor_split([latent], 1)
+        weight = first.linear.weight
+        if torch.is_autocast_enabled(weight.device.type):
+            weight = weight.to(torch.get_autocast_dtype(weight.device.type))
+        columns, self.rest = weight.tensor_split([latent], 1)
         self.rows = columns.t().contiguous()
 
     def __call__(self, stoch: Tensor, tokens: Tensor, rest: Tensor) -> Tensor:
@@ -107,4 +113,4 @@ class LookUp:
         x = product(stoch, tokens, self.rows)
         x = x + F.linear(rest, self.rest, self.first.linear.bias)
         out: Tensor = self.then(self.first.activate(x))
-        return out
+        return out.to(rest.dtype)
