@@ -9,10 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, squared_norm
+from genrl_ros.world_model import squares
+from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, squared_distance
 
 PORTION = 64 * 24
 """Images that convolutions take at once on a CPU, times the depth."""
+CACHED = 2**17
+"""Numbers that a CPU's second cache holds several times."""
+_norm_backward = torch.ops.aten.native_layer_norm_backward
+_silu_backward = torch.ops.aten.silu_backward
 
 
 def portions(images: Tensor, depth: int) -> tuple[Tensor, ...]:
@@ -34,41 +39,58 @@ class ChannelNorm(nn.Module):
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def _windows(maps: Tensor, side: int) -> Tensor:
-    """Squares `(N, h, w, side, side, C)` that lie two pixels apart in maps `(N, H, W, C)`."""
-    return maps.unfold(1, side, 2).unfold(2, side, 2).permute(0, 1, 2, 4, 5, 3)
+class _RoundedActivation(torch.autograd.Function):
+    """ChannelNorm and SiLU of rows `(N, C)` in bf16, computed in float32.
 
-
-def _overlap(squares: Tensor) -> Tensor:
-    """The transpose of `_windows`: the sum of all squares, each in its place."""
-    n, h, w, side, _, c = squares.shape
-    out = squares.new_zeros(n, 2 * h + side - 2, 2 * w + side - 2, c)
-    for y in range(side):
-        for x in range(side):
-            out[:, y : y + 2 * h : 2, x : x + 2 * w : 2] += squares[:, :, :, y, x]
-    return out
-
-
-class _Windows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
-        return _windows(maps, 4)
+    The library is slow at norms of few channels in bf16. It goes so few rows at a time that what
+    is float32 never leaves the caches of a CPU: passes over memory are what this costs.
+    """
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _overlap(grad)
-
-
-class _Overlap(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, squares: Tensor) -> Tensor:
-        return _overlap(squares)
+    def forward(ctx: Any, rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        normed, out = torch.empty_like(rows), torch.empty_like(rows)
+        moments = scale.new_empty(2, len(rows), 1)
+        for part in _parts(rows):
+            exact, moments[0, part], moments[1, part] = torch.native_layer_norm(
+                rows[part].float(), scale.shape, scale, shift, CHANNEL_NORM_EPS
+            )
+            normed[part] = exact
+            out[part] = F.silu(exact, inplace=True)
+        ctx.save_for_backward(rows, normed, moments, scale, shift)
+        return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _windows(grad, 5)
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows, normed, moments, scale, shift = ctx.saved_tensors
+        out = torch.empty_like(rows)
+        grad_scale, grad_shift = torch.zeros_like(scale), torch.zeros_like(shift)
+        for part in _parts(rows):
+            slope = _silu_backward(grad[part].float(), normed[part].float())
+            out[part], of_scale, of_shift = _norm_backward(
+                slope, rows[part].float(), scale.shape, moments[0, part], moments[1, part],
+                scale, shift, (True, True, True),
+            )  # fmt: skip
+            grad_scale += of_scale
+            grad_shift += of_shift
+        return out, grad_scale, grad_shift
+
+
+def _parts(rows: Tensor) -> list[slice]:
+    size = CACHED // rows.shape[1] if rows.device.type == 'cpu' else len(rows)
+    return [slice(first, first + size) for first in range(0, len(rows), size)]
+
+
+def activate(maps: Tensor, layer: nn.Module) -> Tensor:
+    """What ChannelNorm and SiLU do, to maps or squares `(N, H, W, n * C)`."""
+    assert isinstance(layer, ChannelNorm)
+    channels = len(layer.norm.weight)
+    if maps.dtype != torch.bfloat16:
+        return F.silu(layer.norm(maps.unflatten(-1, (-1, channels)))).flatten(-2)
+    out: Tensor = _RoundedActivation.apply(  # type: ignore[no-untyped-call]
+        maps.reshape(-1, channels), layer.norm.weight, layer.norm.bias
+    )
+    return out.view_as(maps)
 
 
 class ConvEncoder(nn.Module):
@@ -85,19 +107,25 @@ class ConvEncoder(nn.Module):
         self.outputs = 8 * depth * 2 * 2
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """`(N, 3, 64, 64)` to `(N, outputs)`.
+        """Squares of 4x4 pixels, `(N, 16, 16, 48)`, to `(N, outputs)`.
 
-        The last convolution sees four windows of its map. As a linear layer on them, for the whole
-        batch at once, it is three times faster than what convolutions of such small maps reach.
+        The first map is 31x31 as published, and its last row and column are not used.
         """
-        parts = [self.layers[:-3](part) for part in portions(pixels, self.depth)]
-        maps = (parts[0] if len(parts) == 1 else torch.cat(parts)).permute(0, 2, 3, 1)
-        windows = _Windows.apply(maps).flatten(3)  # type: ignore[no-untyped-call]
-        last = self.layers[-3]
-        assert isinstance(last, nn.Conv2d)
-        out = F.linear(windows, last.weight.permute(0, 2, 3, 1).flatten(1), last.bias)
-        out = self.layers[-2:](out.permute(0, 3, 1, 2))
-        return out.flatten(1)
+        if torch.onnx.is_in_onnx_export():  # where nothing is trained, as published
+            return self.layers(joined(pixels)).flatten(1)
+        first, *others = (self.layers[index] for index in range(0, 12, 3))
+        *kernels, last = squares.strided_from_fours(first), *map(squares.strided, others)
+        parts = [self._maps(part, kernels) for part in portions(pixels, self.depth)]
+        maps = squares.squares(parts[0] if len(parts) == 1 else torch.cat(parts))
+        out = activate(squares.convolution(maps, last), self.layers[10])
+        return out.permute(0, 3, 1, 2).flatten(1)
+
+    def _maps(self, pixels: Tensor, kernels: list[squares.Kernel]) -> Tensor:
+        """All but the last layer's."""
+        first, second, third = kernels
+        x = activate(squares.convolution(pixels, first), self.layers[1])
+        x = activate(squares.convolution(x, second), self.layers[4])
+        return activate(squares.convolution(squares.squares(x), third), self.layers[7])
 
 
 class ConvDecoder(nn.Module):
@@ -123,41 +151,37 @@ class ConvDecoder(nn.Module):
             nn.ConvTranspose2d(depth, 3, 6, 2),
         )  # fmt: skip
 
-    def _maps(self, features: Tensor) -> Tensor:
-        """The smallest maps, `(N, 4 * depth, 5, 5)`, of the whole batch at once."""
+    def _start(self, features: Tensor) -> Tensor:
+        """The smallest maps, `(N, 5, 5, 4 * depth)`, of the whole batch at once."""
         spread = self.spread(features).view(-1, 4 * self.depth, 5, 5)
-        return spread + self.spread_bias.view(-1, 1, 1)
+        return (spread + self.spread_bias.view(-1, 1, 1)).permute(0, 2, 3, 1).contiguous()
 
-    def _quads(self, maps: Tensor) -> Tensor:
-        """Images as squares of 2x2 pixels, `(N, 3 * 4, 32, 32)`.
+    def _kernels(self) -> list[squares.Kernel]:
+        first, second, last = (self.layers[index] for index in (2, 5, 8))
+        return [*map(squares.transposed, (first, second)), squares.transposed_to_fours(last)]
 
-        The first layer's maps are so small that its squares are made as one matrix product.
-
-        In the last, with stride 2 and kernel 6, each pixel of a square sees the same 3x3
-        neighbours. So it is an ordinary convolution to four times the channels, twice as fast.
-        """
-        first, last = self.layers[2], self.layers[-1]
-        assert isinstance(first, nn.ConvTranspose2d) and first.bias is not None
-        assert isinstance(last, nn.ConvTranspose2d) and last.bias is not None
-        x = self.layers[:2](maps).permute(0, 2, 3, 1)
-        squares = (x @ first.weight.permute(0, 2, 3, 1).flatten(1)).unflatten(-1, (5, 5, -1))
-        x = _Overlap.apply(squares) + first.bias  # type: ignore[no-untyped-call]
-        x = self.layers[3:-1](x.permute(0, 3, 1, 2))
-        taps = last.weight.view(self.depth, 3, 3, 2, 3, 2).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
-        return F.conv2d(x, taps.flatten(0, 2), last.bias.repeat_interleave(4), padding=2)
+    def _images(self, maps: Tensor, kernels: list[squares.Kernel]) -> Tensor:
+        """Maps of `_start` to squares of 4x4 pixels, `(N, 16, 16, 48)`."""
+        first, second, last = kernels
+        x = squares.convolution(activate(maps, self.layers[0]), first, 2)
+        x = squares.joined(x)[:, :13, :13].contiguous()
+        x = squares.convolution(activate(x, self.layers[3]), second, 2)
+        return squares.convolution(activate(x, self.layers[6]), last, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """`(N, E)` features of `project` to images `(N, 3, 64, 64)`."""
-        return F.pixel_shuffle(self._quads(self._maps(features)), 2)
+        return joined(self._images(self._start(features), self._kernels()))
 
     def squared_error(self, features: Tensor, pixels: Tensor) -> Tensor:
-        """Sum of squared errors of features `(N, E)` and images `(N, 3, 64, 64)`."""
+        """Sum of squared errors of features `(N, E)` and squares of images `(N, 16, 16, 48)`."""
+        kernels = self._kernels()
         parts = zip(
-            portions(self._maps(features), self.depth), portions(pixels, self.depth), strict=True
+            portions(self._start(features), self.depth), portions(pixels, self.depth), strict=True
         )
-        return torch.stack([self._squared_error(maps, part) for maps, part in parts]).sum()
+        errors = [squared_distance(self._images(maps, kernels), part) for maps, part in parts]
+        return torch.stack(errors).sum()
 
-    def _squared_error(self, maps: Tensor, pixels: Tensor) -> Tensor:
-        squares = pixels.permute(0, 2, 3, 1).unflatten(2, (32, 2)).unflatten(1, (32, 2))
-        target = squares.permute(0, 1, 3, 5, 2, 4).flatten(3).permute(0, 3, 1, 2)
-        return squared_norm(self._quads(maps).to(pixels.dtype).sub_(target))
+
+def joined(pixels: Tensor) -> Tensor:
+    """Images `(N, 3, 64, 64)` of squares of 4x4 pixels `(N, 16, 16, 48)`."""
+    return pixels.unflatten(-1, (3, 4, 4)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)

@@ -46,9 +46,7 @@ class Tokenizer(nn.Module):
 
     def canvas(self, image: Tensor) -> Tensor:
         """Images `(N, 3, 64, 64)` uint8 as encoder and decoder see them, float32."""
-        if isinstance(self.encoder, PatchEncoder):
-            return pixels(patches(image))
-        return pixels(image.contiguous(memory_format=torch.channels_last))
+        return pixels(patches(image, 8 if isinstance(self.encoder, PatchEncoder) else 4))
 
     def embed(self, canvas: Tensor) -> Tensor:
         """Embedded images `(N, ...)` of a `canvas`, as the posterior takes them."""
