@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,21 +11,72 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from genrl_ros.world_model import squares
+from genrl_ros.world_model.images import joined, pixels
 from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, squared_distance
 
-PORTION = 64 * 24
-"""Images that convolutions take at once on a CPU, times the depth."""
+PORTION = 128
+"""Images that convolutions take at once on a CPU."""
 CACHED = 2**17
 """Numbers that a CPU's second cache holds several times."""
-_norm_backward = torch.ops.aten.native_layer_norm_backward
-_silu_backward = torch.ops.aten.silu_backward
 
 
-def portions(images: Tensor, depth: int) -> tuple[Tensor, ...]:
-    """Parts of a batch whose largest maps fit a CPU's caches."""
-    size = max(1, PORTION // depth)
-    whole = images.device.type != 'cpu' or len(images) <= size
-    return (images,) if whole else images.split(size)
+def portions(images: Tensor) -> tuple[Tensor, ...]:
+    """Parts of a batch: maps of all of it would go through a CPU's memory at each step."""
+    return images.split(PORTION) if images.device.type == 'cpu' else (images,)
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        maps: Tensor,
+        target: Tensor,
+        *others: Tensor,
+    ) -> Tensor:
+        values, of_maps = [], []
+        of_others = [torch.zeros_like(other) for other in others]
+        for part, goal in zip(portions(maps), portions(target), strict=True):
+            start = part.detach().requires_grad_()
+            with torch.enable_grad():
+                value = loss(start, goal)
+            first, *rest = torch.autograd.grad(value, (start, *others))
+            values.append(value.detach())
+            of_maps.append(first)
+            torch._foreach_add_(of_others, rest)
+        ctx.save_for_backward(torch.cat(of_maps), *of_others)
+        return torch.stack(values).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        of_maps, *of_others = (gradient * grad for gradient in ctx.saved_tensors)
+        return None, of_maps, None, *of_others
+
+
+def sum_of_portions(
+    loss: Callable[[Tensor, Tensor], Tensor],
+    maps: Tensor,
+    target: Tensor,
+    others: Sequence[Tensor],
+) -> Tensor:
+    """The sum of `loss(maps, target)` over portions, whose gradients are computed at once.
+
+    While a portion's maps are in the caches, that is, and nothing of it is kept.
+
+    Args:
+        loss: of a portion, a sum over images.
+        maps: `(N, ...)`.
+        target: `(N, ...)`, without a gradient.
+        others: what else the loss depends on.
+    """
+    if torch.is_grad_enabled():
+        out: Tensor = _Sum.apply(  # type: ignore[no-untyped-call]
+            loss, maps, target, *others
+        )
+        return out
+    parts = zip(portions(maps), portions(target), strict=True)
+    return torch.stack([loss(part, goal) for part, goal in parts]).sum()
 
 
 class ChannelNorm(nn.Module):
@@ -40,45 +92,47 @@ class ChannelNorm(nn.Module):
 
 
 class _RoundedActivation(torch.autograd.Function):
-    """ChannelNorm and SiLU of rows `(N, C)` in bf16, computed in float32.
+    """ChannelNorm and SiLU of rows `(N, C)` in bf16, of which the norm is computed in float32.
 
     The library is slow at norms of few channels in bf16. It goes so few rows at a time that what
-    is float32 never leaves the caches of a CPU: passes over memory are what this costs.
+    is float32 never leaves a CPU's caches: passes over memory are what this costs.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        normed, out = torch.empty_like(rows), torch.empty_like(rows)
-        moments = scale.new_empty(2, len(rows), 1)
-        for part in _parts(rows):
-            exact, moments[0, part], moments[1, part] = torch.native_layer_norm(
-                rows[part].float(), scale.shape, scale, shift, CHANNEL_NORM_EPS
+        normed, out, moments = torch.empty_like(rows), torch.empty_like(rows), []
+        for part, normed_part, out_part in zip(*map(_parts, (rows, normed, out)), strict=True):
+            exact, mean, rstd = torch.native_layer_norm(
+                part.float(), scale.shape, scale, shift, CHANNEL_NORM_EPS
             )
-            normed[part] = exact
-            out[part] = F.silu(exact, inplace=True)
-        ctx.save_for_backward(rows, normed, moments, scale, shift)
+            torch.ops.aten.silu.out(normed_part.copy_(exact), out=out_part)
+            moments += [mean, rstd]
+        ctx.save_for_backward(rows, normed, scale, shift, *moments)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows, normed, moments, scale, shift = ctx.saved_tensors
+        rows, normed, scale, shift, *moments = ctx.saved_tensors
         out = torch.empty_like(rows)
         grad_scale, grad_shift = torch.zeros_like(scale), torch.zeros_like(shift)
-        for part in _parts(rows):
-            slope = _silu_backward(grad[part].float(), normed[part].float())
-            out[part], of_scale, of_shift = _norm_backward(
-                slope, rows[part].float(), scale.shape, moments[0, part], moments[1, part],
-                scale, shift, (True, True, True),
+        parts = zip(*map(_parts, (grad, normed, rows, out)), strict=True)
+        for part, (grad_part, normed_part, rows_part, out_part) in enumerate(parts):
+            mean, rstd = moments[2 * part : 2 * part + 2]
+            slope = torch.ops.aten.silu_backward(grad_part, normed_part)
+            exact, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
+                slope.float(), rows_part.float(), scale.shape, mean, rstd, scale, shift,
+                (True, True, True),
             )  # fmt: skip
+            out_part.copy_(exact)
             grad_scale += of_scale
             grad_shift += of_shift
         return out, grad_scale, grad_shift
 
 
-def _parts(rows: Tensor) -> list[slice]:
-    size = CACHED // rows.shape[1] if rows.device.type == 'cpu' else len(rows)
-    return [slice(first, first + size) for first in range(0, len(rows), size)]
+def _parts(rows: Tensor) -> tuple[Tensor, ...]:
+    whole = rows.device.type != 'cpu'
+    return (rows,) if whole else rows.split(CACHED // rows.shape[1])
 
 
 def activate(maps: Tensor, layer: nn.Module) -> Tensor:
@@ -106,24 +160,26 @@ class ConvEncoder(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.outputs = 8 * depth * 2 * 2
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Squares of 4x4 pixels, `(N, 16, 16, 48)`, to `(N, outputs)`.
+    def forward(self, image: Tensor) -> Tensor:
+        """Squares of 4x4 pixels, `(N, 16, 16, 48)` uint8, to `(N, outputs)`.
 
         The first map is 31x31 as published, and its last row and column are not used.
         """
         if torch.onnx.is_in_onnx_export():  # where nothing is trained, as published
-            return self.layers(joined(pixels)).flatten(1)
+            return self.layers(pixels(joined(image))).flatten(1)
         first, *others = (self.layers[index] for index in range(0, 12, 3))
         *kernels, last = squares.strided_from_fours(first), *map(squares.strided, others)
-        parts = [self._maps(part, kernels) for part in portions(pixels, self.depth)]
+        parts = [self._maps(part, kernels) for part in portions(image)]
         maps = squares.squares(parts[0] if len(parts) == 1 else torch.cat(parts))
         out = activate(squares.convolution(maps, last), self.layers[10])
         return out.permute(0, 3, 1, 2).flatten(1)
 
-    def _maps(self, pixels: Tensor, kernels: list[squares.Kernel]) -> Tensor:
+    def _maps(self, image: Tensor, kernels: list[squares.Kernel]) -> Tensor:
         """All but the last layer's."""
         first, second, third = kernels
-        x = activate(squares.convolution(pixels, first), self.layers[1])
+        x = activate(
+            squares.convolution(pixels(image).to(first.weight.dtype), first), self.layers[1]
+        )
         x = activate(squares.convolution(x, second), self.layers[4])
         return activate(squares.convolution(squares.squares(x), third), self.layers[7])
 
@@ -158,13 +214,16 @@ class ConvDecoder(nn.Module):
 
     def _kernels(self) -> list[squares.Kernel]:
         first, second, last = (self.layers[index] for index in (2, 5, 8))
-        return [*map(squares.transposed, (first, second)), squares.transposed_to_fours(last)]
+        return [
+            squares.overlapping(first),
+            squares.transposed(second),
+            squares.transposed_to_fours(last),
+        ]
 
     def _images(self, maps: Tensor, kernels: list[squares.Kernel]) -> Tensor:
         """Maps of `_start` to squares of 4x4 pixels, `(N, 16, 16, 48)`."""
         first, second, last = kernels
-        x = squares.convolution(activate(maps, self.layers[0]), first, 2)
-        x = squares.joined(x)[:, :13, :13].contiguous()
+        x = squares.overlap(activate(maps, self.layers[0]), first)
         x = squares.convolution(activate(x, self.layers[3]), second, 2)
         return squares.convolution(activate(x, self.layers[6]), last, 1)
 
@@ -172,16 +231,18 @@ class ConvDecoder(nn.Module):
         """`(N, E)` features of `project` to images `(N, 3, 64, 64)`."""
         return joined(self._images(self._start(features), self._kernels()))
 
-    def squared_error(self, features: Tensor, pixels: Tensor) -> Tensor:
-        """Sum of squared errors of features `(N, E)` and squares of images `(N, 16, 16, 48)`."""
+    def squared_error(self, features: Tensor, image: Tensor) -> Tensor:
+        """Sum of squared errors of `(N, E)` and squares of images `(N, 16, 16, 48)` uint8."""
         kernels = self._kernels()
-        parts = zip(
-            portions(self._start(features), self.depth), portions(pixels, self.depth), strict=True
-        )
-        errors = [squared_distance(self._images(maps, kernels), part) for maps, part in parts]
-        return torch.stack(errors).sum()
 
+        def loss(maps: Tensor, part: Tensor) -> Tensor:
+            return squared_distance(self._images(maps, kernels), pixels(part))
 
-def joined(pixels: Tensor) -> Tensor:
-    """Images `(N, 3, 64, 64)` of squares of 4x4 pixels `(N, 16, 16, 48)`."""
-    return pixels.unflatten(-1, (3, 4, 4)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        norms = [
+            p
+            for layer in self.layers
+            if isinstance(layer, ChannelNorm)
+            for p in layer.parameters()
+        ]
+        others = [*norms, *(tensor for kernel in kernels for tensor in kernel)]
+        return sum_of_portions(loss, self._start(features), image, others)

@@ -39,7 +39,7 @@ class Dense(nn.Sequential):
 class _SquaredDistance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
-        difference = x.to(target.dtype, copy=True).sub_(target)
+        difference = x - target
         ctx.save_for_backward(difference)
         ctx.dtype = x.dtype
         return torch.linalg.vector_norm(difference, dim=tuple(range(1, x.ndim))).square().sum()
@@ -52,7 +52,7 @@ class _SquaredDistance(torch.autograd.Function):
 
 
 def squared_distance(x: Tensor, target: Tensor) -> Tensor:
-    """Sum of the squared differences of `(N, ...)` and a target, as exact as the target is."""
+    """Sum of the squared differences of `(N, ...)` and a target, as exact as the finer one."""
     out: Tensor = _SquaredDistance.apply(x, target)  # type: ignore[no-untyped-call]
     return out
 

@@ -22,22 +22,6 @@ SQUARES = 16
 """Squares of 16x16 pixels in an image."""
 
 
-def patches(image: Tensor, side: int) -> Tensor:
-    """Patches `(N, 64 / side, 64 / side, 3 * side * side)` of images `(N, 3, 64, 64)` uint8.
-
-    In each, the order is channel, row, column. A row of it is four or eight bytes. Moved as one
-    word, it costs a fifth of moving each.
-    """
-    n, c, h, w = image.shape
-    if torch.onnx.is_in_onnx_export():  # an exported graph knows no words
-        x = image.view(n, c, h // side, side, w // side, side).permute(0, 2, 4, 1, 3, 5)
-    else:
-        words = image.contiguous().view({4: torch.int32, 8: torch.int64}[side])
-        words = words.view(n, c, h // side, side, w // side).permute(0, 2, 4, 1, 3)
-        x = words.contiguous().view(torch.uint8)
-    return x.reshape(n, h // side, w // side, c * side * side)
-
-
 def _channel_first(parameter: Tensor) -> Tensor:
     """The last axis `(192,)` of a parameter, where the channel is innermost, as in `patches`."""
     return parameter.unflatten(-1, (SIDE * SIDE, 3)).transpose(-1, -2).flatten(-2)

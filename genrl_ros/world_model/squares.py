@@ -21,18 +21,14 @@ from genrl_ros.world_model.layers import rounded
 
 SMALL = 3
 """Height and width of maps that are so small that a product of windows is faster."""
+CACHED = 2**21
+"""Numbers in windows that are made at once on a CPU."""
 
 
 def squares(maps: Tensor) -> Tensor:
     """Maps `(N, H, W, C)` by squares of 2x2 pixels, `(N, H / 2, W / 2, 4 * C)`."""
     n, h, w, c = maps.shape
     return maps.view(n, h // 2, 2, w // 2, 2, c).transpose(2, 3).reshape(n, h // 2, w // 2, 4 * c)
-
-
-def joined(maps: Tensor) -> Tensor:
-    """The inverse of `squares`."""
-    n, h, w, c = maps.shape
-    return maps.view(n, h, w, 2, 2, c // 4).transpose(2, 3).reshape(n, 2 * h, 2 * w, c // 4)
 
 
 class Kernel(NamedTuple):
@@ -51,15 +47,10 @@ def strided(layer: nn.Module) -> Kernel:
 
 
 def transposed(layer: nn.Module) -> Kernel:
-    """Of a transposed one: `(C, 4 * O)` and half the kernel, to squares.
-
-    An odd kernel is rounded up, so that a last row and column that do not count come out.
-    """
+    """Of a transposed one: `(C, 4 * O)` and half the kernel, to squares."""
     assert isinstance(layer, nn.ConvTranspose2d) and layer.bias is not None
-    odd = layer.weight.shape[-1] % 2
-    weight = F.pad(layer.weight, (0, odd, 0, odd))
-    c, o, side, _ = weight.shape
-    taps = weight.view(c, o, side // 2, 2, side // 2, 2).flip(2, 4)
+    c, o, side, _ = layer.weight.shape
+    taps = layer.weight.view(c, o, side // 2, 2, side // 2, 2).flip(2, 4)
     weight = taps.permute(3, 5, 1, 0, 2, 4).flatten(0, 2)
     return Kernel(weight.contiguous(memory_format=torch.channels_last), layer.bias.repeat(4))
 
@@ -109,19 +100,24 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
         maps, weight = rounded(maps), rounded(weight)
-        ctx.save_for_backward(maps, weight)
+        ctx.save_for_backward(maps, weight, bias)
         ctx.padding = padding
         return _convolved(maps, weight, bias, padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        maps, weight = ctx.saved_tensors
+        maps, weight, bias = ctx.saved_tensors
         outputs, inputs, side, _ = weight.shape
         back = weight.transpose(0, 1).flip(2, 3)
         grad_maps = _convolved(grad, back, None, side - 1 - ctx.padding)
-        windows = _windows(maps, side, ctx.padding).flatten(0, 2)
-        taps = grad.reshape(-1, outputs).t() @ windows
+        size = len(maps)
+        if maps.device.type == 'cpu':
+            size = max(1, CACHED // (grad[0, :, :, 0].numel() * side * side * inputs))
+        taps = maps.new_zeros(outputs, side * side * inputs, dtype=bias.dtype)
+        for part, of_part in zip(maps.split(size), grad.split(size), strict=True):
+            windows = _windows(part, side, ctx.padding).flatten(0, 2)
+            taps += of_part.reshape(-1, outputs).t() @ windows
         grad_weight = taps.view(outputs, side, side, inputs).permute(0, 3, 1, 2)
         return grad_maps, grad_weight, grad.sum((0, 1, 2)), None
 
@@ -136,3 +132,50 @@ def convolution(maps: Tensor, kernel: Kernel, padding: int = 0) -> Tensor:
         return _convolved(maps, *kernel, padding)
     out: Tensor = _Convolution.apply(maps, *kernel, padding)  # type: ignore[no-untyped-call]
     return out
+
+
+class _Overlap(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, taps: Tensor) -> Tensor:
+        maps, taps = rounded(maps), rounded(taps)
+        ctx.save_for_backward(maps, taps)
+        n, h, w, c = maps.shape
+        _, side, _, o = taps.shape
+        pairs = (side + 1) // 2
+        taps = F.pad(taps, (0, 0, 0, 2 * pairs - side)).flatten(1)
+        windows = (maps.view(-1, c) @ taps).view(n, h, w, side, pairs, 2 * o)
+        out = maps.new_zeros(n, 2 * h + side - 2, w + pairs - 1, 2 * o)
+        for y in range(side):
+            for x in range(pairs):  # two pixels at once, for then whole rows are contiguous
+                out[:, y : y + 2 * h : 2, x : x + w] += windows[:, :, :, y, x]
+        return out.view(n, 2 * h + side - 2, -1, o)[:, :, : 2 * w + side - 2].contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        maps, taps = ctx.saved_tensors
+        side, rows = taps.shape[1], maps.flatten(0, 2)
+        windows = grad.unfold(1, side, 2).unfold(2, side, 2).permute(0, 1, 2, 4, 5, 3)
+        windows = windows.reshape(len(rows), -1)
+        grad_taps = (rows.t() @ windows).view_as(taps)
+        return (windows @ taps.flatten(1).t()).view_as(maps), grad_taps
+
+
+def overlap(maps: Tensor, kernel: Kernel) -> Tensor:
+    """A transposed convolution of stride 2, `(N, H, W, C)` to `(N, h, w, O)`, of small maps.
+
+    It is one product, whose windows are added up: half the work that there is by squares, where
+    most of them are at an edge.
+
+    Args:
+        maps: the input.
+        kernel: its weight is `(C, side, side, O)`.
+    """
+    windows: Tensor = _Overlap.apply(maps, kernel.weight)  # type: ignore[no-untyped-call]
+    return windows + kernel.bias.to(windows.dtype)
+
+
+def overlapping(layer: nn.Module) -> Kernel:
+    """Of a transposed convolution, for `overlap`."""
+    assert isinstance(layer, nn.ConvTranspose2d) and layer.bias is not None
+    return Kernel(layer.weight.permute(0, 2, 3, 1).contiguous(), layer.bias)

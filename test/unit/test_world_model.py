@@ -19,6 +19,7 @@ from genrl_ros.config import (
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.aligner import Aligner
 from genrl_ros.world_model.conv import ConvDecoder
+from genrl_ros.world_model.images import pixels
 from genrl_ros.world_model.losses import (
     balanced_kl,
     clip_delay,
@@ -28,7 +29,6 @@ from genrl_ros.world_model.losses import (
 )
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
-from genrl_ros.world_model.tokenizer import pixels
 
 
 def millions(module: nn.Module) -> float:
