@@ -175,9 +175,8 @@ class ActorCritic(nn.Module):
         config, latent = self.config, model.config.flat_stoch
         with self.ranks.sharing():
             dream = imagine(model, self.actor, start, config.horizon)
-        with torch.autocast(
-            dream.deter.device.type, enabled=False
-        ):  # what windows differ in is small
+        # Windows may differ by less than what rounding does.
+        with torch.autocast(start.deter.device.type, enabled=False):
             reward = matcher.reward(dream.stoch, dream.tokens, config.align)
         judge = LookUp(self.target_critic.net, latent)
         value = self.target_critic.value(judge(dream.stoch[1:], dream.tokens[1:], dream.deter[1:]))

@@ -11,6 +11,12 @@ from torch.autograd.function import once_differentiable
 CHANNEL_NORM_EPS = 1e-3
 
 
+def rounded(x: Tensor) -> Tensor:
+    """A factor of a product as mixed precision takes it; as it is, without mixed precision."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 class Dense(nn.Sequential):
     """Linear, LayerNorm, SiLU: the hidden layer used throughout (facts 1.2)."""
 
@@ -64,8 +70,8 @@ class GRUCell(nn.Module):
     `r = sigmoid(reset)`, `c = tanh(r * cand)`, `u = sigmoid(update - 1)`,
     `h' = u * c + (1 - u) * h`.
 
-    Source: facts 1.2. The linear layer is kept as its two halves, which is the same function. Under
-    mixed precision, products alone are rounded: what is kept from step to step is not.
+    Source: facts 1.2. The linear layer is kept as its two halves, which is the same function.
+    Under mixed precision, products are rounded; what is kept from step to step is not.
     """
 
     def __init__(self, inputs: int, deter: int) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from genrl_ros.world_model.layers import Dense
+from genrl_ros.world_model.layers import Dense, rounded
 
 
 def _rows_of(tokens: Tensor, rows: Tensor) -> Tensor:
@@ -102,10 +102,7 @@ class LookUp:
         first = net[0]
         assert isinstance(first, Dense)
         self.first, self.then = first, net[1:]
-        weight = first.linear.weight
-        if torch.is_autocast_enabled(weight.device.type):
-            weight = weight.to(torch.get_autocast_dtype(weight.device.type))
-        columns, self.rest = weight.tensor_split([latent], 1)
+        columns, self.rest = rounded(first.linear.weight).tensor_split([latent], 1)
         self.rows = columns.t().contiguous()
 
     def __call__(self, stoch: Tensor, tokens: Tensor, rest: Tensor) -> Tensor:
