@@ -87,8 +87,11 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=CHANNEL_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape."""
-        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        """Same shape, and float32 where channels do not fill a register with bf16."""
+        x = x.permute(0, 2, 3, 1)
+        if x.dtype == torch.bfloat16 and x.shape[-1] < 32:
+            x = x.float()
+        return self.norm(x).permute(0, 3, 1, 2)
 
 
 class _RoundedActivation(torch.autograd.Function):
@@ -147,6 +150,93 @@ def activate(maps: Tensor, layer: nn.Module) -> Tensor:
     return out.view_as(maps)
 
 
+def _rows(maps: Tensor) -> Tensor:
+    """The pixels `(N * H * W, C)` of maps `(N, C, H, W)`."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _weight_gradient(of_output: Tensor, maps: Tensor, side: int, apart: int = 2) -> Tensor:
+    """`(O, C, side, side)`: what each of `(N, O, h, w)` says of its window of `(N, C, H, W)`."""
+    windows = _windows(maps.permute(0, 2, 3, 1), side, apart)
+    gradient = _rows(of_output).t() @ windows.flatten(3).flatten(0, 2)
+    return gradient.unflatten(1, windows.shape[3:]).permute(0, 3, 1, 2)
+
+
+class _Convolution(torch.autograd.Function):
+    """A convolution of stride 2 under mixed precision.
+
+    The library's gradients are slow in bf16. A product over all windows gives the weight's several
+    times faster.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x, weight = rounded(x), rounded(weight)
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight, bias, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        grad_x, side = None, weight.shape[-1]
+        if ctx.needs_input_grad[0]:
+            left = x.shape[-1] - 2 * (grad.shape[-1] - 1) - side
+            grad_x = F.conv_transpose2d(grad, weight, stride=2, output_padding=left)
+        return grad_x, _weight_gradient(grad, x, side), grad.sum((0, 2, 3))
+
+
+class _TransposedConvolution(torch.autograd.Function):
+    """The same for a transposed one, whose gradient is a convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x, weight = rounded(x), rounded(weight)
+        ctx.save_for_backward(x, weight)
+        return F.conv_transpose2d(x, weight, bias, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        grad_weight = _weight_gradient(x, grad, weight.shape[-1])
+        return F.conv2d(grad, weight, stride=2), grad_weight, grad.sum((0, 2, 3))
+
+
+class _Taps(torch.autograd.Function):
+    """A convolution of stride 1, kernel 3 and padding 2, to few channels.
+
+    Both gradients are products with the same windows of the output's gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x, weight = rounded(x), rounded(weight)
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight, bias, padding=2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        outputs, inputs = weight.shape[:2]
+        windows = _windows(grad.permute(0, 2, 3, 1), 3, 1).flatten(3).flatten(0, 2)
+        taps = weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # (C, 9 * O)
+        grad_x = (windows @ taps.t()).view(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+        grad_taps = (_rows(x).t() @ windows).view(inputs, 3, 3, outputs)
+        return grad_x, grad_taps.permute(3, 0, 1, 2).flip(2, 3), grad.sum((0, 2, 3))
+
+
+def _apply(layer: nn.Module, maps: Tensor) -> Tensor:
+    """`layer(maps)`, of which mixed precision takes the forms above."""
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    if not torch.is_autocast_enabled(maps.device.type):
+        return layer(maps)
+    kind = _Convolution if isinstance(layer, nn.Conv2d) else _TransposedConvolution
+    out: Tensor = kind.apply(maps, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+    return out
+
+
 class ConvEncoder(nn.Module):
     """Four convolutions, kernel 4, stride 2, no padding: 64, 31, 14, 6, 2."""
 
@@ -182,6 +272,11 @@ class ConvEncoder(nn.Module):
         )
         x = activate(squares.convolution(x, second), self.layers[4])
         return activate(squares.convolution(squares.squares(x), third), self.layers[7])
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        for index in range(0, len(self.layers) - 3, 3):
+            pixels = self.layers[index + 1 : index + 3](_apply(self.layers[index], pixels))
+        return pixels
 
 
 class ConvDecoder(nn.Module):
