@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,70 +12,10 @@ from torch.autograd.function import once_differentiable
 from genrl_ros.world_model import squares
 from genrl_ros.world_model.images import joined, pixels
 from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, squared_distance
+from genrl_ros.world_model.portions import portions, sum_of_portions
 
-PORTION = 128
-"""Images that convolutions take at once on a CPU."""
 CACHED = 2**17
 """Numbers that a CPU's second cache holds several times."""
-
-
-def portions(images: Tensor) -> tuple[Tensor, ...]:
-    """Parts of a batch: maps of all of it would go through a CPU's memory at each step."""
-    return images.split(PORTION) if images.device.type == 'cpu' else (images,)
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        maps: Tensor,
-        target: Tensor,
-        *others: Tensor,
-    ) -> Tensor:
-        values, of_maps = [], []
-        of_others = [torch.zeros_like(other) for other in others]
-        for part, goal in zip(portions(maps), portions(target), strict=True):
-            start = part.detach().requires_grad_()
-            with torch.enable_grad():
-                value = loss(start, goal)
-            first, *rest = torch.autograd.grad(value, (start, *others))
-            values.append(value.detach())
-            of_maps.append(first)
-            torch._foreach_add_(of_others, rest)
-        ctx.save_for_backward(torch.cat(of_maps), *of_others)
-        return torch.stack(values).sum()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        of_maps, *of_others = (gradient * grad for gradient in ctx.saved_tensors)
-        return None, of_maps, None, *of_others
-
-
-def sum_of_portions(
-    loss: Callable[[Tensor, Tensor], Tensor],
-    maps: Tensor,
-    target: Tensor,
-    others: Sequence[Tensor],
-) -> Tensor:
-    """The sum of `loss(maps, target)` over portions, whose gradients are computed at once.
-
-    While a portion's maps are in the caches, that is, and nothing of it is kept.
-
-    Args:
-        loss: of a portion, a sum over images.
-        maps: `(N, ...)`.
-        target: `(N, ...)`, without a gradient.
-        others: what else the loss depends on.
-    """
-    if torch.is_grad_enabled():
-        out: Tensor = _Sum.apply(  # type: ignore[no-untyped-call]
-            loss, maps, target, *others
-        )
-        return out
-    parts = zip(portions(maps), portions(target), strict=True)
-    return torch.stack([loss(part, goal) for part, goal in parts]).sum()
 
 
 class ChannelNorm(nn.Module):
@@ -87,11 +26,8 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=CHANNEL_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape, and float32 where channels do not fill a register with bf16."""
-        x = x.permute(0, 2, 3, 1)
-        if x.dtype == torch.bfloat16 and x.shape[-1] < 32:
-            x = x.float()
-        return self.norm(x).permute(0, 3, 1, 2)
+        """Same shape."""
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class _RoundedActivation(torch.autograd.Function):
@@ -150,93 +86,6 @@ def activate(maps: Tensor, layer: nn.Module) -> Tensor:
     return out.view_as(maps)
 
 
-def _rows(maps: Tensor) -> Tensor:
-    """The pixels `(N * H * W, C)` of maps `(N, C, H, W)`."""
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)
-
-
-def _weight_gradient(of_output: Tensor, maps: Tensor, side: int, apart: int = 2) -> Tensor:
-    """`(O, C, side, side)`: what each of `(N, O, h, w)` says of its window of `(N, C, H, W)`."""
-    windows = _windows(maps.permute(0, 2, 3, 1), side, apart)
-    gradient = _rows(of_output).t() @ windows.flatten(3).flatten(0, 2)
-    return gradient.unflatten(1, windows.shape[3:]).permute(0, 3, 1, 2)
-
-
-class _Convolution(torch.autograd.Function):
-    """A convolution of stride 2 under mixed precision.
-
-    The library's gradients are slow in bf16. A product over all windows gives the weight's several
-    times faster.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x, weight = rounded(x), rounded(weight)
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, bias, 2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        grad_x, side = None, weight.shape[-1]
-        if ctx.needs_input_grad[0]:
-            left = x.shape[-1] - 2 * (grad.shape[-1] - 1) - side
-            grad_x = F.conv_transpose2d(grad, weight, stride=2, output_padding=left)
-        return grad_x, _weight_gradient(grad, x, side), grad.sum((0, 2, 3))
-
-
-class _TransposedConvolution(torch.autograd.Function):
-    """The same for a transposed one, whose gradient is a convolution."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x, weight = rounded(x), rounded(weight)
-        ctx.save_for_backward(x, weight)
-        return F.conv_transpose2d(x, weight, bias, 2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        grad_weight = _weight_gradient(x, grad, weight.shape[-1])
-        return F.conv2d(grad, weight, stride=2), grad_weight, grad.sum((0, 2, 3))
-
-
-class _Taps(torch.autograd.Function):
-    """A convolution of stride 1, kernel 3 and padding 2, to few channels.
-
-    Both gradients are products with the same windows of the output's gradient.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x, weight = rounded(x), rounded(weight)
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, bias, padding=2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        outputs, inputs = weight.shape[:2]
-        windows = _windows(grad.permute(0, 2, 3, 1), 3, 1).flatten(3).flatten(0, 2)
-        taps = weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # (C, 9 * O)
-        grad_x = (windows @ taps.t()).view(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
-        grad_taps = (_rows(x).t() @ windows).view(inputs, 3, 3, outputs)
-        return grad_x, grad_taps.permute(3, 0, 1, 2).flip(2, 3), grad.sum((0, 2, 3))
-
-
-def _apply(layer: nn.Module, maps: Tensor) -> Tensor:
-    """`layer(maps)`, of which mixed precision takes the forms above."""
-    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-    if not torch.is_autocast_enabled(maps.device.type):
-        return layer(maps)
-    kind = _Convolution if isinstance(layer, nn.Conv2d) else _TransposedConvolution
-    out: Tensor = kind.apply(maps, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
-    return out
-
-
 class ConvEncoder(nn.Module):
     """Four convolutions, kernel 4, stride 2, no padding: 64, 31, 14, 6, 2."""
 
@@ -267,16 +116,10 @@ class ConvEncoder(nn.Module):
     def _maps(self, image: Tensor, kernels: list[squares.Kernel]) -> Tensor:
         """All but the last layer's."""
         first, second, third = kernels
-        x = activate(
-            squares.convolution(pixels(image).to(first.weight.dtype), first), self.layers[1]
-        )
+        x = pixels(image).to(first.weight.dtype)
+        x = activate(squares.convolution(x, first), self.layers[1])
         x = activate(squares.convolution(x, second), self.layers[4])
         return activate(squares.convolution(squares.squares(x), third), self.layers[7])
-
-    def _maps(self, pixels: Tensor) -> Tensor:
-        for index in range(0, len(self.layers) - 3, 3):
-            pixels = self.layers[index + 1 : index + 3](_apply(self.layers[index], pixels))
-        return pixels
 
 
 class ConvDecoder(nn.Module):
@@ -333,11 +176,7 @@ class ConvDecoder(nn.Module):
         def loss(maps: Tensor, part: Tensor) -> Tensor:
             return squared_distance(self._images(maps, kernels), pixels(part))
 
-        norms = [
-            p
-            for layer in self.layers
-            if isinstance(layer, ChannelNorm)
-            for p in layer.parameters()
-        ]
-        others = [*norms, *(tensor for kernel in kernels for tensor in kernel)]
+        norms = [layer for layer in self.layers if isinstance(layer, ChannelNorm)]
+        others: list[Tensor] = [parameter for norm in norms for parameter in norm.parameters()]
+        others += [tensor for kernel in kernels for tensor in kernel]
         return sum_of_portions(loss, self._start(features), image, others)

@@ -255,6 +255,6 @@ def test_portions_of_a_batch_are_the_batch(monkeypatch: pytest.MonkeyPatch) -> N
         return [logits.detach(), loss.detach(), *(p.grad.clone() for p in tokenizer.parameters())]
 
     whole = results()
-    monkeypatch.setattr('genrl_ros.world_model.conv.PORTION', 3 * TINY.depth)
+    monkeypatch.setattr('genrl_ros.world_model.portions.PORTION', 3)
     for got, want in zip(results(), whole, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
