@@ -3,7 +3,7 @@
 A convolution of stride 2 moves by one square of 2x2 pixels at a time. On maps whose squares are
 their pixels, with four times the channels, it has stride 1 and half the kernel, and so has a
 transposed one that writes squares. Libraries compute such convolutions near the speed of matrix
-products, in float32 as in bf16; strided ones, and above all their gradients, they do not.
+products, in float32 as in bf16; strided ones they do not.
 
 Maps are `(N, H, W, C)` here, and a square's channels are ordered row, column, channel.
 """
