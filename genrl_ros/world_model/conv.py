@@ -105,7 +105,7 @@ class ConvEncoder(nn.Module):
         The first map is 31x31 as published, and its last row and column are not used.
         """
         if torch.onnx.is_in_onnx_export():  # where nothing is trained, as published
-            return self.layers(pixels(joined(image))).flatten(1)
+            return self.layers(pixels(joined(image, 4))).flatten(1)
         first, *others = (self.layers[index] for index in range(0, 12, 3))
         *kernels, last = squares.strided_from_fours(first), *map(squares.strided, others)
         parts = [self._maps(part, kernels) for part in portions(image)]
@@ -167,7 +167,7 @@ class ConvDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """`(N, E)` features of `project` to images `(N, 3, 64, 64)`."""
-        return joined(self._images(self._start(features), self._kernels()))
+        return joined(self._images(self._start(features), self._kernels()), 4)
 
     def squared_error(self, features: Tensor, image: Tensor) -> Tensor:
         """Sum of squared errors of `(N, E)` and squares of images `(N, 16, 16, 48)` uint8."""

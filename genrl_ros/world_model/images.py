@@ -32,8 +32,7 @@ def squares(image: Tensor, side: int) -> Tensor:
     return x.reshape(n, h // side, w // side, c * side * side)
 
 
-def joined(squares: Tensor) -> Tensor:
+def joined(squares: Tensor, side: int) -> Tensor:
     """The inverse: images `(N, 3, H, W)` of squares `(N, H / side, W / side, 3 * side * side)`."""
-    side = round((squares.shape[-1] / 3) ** 0.5)
     x = squares.unflatten(-1, (3, side, side)).permute(0, 3, 1, 4, 2, 5)
     return x.flatten(4).flatten(2, 3)

@@ -14,7 +14,8 @@ CHANNEL_NORM_EPS = 1e-3
 def rounded(x: Tensor) -> Tensor:
     """A factor of a product as mixed precision takes it; as it is, without mixed precision."""
     kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return x.to(torch.get_autocast_dtype(kind)) if mixed else x
 
 
 class Dense(nn.Sequential):

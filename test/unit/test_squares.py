@@ -34,7 +34,7 @@ def same_gradients(fast: Tensor, slow: Tensor, of: Iterable[Tensor]) -> None:
 def test_squares_are_joined_to_the_image(image: Tensor, side: int) -> None:
     cut = squares(image, side)
     assert torch.equal(cut[2, 1, 0], image[2, :, side : 2 * side, :side].flatten())
-    assert torch.equal(joined(cut), image)
+    assert torch.equal(joined(cut, side), image)
 
 
 def test_encoder(image: Tensor) -> None:
