@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 Config = TypeVar('Config')
 Precision = Literal['float32', 'bf16']
@@ -287,6 +287,8 @@ class LearnConfig:
     def __post_init__(self) -> None:
         for name in ('updates', 'starts', 'horizon', 'target_every', 'threads'):
             _check(getattr(self, name) > 0, f'learn.{name} must be positive')
+        kinds = get_args(Precision)
+        _check(self.precision in kinds, f'learn.precision must be one of {", ".join(kinds)}')
         _check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')
         _check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
         _check(self.prior >= 0, 'learn.prior must not be negative')

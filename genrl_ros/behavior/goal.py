@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 
 from genrl_ros.types import FloatArray, Image
+from genrl_ros.world_model.images import to_uint8
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.tokenizer import to_uint8
 
 STEPS = 16
 

@@ -37,6 +37,7 @@ class TrainerParameters:
     policies: str = parameter('runs/policies', 'folder that policy bundles are written into')
     updates: int = parameter(200, 'actor-critic updates, unless a request says otherwise', low=1)
     threads: int = parameter(1, 'CPU threads of the worker', low=1)
+    precision: str = parameter('float32', 'of products in losses: float32, or bf16 with AMX')
     seed: int = parameter(0, 'seed of learning', low=0)
     device: str = parameter('cpu', 'what the worker computes on; this version: cpu')
     worker_command: tuple[str, ...] = parameter(
@@ -215,6 +216,7 @@ class TrainerNode(ManagedNode):
                     config={
                         'updates': self._job.updates,
                         'threads': self._config.threads,
+                        'precision': self._config.precision,
                         'seed': self._config.seed,
                     },
                 ),

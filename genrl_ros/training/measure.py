@@ -12,9 +12,9 @@ from torch import Tensor
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.types import Image
 from genrl_ros.world_model import latents
+from genrl_ros.world_model.images import pixels
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
-from genrl_ros.world_model.tokenizer import pixels
 
 Values = npt.NDArray[np.float64]
 

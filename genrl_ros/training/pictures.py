@@ -12,8 +12,8 @@ import torch
 from genrl_ros.files import atomic_file
 from genrl_ros.training.measure import predict
 from genrl_ros.types import Image
+from genrl_ros.world_model.images import to_uint8
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.tokenizer import to_uint8
 
 GAP = 2
 

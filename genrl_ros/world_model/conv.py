@@ -9,17 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, rounded, squared_norm
+from genrl_ros.world_model import squares
+from genrl_ros.world_model.images import joined, pixels
+from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, squared_distance
+from genrl_ros.world_model.portions import portions, sum_of_portions
 
-PORTION = 64 * 24
-"""Images that convolutions take at once on a CPU, times the depth."""
-
-
-def portions(images: Tensor, depth: int) -> tuple[Tensor, ...]:
-    """Parts of a batch whose largest maps fit a CPU's caches."""
-    size = max(1, PORTION // depth)
-    whole = images.device.type != 'cpu' or len(images) <= size
-    return (images,) if whole else images.split(size)
+CACHED = 2**17
+"""Numbers that a CPU's second cache holds several times."""
 
 
 class ChannelNorm(nn.Module):
@@ -30,135 +26,64 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=CHANNEL_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape, and float32 where channels do not fill a register with bf16."""
-        x = x.permute(0, 2, 3, 1)
-        if x.dtype == torch.bfloat16 and x.shape[-1] < 32:
-            x = x.float()
-        return self.norm(x).permute(0, 3, 1, 2)
+        """Same shape."""
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def _windows(maps: Tensor, side: int, apart: int = 2) -> Tensor:
-    """Squares `(N, h, w, side, side, C)` of maps `(N, H, W, C)`, so many pixels apart."""
-    return maps.unfold(1, side, apart).unfold(2, side, apart).permute(0, 1, 2, 4, 5, 3)
+class _RoundedActivation(torch.autograd.Function):
+    """ChannelNorm and SiLU of rows `(N, C)` in bf16, of which the norm is computed in float32.
 
-
-def _overlap(squares: Tensor) -> Tensor:
-    """The transpose of `_windows`: the sum of all squares, each in its place."""
-    n, h, w, side, _, c = squares.shape
-    out = squares.new_zeros(n, 2 * h + side - 2, 2 * w + side - 2, c)
-    for y in range(side):
-        for x in range(side):
-            out[:, y : y + 2 * h : 2, x : x + 2 * w : 2] += squares[:, :, :, y, x]
-    return out
-
-
-class _Windows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
-        return _windows(maps, 4)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _overlap(grad)
-
-
-class _Overlap(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, squares: Tensor) -> Tensor:
-        return _overlap(squares)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _windows(grad, 5)
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """The pixels `(N * H * W, C)` of maps `(N, C, H, W)`."""
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)
-
-
-def _weight_gradient(of_output: Tensor, maps: Tensor, side: int, apart: int = 2) -> Tensor:
-    """`(O, C, side, side)`: what each of `(N, O, h, w)` says of its window of `(N, C, H, W)`."""
-    windows = _windows(maps.permute(0, 2, 3, 1), side, apart)
-    gradient = _rows(of_output).t() @ windows.flatten(3).flatten(0, 2)
-    return gradient.unflatten(1, windows.shape[3:]).permute(0, 3, 1, 2)
-
-
-class _Convolution(torch.autograd.Function):
-    """A convolution of stride 2 under mixed precision.
-
-    The library's gradients are slow in bf16. A product over all windows gives the weight's several
-    times faster.
+    The library is slow at norms of few channels in bf16. It goes so few rows at a time that what
+    is float32 never leaves a CPU's caches: passes over memory are what this costs.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x, weight = rounded(x), rounded(weight)
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, bias, 2)
+    def forward(ctx: Any, rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        normed, out, moments = torch.empty_like(rows), torch.empty_like(rows), []
+        for part, normed_part, out_part in zip(*map(_parts, (rows, normed, out)), strict=True):
+            exact, mean, rstd = torch.native_layer_norm(
+                part.float(), scale.shape, scale, shift, CHANNEL_NORM_EPS
+            )
+            torch.ops.aten.silu.out(normed_part.copy_(exact), out=out_part)
+            moments += [mean, rstd]
+        ctx.save_for_backward(rows, normed, scale, shift, *moments)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        grad_x, side = None, weight.shape[-1]
-        if ctx.needs_input_grad[0]:
-            left = x.shape[-1] - 2 * (grad.shape[-1] - 1) - side
-            grad_x = F.conv_transpose2d(grad, weight, stride=2, output_padding=left)
-        return grad_x, _weight_gradient(grad, x, side), grad.sum((0, 2, 3))
+        rows, normed, scale, shift, *moments = ctx.saved_tensors
+        out = torch.empty_like(rows)
+        grad_scale, grad_shift = torch.zeros_like(scale), torch.zeros_like(shift)
+        parts = zip(*map(_parts, (grad, normed, rows, out)), strict=True)
+        for part, (grad_part, normed_part, rows_part, out_part) in enumerate(parts):
+            mean, rstd = moments[2 * part : 2 * part + 2]
+            slope = torch.ops.aten.silu_backward(grad_part, normed_part)
+            exact, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
+                slope.float(), rows_part.float(), scale.shape, mean, rstd, scale, shift,
+                (True, True, True),
+            )  # fmt: skip
+            out_part.copy_(exact)
+            grad_scale += of_scale
+            grad_shift += of_shift
+        return out, grad_scale, grad_shift
 
 
-class _TransposedConvolution(torch.autograd.Function):
-    """The same for a transposed one, whose gradient is a convolution."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x, weight = rounded(x), rounded(weight)
-        ctx.save_for_backward(x, weight)
-        return F.conv_transpose2d(x, weight, bias, 2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        grad_weight = _weight_gradient(x, grad, weight.shape[-1])
-        return F.conv2d(grad, weight, stride=2), grad_weight, grad.sum((0, 2, 3))
+def _parts(rows: Tensor) -> tuple[Tensor, ...]:
+    whole = rows.device.type != 'cpu'
+    return (rows,) if whole else rows.split(CACHED // rows.shape[1])
 
 
-class _Taps(torch.autograd.Function):
-    """A convolution of stride 1, kernel 3 and padding 2, to few channels.
-
-    Both gradients are products with the same windows of the output's gradient.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x, weight = rounded(x), rounded(weight)
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, bias, padding=2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        outputs, inputs = weight.shape[:2]
-        windows = _windows(grad.permute(0, 2, 3, 1), 3, 1).flatten(3).flatten(0, 2)
-        taps = weight.flip(2, 3).permute(1, 2, 3, 0).flatten(1)  # (C, 9 * O)
-        grad_x = (windows @ taps.t()).view(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
-        grad_taps = (_rows(x).t() @ windows).view(inputs, 3, 3, outputs)
-        return grad_x, grad_taps.permute(3, 0, 1, 2).flip(2, 3), grad.sum((0, 2, 3))
-
-
-def _apply(layer: nn.Module, maps: Tensor) -> Tensor:
-    """`layer(maps)`, of which mixed precision takes the forms above."""
-    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-    if not torch.is_autocast_enabled(maps.device.type):
-        return layer(maps)
-    kind = _Convolution if isinstance(layer, nn.Conv2d) else _TransposedConvolution
-    out: Tensor = kind.apply(maps, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
-    return out
+def activate(maps: Tensor, layer: nn.Module) -> Tensor:
+    """What ChannelNorm and SiLU do, to maps or squares `(N, H, W, n * C)`."""
+    assert isinstance(layer, ChannelNorm)
+    channels = len(layer.norm.weight)
+    if maps.dtype != torch.bfloat16:
+        return F.silu(layer.norm(maps.unflatten(-1, (-1, channels)))).flatten(-2)
+    out: Tensor = _RoundedActivation.apply(  # type: ignore[no-untyped-call]
+        maps.reshape(-1, channels), layer.norm.weight, layer.norm.bias
+    )
+    return out.view_as(maps)
 
 
 class ConvEncoder(nn.Module):
@@ -174,25 +99,27 @@ class ConvEncoder(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.outputs = 8 * depth * 2 * 2
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """`(N, 3, 64, 64)` to `(N, outputs)`.
+    def forward(self, image: Tensor) -> Tensor:
+        """Squares of 4x4 pixels, `(N, 16, 16, 48)` uint8, to `(N, outputs)`.
 
-        The last convolution sees four windows of its map. As a linear layer on them, for the whole
-        batch at once, it is three times faster than what convolutions of such small maps reach.
+        The first map is 31x31 as published, and its last row and column are not used.
         """
-        parts = [self._maps(part) for part in portions(pixels, self.depth)]
-        maps = (parts[0] if len(parts) == 1 else torch.cat(parts)).permute(0, 2, 3, 1)
-        windows = _Windows.apply(maps).flatten(3)  # type: ignore[no-untyped-call]
-        last = self.layers[-3]
-        assert isinstance(last, nn.Conv2d)
-        out = F.linear(windows, last.weight.permute(0, 2, 3, 1).flatten(1), last.bias)
-        out = self.layers[-2:](out.permute(0, 3, 1, 2))
-        return out.flatten(1)
+        if torch.onnx.is_in_onnx_export():  # where nothing is trained, as published
+            return self.layers(pixels(joined(image, 4))).flatten(1)
+        first, *others = (self.layers[index] for index in range(0, 12, 3))
+        *kernels, last = squares.strided_from_fours(first), *map(squares.strided, others)
+        parts = [self._maps(part, kernels) for part in portions(image)]
+        maps = squares.squares(parts[0] if len(parts) == 1 else torch.cat(parts))
+        out = activate(squares.convolution(maps, last), self.layers[10])
+        return out.permute(0, 3, 1, 2).flatten(1)
 
-    def _maps(self, pixels: Tensor) -> Tensor:
-        for index in range(0, len(self.layers) - 3, 3):
-            pixels = self.layers[index + 1 : index + 3](_apply(self.layers[index], pixels))
-        return pixels
+    def _maps(self, image: Tensor, kernels: list[squares.Kernel]) -> Tensor:
+        """All but the last layer's."""
+        first, second, third = kernels
+        x = pixels(image).to(first.weight.dtype)
+        x = activate(squares.convolution(x, first), self.layers[1])
+        x = activate(squares.convolution(x, second), self.layers[4])
+        return activate(squares.convolution(squares.squares(x), third), self.layers[7])
 
 
 class ConvDecoder(nn.Module):
@@ -218,46 +145,38 @@ class ConvDecoder(nn.Module):
             nn.ConvTranspose2d(depth, 3, 6, 2),
         )  # fmt: skip
 
-    def _maps(self, features: Tensor) -> Tensor:
-        """The smallest maps, `(N, 4 * depth, 5, 5)`, of the whole batch at once."""
+    def _start(self, features: Tensor) -> Tensor:
+        """The smallest maps, `(N, 5, 5, 4 * depth)`, of the whole batch at once."""
         spread = self.spread(features).view(-1, 4 * self.depth, 5, 5)
-        return spread + self.spread_bias.view(-1, 1, 1)
+        return (spread + self.spread_bias.view(-1, 1, 1)).permute(0, 2, 3, 1).contiguous()
 
-    def _quads(self, maps: Tensor) -> Tensor:
-        """Images as squares of 2x2 pixels, `(N, 3 * 4, 32, 32)`.
+    def _kernels(self) -> list[squares.Kernel]:
+        first, second, last = (self.layers[index] for index in (2, 5, 8))
+        return [
+            squares.overlapping(first),
+            squares.transposed(second),
+            squares.transposed_to_fours(last),
+        ]
 
-        The first layer's maps are so small that its squares are made as one matrix product.
-
-        In the last, with stride 2 and kernel 6, each pixel of a square sees the same 3x3
-        neighbours. So it is an ordinary convolution to four times the channels, twice as fast.
-        """
-        first, last = self.layers[2], self.layers[-1]
-        assert isinstance(first, nn.ConvTranspose2d) and first.bias is not None
-        assert isinstance(last, nn.ConvTranspose2d) and last.bias is not None
-        x = self.layers[:2](maps).permute(0, 2, 3, 1)
-        squares = (x @ first.weight.permute(0, 2, 3, 1).flatten(1)).unflatten(-1, (5, 5, -1))
-        x = _Overlap.apply(squares) + first.bias  # type: ignore[no-untyped-call]
-        x = self.layers[3:5](x.permute(0, 3, 1, 2))
-        x = self.layers[6:-1](_apply(self.layers[5], x))
-        taps = last.weight.view(self.depth, 3, 3, 2, 3, 2).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
-        weight, bias = taps.flatten(0, 2), last.bias.repeat_interleave(4)
-        if not torch.is_autocast_enabled(x.device.type):
-            return F.conv2d(x, weight, bias, padding=2)
-        out: Tensor = _Taps.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return out
+    def _images(self, maps: Tensor, kernels: list[squares.Kernel]) -> Tensor:
+        """Maps of `_start` to squares of 4x4 pixels, `(N, 16, 16, 48)`."""
+        first, second, last = kernels
+        x = squares.overlap(activate(maps, self.layers[0]), first)
+        x = squares.convolution(activate(x, self.layers[3]), second, 2)
+        return squares.convolution(activate(x, self.layers[6]), last, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """`(N, E)` features of `project` to images `(N, 3, 64, 64)`."""
-        return F.pixel_shuffle(self._quads(self._maps(features)), 2)
+        return joined(self._images(self._start(features), self._kernels()), 4)
 
-    def squared_error(self, features: Tensor, pixels: Tensor) -> Tensor:
-        """Sum of squared errors of features `(N, E)` and images `(N, 3, 64, 64)`."""
-        parts = zip(
-            portions(self._maps(features), self.depth), portions(pixels, self.depth), strict=True
-        )
-        return torch.stack([self._squared_error(maps, part) for maps, part in parts]).sum()
+    def squared_error(self, features: Tensor, image: Tensor) -> Tensor:
+        """Sum of squared errors of `(N, E)` and squares of images `(N, 16, 16, 48)` uint8."""
+        kernels = self._kernels()
 
-    def _squared_error(self, maps: Tensor, pixels: Tensor) -> Tensor:
-        squares = pixels.permute(0, 2, 3, 1).unflatten(2, (32, 2)).unflatten(1, (32, 2))
-        target = squares.permute(0, 1, 3, 5, 2, 4).flatten(3).permute(0, 3, 1, 2)
-        return squared_norm(self._quads(maps).to(pixels.dtype).sub_(target))
+        def loss(maps: Tensor, part: Tensor) -> Tensor:
+            return squared_distance(self._images(maps, kernels), pixels(part))
+
+        norms = [layer for layer in self.layers if isinstance(layer, ChannelNorm)]
+        others: list[Tensor] = [parameter for norm in norms for parameter in norm.parameters()]
+        others += [tensor for kernel in kernels for tensor in kernel]
+        return sum_of_portions(loss, self._start(features), image, others)

@@ -14,7 +14,8 @@ CHANNEL_NORM_EPS = 1e-3
 def rounded(x: Tensor) -> Tensor:
     """A factor of a product as mixed precision takes it; as it is, without mixed precision."""
     kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return x.to(torch.get_autocast_dtype(kind)) if mixed else x
 
 
 class Dense(nn.Sequential):
@@ -36,23 +37,24 @@ class Dense(nn.Sequential):
         return out
 
 
-class _SquaredNorm(torch.autograd.Function):
+class _SquaredDistance(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim))).square().sum()
+    def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
+        difference = x - target
+        ctx.save_for_backward(difference)
+        ctx.dtype = x.dtype
+        return torch.linalg.vector_norm(difference, dim=tuple(range(1, x.ndim))).square().sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        out: Tensor = x * (2 * grad)
-        return out
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (difference,) = ctx.saved_tensors
+        return (difference * (2 * grad)).to(ctx.dtype), None
 
 
-def squared_norm(x: Tensor) -> Tensor:
-    """Sum of the squares of `(N, ...)`, in one pass there and one pass back."""
-    out: Tensor = _SquaredNorm.apply(x)  # type: ignore[no-untyped-call]
+def squared_distance(x: Tensor, target: Tensor) -> Tensor:
+    """Sum of the squared differences of `(N, ...)` and a target, as exact as the finer one."""
+    out: Tensor = _SquaredDistance.apply(x, target)  # type: ignore[no-untyped-call]
     return out
 
 

@@ -22,21 +22,6 @@ SQUARES = 16
 """Squares of 16x16 pixels in an image."""
 
 
-def patches(image: Tensor) -> Tensor:
-    """Patches `(N, 8, 8, 192)` of images `(N, 3, 64, 64)` uint8; channel, row, column in each.
-
-    A row of a patch is eight bytes. Moved as one word, it costs a fifth of moving each.
-    """
-    n, c, h, w = image.shape
-    if torch.onnx.is_in_onnx_export():  # an exported graph knows no words
-        x = image.view(n, c, h // SIDE, SIDE, w // SIDE, SIDE).permute(0, 2, 4, 1, 3, 5)
-    else:
-        words = image.contiguous().view(torch.int64)
-        words = words.view(n, c, h // SIDE, SIDE, w // SIDE).permute(0, 2, 4, 1, 3)
-        x = words.contiguous().view(torch.uint8)
-    return x.reshape(n, h // SIDE, w // SIDE, VALUES)
-
-
 def _channel_first(parameter: Tensor) -> Tensor:
     """The last axis `(192,)` of a parameter, where the channel is innermost, as in `patches`."""
     return parameter.unflatten(-1, (SIDE * SIDE, 3)).transpose(-1, -2).flatten(-2)

@@ -5,23 +5,13 @@ Two forms of the same thing: `conv` is the published one, `patch` is ours for a 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from genrl_ros.config import ModelConfig
 from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
+from genrl_ros.world_model.images import pixels, squares
 from genrl_ros.world_model.layers import Dense
-from genrl_ros.world_model.patch import PatchDecoder, PatchEncoder, PatchPosterior, patches
-
-
-def pixels(image: Tensor) -> Tensor:
-    """uint8 `(..., 3, 64, 64)` to float32 in [-0.5, 0.5]."""
-    return image.float().div_(255).sub_(0.5)
-
-
-def to_uint8(image: Tensor) -> Tensor:
-    """float32 in [-0.5, 0.5] to uint8."""
-    return ((image + 0.5) * 255).round().clamp_(0, 255).to(torch.uint8)
+from genrl_ros.world_model.patch import SIDE, PatchDecoder, PatchEncoder, PatchPosterior
 
 
 class Tokenizer(nn.Module):
@@ -45,10 +35,14 @@ class Tokenizer(nn.Module):
             )
 
     def canvas(self, image: Tensor) -> Tensor:
-        """Images `(N, 3, 64, 64)` uint8 as encoder and decoder see them, float32."""
+        """Images `(N, 3, 64, 64)` uint8 by squares, as encoder and decoder see them.
+
+        Float32 in [-0.5, 0.5] for patches; for convolutions still uint8, since they take images
+        in portions and are limited by memory.
+        """
         if isinstance(self.encoder, PatchEncoder):
-            return pixels(patches(image))
-        return pixels(image.contiguous(memory_format=torch.channels_last))
+            return pixels(squares(image, SIDE))
+        return squares(image, 4)
 
     def embed(self, canvas: Tensor) -> Tensor:
         """Embedded images `(N, ...)` of a `canvas`, as the posterior takes them."""

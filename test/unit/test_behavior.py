@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import hypothesis.strategies as st
 import numpy as np
@@ -16,7 +17,7 @@ from genrl_ros.behavior.critic import Critic, symexp, symlog
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.behavior.start_states import data_free, from_data
-from genrl_ros.config import LearnConfig
+from genrl_ros.config import LearnConfig, Precision
 from genrl_ros.world_model.mfwm import MFWM
 
 LEARN = LearnConfig(starts=8)
@@ -90,12 +91,17 @@ def test_start_states_have_one_hot_latents(model: MFWM) -> None:
     assert from_data(model, batch).deter.shape == (6, 16)
 
 
-def test_updates_raise_the_imagined_reward_and_leave_the_world_model_alone(model: MFWM) -> None:
+@pytest.mark.parametrize('precision', get_args(Precision))
+def test_updates_raise_the_imagined_reward_and_leave_the_world_model_alone(
+    model: MFWM, precision: Precision
+) -> None:
     torch.manual_seed(1)
     model.sequence.embed[0].weight[:, -3:] *= 20  # an untrained model hardly notices actions
     model.sequence.head[-1].weight *= 10
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    learning = replace(LEARN, actor_lr=3e-3, critic_lr=3e-3, prior=0.0, critic_first=0)
+    learning = replace(
+        LEARN, actor_lr=3e-3, critic_lr=3e-3, prior=0.0, critic_first=0, precision=precision
+    )
     agent = ActorCritic(model, torch.eye(32)[0], learning)
     target = target_features(model, torch.nn.functional.normalize(torch.randn(32), dim=0), 8, 17)
     matcher = Matcher(model.tokenizer.decoder.project, target, TINY.stoch)
@@ -105,6 +111,7 @@ def test_updates_raise_the_imagined_reward_and_leave_the_world_model_alone(model
         rewards.append(agent.update(model, start, matcher)['reward'])
     assert np.mean(rewards[-10:]) > np.mean(rewards[:10])
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(p.dtype == torch.float32 for p in agent.parameters())
 
 
 def test_another_prompt_gives_another_goal(model: MFWM) -> None:

@@ -33,8 +33,8 @@ def test_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert report['machine']['threads'] == 1
     (size,) = report['sizes']
     assert {'ours', 'plain', 'small'} <= size['update'].keys()
-    rounded = {'ours bf16'} if report['machine']['bf16'] else set()
-    assert size['behavior'].keys() == {'ours', 'plain'} | rounded
+    mixed = {'ours bf16'} if report['machine']['bf16'] else set()
+    assert size['behavior'].keys() == {'ours', 'plain'} | mixed
     for parts in size['update'].values():
         assert parts.keys() == {'total', *PARTS}
         assert all(part['seconds'] > 0 for part in parts.values())

@@ -19,6 +19,7 @@ from genrl_ros.config import (
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.aligner import Aligner
 from genrl_ros.world_model.conv import ConvDecoder
+from genrl_ros.world_model.images import pixels
 from genrl_ros.world_model.losses import (
     balanced_kl,
     clip_delay,
@@ -28,7 +29,6 @@ from genrl_ros.world_model.losses import (
 )
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
-from genrl_ros.world_model.tokenizer import pixels
 
 
 def millions(module: nn.Module) -> float:
@@ -255,6 +255,6 @@ def test_portions_of_a_batch_are_the_batch(monkeypatch: pytest.MonkeyPatch) -> N
         return [logits.detach(), loss.detach(), *(p.grad.clone() for p in tokenizer.parameters())]
 
     whole = results()
-    monkeypatch.setattr('genrl_ros.world_model.conv.PORTION', 3 * TINY.depth)
+    monkeypatch.setattr('genrl_ros.world_model.portions.PORTION', 3)
     for got, want in zip(results(), whole, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
