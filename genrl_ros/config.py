@@ -222,8 +222,10 @@ class PriorConfig:
     """Steps after the next one at which the earliest such clip ends. Less than four, and the clip
     shows what happened before the action; the eight of a whole clip, and a motion that is nearly
     finished can only be followed by undoing it."""
-    discount: float = 0.85
+    discount: float = 0.91
     """Chance of each further step of delay. Near clips ask for the straight way to them."""
+    dropout: float = 0.1
+    """Share of the features that are left out at random, against learning episodes by heart."""
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05, ema=0.998)
     """Optimiser."""
 
@@ -234,6 +236,7 @@ class PriorConfig:
         _check(self.length > 8, 'prior.length must be more than the eight frames of a clip')
         _check(0 <= self.delay < self.length - 1, 'prior.delay must be within prior.length')
         _check(0 < self.discount < 1, 'prior.discount must be in (0, 1)')
+        _check(0 <= self.dropout < 1, 'prior.dropout must be in [0, 1)')
 
 
 @dataclass(frozen=True)

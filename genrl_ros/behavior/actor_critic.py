@@ -105,8 +105,7 @@ class ActorCritic(nn.Module):
     """Actor, critic and their learning rule for one task. The world model stays as it is.
 
     With a prior, the actor starts as the world model's action prior for the prompt and pays for
-    leaving it; published actors start from random weights. The prior takes the prompt's embedding
-    as it is, since it was trained on clean embeddings as well as on restored ones.
+    leaving it; published actors start from random weights.
 
     Args:
         model: the world model.
@@ -122,7 +121,9 @@ class ActorCritic(nn.Module):
         self.config, self.ranks = config, ranks
         sizes = model.config
         network = (sizes.feat, sizes.units, sizes.layers)
-        self.reference = model.prior.for_prompt(embedding).requires_grad_(False)
+        with torch.no_grad():
+            self.reference = model.prior.for_prompt(model.aligner(embedding))
+        self.reference.requires_grad_(False)
         if config.prior > 0:
             self.actor = copy.deepcopy(self.reference).requires_grad_(True)
         else:

@@ -78,9 +78,10 @@ def prior_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Negative log-likelihood of actions, on `logits`, `action`, `is_first` and `embed`.
 
-    Each step is conditioned on the embedding of a clip that ends later in its sequence, half of
-    them as they are and half as the aligner restores them from noise, which is how a prompt's
-    embedding will come.
+    Each step is conditioned on the embedding of a clip that ends later in its sequence, as the
+    aligner restores it from noise, which is how a prompt's embedding comes. With clean embeddings
+    the prior learns episodes by heart; so it does with all features, and `config.dropout` of them
+    are left out at random.
     """
     with torch.no_grad():
         stoch = latents.sample(latents.log_probs(batch['logits'].float()))
@@ -93,8 +94,9 @@ def prior_loss(
         sample = torch.arange(size, device=feat.device)[:, None]
         embed = batch['embed'][sample, 1 + later.clamp(max=steps - 1)]
         known = inside & (embed.square().sum(-1) > 0)  # an episode's first frames end no clip
-        noisy = model.aligner(add_noise(embed))
-        embed = torch.where(noise.uniform((size, steps, 1), feat) < 0.5, embed, noisy)
+        embed = model.aligner(add_noise(embed))
+        kept = noise.uniform(feat.shape, feat) >= config.dropout
+        feat = feat * kept / (1 - config.dropout)
     mean, std = model.prior(feat, embed)
     error = (batch['action'][:, 1:] - mean) / std
     loss = (0.5 * error.square() + std.log()).sum(-1)

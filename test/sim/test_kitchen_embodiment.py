@@ -15,9 +15,9 @@ def test_the_file_says_what_the_simulator_does() -> None:
     assert KITCHEN.spec(SPEC.tasks) == SPEC
     assert all(channel.limits.velocity == MAX_VELOCITY for channel in KITCHEN.channels)
     lows, highs = zip(*(channel.limits.position for channel in KITCHEN.channels), strict=True)
-    period_at_full_speed = MAX_VELOCITY * SPEC.control_dt_s
-    assert (np.array(lows) <= JOINT_LOW - period_at_full_speed).all()
-    assert (np.array(highs) >= JOINT_HIGH + period_at_full_speed).all()
+    room = MAX_VELOCITY * (SPEC.control_dt_s + KITCHEN.joint_states.max_age_s)
+    assert (np.array(lows) <= JOINT_LOW - room).all()
+    assert (np.array(highs) >= JOINT_HIGH + room).all()
 
 
 @pytest.fixture(scope='module')
