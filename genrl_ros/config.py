@@ -142,7 +142,7 @@ class RecordConfig:
 class WorldModelConfig:
     """Losses and batches of world-model training (facts 1.4, 1.5)."""
 
-    updates: int = 10_000
+    updates: int = 12_000
     """Gradient steps."""
     batch: int = 12
     """Sequences a batch. Published: 48."""
@@ -212,9 +212,9 @@ class ConnectConfig:
 class PriorConfig:
     """Training of the action prior on a finished world model and its aligner."""
 
-    updates: int = 16_000
+    updates: int = 6_000
     """Gradient steps; 0 leaves the prior untrained, for behaviours with `learning.prior` 0."""
-    batch: int = 8
+    batch: int = 16
     """Sequences a batch."""
     length: int = 48
     """Frames a sequence; a clip that follows within it is what the actions led to."""
