@@ -139,6 +139,34 @@ class RecordConfig:
 
 
 @dataclass(frozen=True)
+class FocusConfig:
+    """A part of the image whose pixels count more than others in reconstructions.
+
+    For small things that matter: a knob of a few pixels is worth less than the arm's outline, and
+    a short training passes it over. Not in the paper; with the default weight there is no focus.
+    """
+
+    top: int = 0
+    """First row, of 64."""
+    bottom: int = 64
+    """Row after the last."""
+    left: int = 0
+    """First column, of 64."""
+    right: int = 64
+    """Column after the last."""
+    weight: float = 1.0
+    """Of squared errors within, against those of the rest of the image."""
+
+    def __post_init__(self) -> None:
+        for first, end in (('top', 'bottom'), ('left', 'right')):
+            _check(
+                0 <= getattr(self, first) < getattr(self, end) <= 64,
+                f'focus.{first} must be at least 0, below focus.{end}, and that at most 64',
+            )
+        _check(self.weight > 0, 'focus.weight must be positive')
+
+
+@dataclass(frozen=True)
 class WorldModelConfig:
     """Losses and batches of world-model training (facts 1.4, 1.5)."""
 
@@ -154,6 +182,8 @@ class WorldModelConfig:
     """Share of the KL gradient that trains the prior."""
     free_nats: float = 1.0
     """KL below this is not optimised."""
+    focus: FocusConfig = FocusConfig()
+    """Part of the image to reconstruct with more care."""
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=300, final_lr=0.05, ema=0.998)
     """Optimiser. Published: lr 1e-4 without schedule over 500,000 updates."""
 

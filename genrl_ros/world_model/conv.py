@@ -169,12 +169,20 @@ class ConvDecoder(nn.Module):
         """`(N, E)` features of `project` to images `(N, 3, 64, 64)`."""
         return joined(self._images(self._start(features), self._kernels()), 4)
 
-    def squared_error(self, features: Tensor, image: Tensor) -> Tensor:
-        """Sum of squared errors of `(N, E)` and squares of images `(N, 16, 16, 48)` uint8."""
+    def squared_error(
+        self, features: Tensor, image: Tensor, emphasis: Tensor | None = None
+    ) -> Tensor:
+        """Sum of squared errors of `(N, E)` and squares of images `(N, 16, 16, 48)` uint8.
+
+        Differences are multiplied by `emphasis` `(1, 16, 16, 48)` before, if it is given.
+        """
         kernels = self._kernels()
 
         def loss(maps: Tensor, part: Tensor) -> Tensor:
-            return squared_distance(self._images(maps, kernels), pixels(part))
+            decoded, target = self._images(maps, kernels), pixels(part)
+            if emphasis is not None:
+                decoded, target = decoded * emphasis, target * emphasis
+            return squared_distance(decoded, target)
 
         norms = [layer for layer in self.layers if isinstance(layer, ChannelNorm)]
         others: list[Tensor] = [parameter for norm in norms for parameter in norm.parameters()]

@@ -35,7 +35,8 @@ def world_model_loss(
     stoch = latents.sample(logq)
     deter = model.deter_along(stoch, batch['action'], batch['is_first'])
     logp = model.sequence.prior(deter)
-    image_loss = tokenizer.reconstruction_loss(stoch.flatten(0, 1), canvas)
+    emphasis = tokenizer.emphasis(config.focus)
+    image_loss = tokenizer.reconstruction_loss(stoch.flatten(0, 1), canvas, emphasis)
     kl_loss = balanced_kl(logq, logp, config.kl_balance, config.free_nats)
     with torch.no_grad():
         kl = latents.kl(logq, logp).mean()

@@ -23,7 +23,7 @@ SQUARES = 16
 
 
 def _channel_first(parameter: Tensor) -> Tensor:
-    """The last axis `(192,)` of a parameter, where the channel is innermost, as in `patches`."""
+    """The last axis `(192,)` of a parameter, channel innermost, in the order of squares."""
     return parameter.unflatten(-1, (SIDE * SIDE, 3)).transpose(-1, -2).flatten(-2)
 
 
@@ -50,7 +50,7 @@ class PatchEncoder(nn.Module):
         self.merge = Dense(4 * 2 * depth, 4 * depth)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels as `patches` orders them, `(N, 8, 8, 192)`, to tokens `(N, 16, 4 * depth)`."""
+        """Pixels by squares, `(N, 8, 8, 192)`, to tokens `(N, 16, 4 * depth)`."""
         linear = self.patch.linear
         tokens = F.linear(pixels, _channel_first(linear.weight), linear.bias)
         out: Tensor = self.merge(_split(self.patch.activate(tokens), 2))
@@ -86,20 +86,30 @@ class PatchPosterior(nn.Module):
 
 
 class _SquaredError(torch.autograd.Function):
-    """Sum of `(tokens @ weight.T + offset - pixels)^2`, in place where it can be.
+    """Sum of `(emphasis * (tokens @ weight.T + offset - pixels))^2`, in place where it can be.
 
-    For tokens `(N, P, C)`, weight `(192, C)`, offset `(P, 192)`, pixels `(N, P, 192)`. Of large
-    tensors, it makes and keeps only the difference.
+    For tokens `(N, P, C)`, weight `(192, C)`, offset `(P, 192)`, pixels `(N, P, 192)`, emphasis
+    `(P, 192)` or none. Of large tensors, it makes and keeps only the difference.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, tokens: Tensor, weight: Tensor, offset: Tensor, pixels: Tensor
+        ctx: Any,
+        tokens: Tensor,
+        weight: Tensor,
+        offset: Tensor,
+        pixels: Tensor,
+        emphasis: Tensor | None,
     ) -> Tensor:
         difference = offset - pixels
         difference.view(-1, VALUES).addmm_(tokens.flatten(0, 1), weight.t())
+        if emphasis is not None:
+            difference *= emphasis
+        error = torch.linalg.vector_norm(difference, dim=(1, 2)).square().sum()
+        if emphasis is not None:
+            difference *= emphasis  # half the gradient
         ctx.save_for_backward(tokens, weight, difference)
-        return torch.linalg.vector_norm(difference, dim=(1, 2)).square().sum()
+        return error
 
     @staticmethod
     @once_differentiable
@@ -108,7 +118,7 @@ class _SquaredError(torch.autograd.Function):
         flat = difference.view(-1, VALUES)
         grad_tokens = (flat @ (2 * grad * weight)).view_as(tokens)
         grad_weight = 2 * grad * (flat.t() @ tokens.flatten(0, 1))
-        return grad_tokens, grad_weight, 2 * grad * difference.sum(0), None
+        return grad_tokens, grad_weight, 2 * grad * difference.sum(0), None, None
 
 
 class PatchDecoder(nn.Module):
@@ -133,13 +143,20 @@ class PatchDecoder(nn.Module):
         joined = _join(self.patch(self._tokens(features)) + self.background, SIDE)
         return joined.permute(0, 3, 1, 2)
 
-    def squared_error(self, features: Tensor, pixels: Tensor) -> Tensor:
-        """Sum of squared errors of features `(N, E)` and pixels as `patches` orders them."""
+    def squared_error(
+        self, features: Tensor, pixels: Tensor, emphasis: Tensor | None = None
+    ) -> Tensor:
+        """Sum of squared errors of features `(N, E)` and pixels by squares.
+
+        Differences are multiplied by `emphasis` `(1, 8, 8, 192)` before, if it is given.
+        """
         tokens = self._tokens(features).flatten(1, 2)
         offset = _channel_first(self.background + self.patch.bias).flatten(0, 1)
         weight = _channel_first(self.patch.weight.t()).t().contiguous()
+        if emphasis is not None:
+            emphasis = emphasis.view(-1, VALUES).to(pixels.dtype)
         with torch.autocast(pixels.device.type, enabled=False):  # a sum of squares needs its bits
             error: Tensor = _SquaredError.apply(  # type: ignore[no-untyped-call]
-                tokens.to(pixels.dtype), weight, offset, pixels.flatten(1, 2)
+                tokens.to(pixels.dtype), weight, offset, pixels.flatten(1, 2), emphasis
             )
         return error

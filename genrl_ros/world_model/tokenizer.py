@@ -5,9 +5,10 @@ Two forms of the same thing: `conv` is the published one, `patch` is ours for a 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from genrl_ros.config import ModelConfig
+from genrl_ros.config import FocusConfig, ModelConfig
 from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
 from genrl_ros.world_model.images import pixels, squares
 from genrl_ros.world_model.layers import Dense
@@ -20,6 +21,7 @@ class Tokenizer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.stoch, self.classes = config.stoch, config.classes
+        self._side = 4 if config.tokenizer == 'conv' else SIDE
         if config.tokenizer == 'conv':
             self.encoder: ConvEncoder | PatchEncoder = ConvEncoder(config.depth)
             self.decoder: ConvDecoder | PatchDecoder = ConvDecoder(config.flat_stoch, config.depth)
@@ -40,9 +42,17 @@ class Tokenizer(nn.Module):
         Float32 in [-0.5, 0.5] for patches; for convolutions still uint8, since they take images
         in portions and are limited by memory.
         """
-        if isinstance(self.encoder, PatchEncoder):
-            return pixels(squares(image, SIDE))
-        return squares(image, 4)
+        by_squares = squares(image, self._side)
+        return pixels(by_squares) if isinstance(self.encoder, PatchEncoder) else by_squares
+
+    def emphasis(self, focus: FocusConfig) -> Tensor | None:
+        """What to multiply differences of a canvas by, for their squares to have the weight."""
+        if focus.weight == 1:
+            return None
+        device = self.decoder.project.weight.device
+        inside = torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device=device)
+        inside[..., focus.top : focus.bottom, focus.left : focus.right] = 1
+        return 1 + (focus.weight**0.5 - 1) * squares(inside, self._side)
 
     def embed(self, canvas: Tensor) -> Tensor:
         """Embedded images `(N, ...)` of a `canvas`, as the posterior takes them."""
@@ -71,11 +81,14 @@ class Tokenizer(nn.Module):
         out: Tensor = self.decoder(features)
         return out.view(*lead, *out.shape[1:])
 
-    def reconstruction_loss(self, stoch: Tensor, canvas: Tensor) -> Tensor:
+    def reconstruction_loss(
+        self, stoch: Tensor, canvas: Tensor, emphasis: Tensor | None = None
+    ) -> Tensor:
         """Squared error summed over channels and pixels, mean over images (facts 1.3).
 
         Args:
             stoch: `(N, S, K)`.
             canvas: the images.
+            emphasis: factors of the differences, as `emphasis` gives them; of none, all are one.
         """
-        return self.decoder.squared_error(self.project(stoch), canvas) / len(stoch)
+        return self.decoder.squared_error(self.project(stoch), canvas, emphasis) / len(stoch)

@@ -62,7 +62,8 @@ def test_pretrain_takes_the_published_numbers(monkeypatch: pytest.MonkeyPatch) -
         'final_lr': 1.0, 'ema': 0.0,
     }  # fmt: skip
     batches = {'updates': 500_000, 'batch': 48, 'length': 48, 'optim': optim}
-    losses = {'kl_scale': 0.6, 'kl_balance': 0.85, 'free_nats': 1.0}
+    whole = {'top': 0, 'bottom': 64, 'left': 0, 'right': 64, 'weight': 1.0}
+    losses = {'kl_scale': 0.6, 'kl_balance': 0.85, 'free_nats': 1.0, 'focus': whole}
     assert asdict(config.world_model) == batches | losses
     assert asdict(config.connect) == batches | {'kl_scale': 0.8}
 

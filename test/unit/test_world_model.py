@@ -11,6 +11,7 @@ from toy_training import TINY
 
 from genrl_ros.config import (
     ConnectConfig,
+    FocusConfig,
     ModelConfig,
     PriorConfig,
     WorldModelConfig,
@@ -83,9 +84,31 @@ def test_reconstruction_loss_is_the_squared_error_of_decoded_images(tokenizer: s
     model = MFWM(config)
     image = torch.randint(256, (6, 3, 64, 64), dtype=torch.uint8)
     stoch = torch.randn(6, 4, 5).softmax(-1)
-    expected = (model.tokenizer.decode(stoch) - pixels(image)).square().sum((-3, -2, -1)).mean()
-    loss = model.tokenizer.reconstruction_loss(stoch, model.tokenizer.canvas(image))
+    difference = model.tokenizer.decode(stoch) - pixels(image)
+    expected = difference.square().sum((-3, -2, -1)).mean()
+    canvas = model.tokenizer.canvas(image)
+    loss = model.tokenizer.reconstruction_loss(stoch, canvas)
     torch.testing.assert_close(loss, expected)
+
+    weight = torch.ones(64, 64)
+    weight[20:29, 3:7] = 30
+    expected = (weight * difference.square()).sum((-3, -2, -1)).mean()
+    emphasis = model.tokenizer.emphasis(FocusConfig(20, 29, 3, 7, 30.0))
+    loss = model.tokenizer.reconstruction_loss(stoch, canvas, emphasis)
+    torch.testing.assert_close(loss, expected)
+    parameters = list(model.tokenizer.decoder.parameters())
+    got, want = (torch.autograd.grad(x, parameters) for x in (loss, expected))
+    for one, other in zip(got, want, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_a_focus_lies_within_the_image() -> None:
+    assert MFWM(TINY).tokenizer.emphasis(FocusConfig()) is None
+    for wrong, what in (({'bottom': 65}, 'focus.top'), ({'left': 64}, 'focus.left')):
+        with pytest.raises(ValueError, match=what):
+            FocusConfig(**wrong)
+    with pytest.raises(ValueError, match=r'focus\.weight'):
+        FocusConfig(weight=0.0)
 
 
 def test_balanced_kl_keeps_free_nats_and_splits_the_gradient() -> None:
