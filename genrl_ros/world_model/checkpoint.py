@@ -24,7 +24,7 @@ from genrl_ros.files import sha256, write_json, write_tensors
 from genrl_ros.types import EnvSpec
 from genrl_ros.world_model.mfwm import MFWM
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class CheckpointError(ValueError):
