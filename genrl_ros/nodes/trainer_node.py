@@ -37,7 +37,9 @@ class TrainerParameters:
     policies: str = parameter('runs/policies', 'folder that policy bundles are written into')
     updates: int = parameter(200, 'actor-critic updates, unless a request says otherwise', low=1)
     threads: int = parameter(1, 'CPU threads of the worker', low=1)
-    precision: str = parameter('float32', 'of products in losses: float32, or bf16 with AMX')
+    precision: str = parameter(
+        'auto', 'of products in losses: float32, bf16, or auto: bf16 if fast'
+    )
     seed: int = parameter(0, 'seed of learning', low=0)
     device: str = parameter('cpu', 'what the worker computes on; this version: cpu')
     worker_command: tuple[str, ...] = parameter(

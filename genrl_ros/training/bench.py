@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, addmm_flop
 
 from genrl_ros.config import ModelConfig, model_preset
+from genrl_ros.training import processor
 
 ACTIONS = 9
 PEAK_SIZE = 2048
@@ -124,7 +124,7 @@ def inspect(device: str) -> Machine:
     if device == 'cuda':
         name, bf16 = torch.cuda.get_device_name(), torch.cuda.is_bf16_supported()
     else:
-        about = Path('/proc/cpuinfo').read_text() if Path('/proc/cpuinfo').exists() else ''
+        about = processor.description()
         names = [line.split(':')[1].strip() for line in about.splitlines() if 'model name' in line]
         name = names[0] if names else 'unknown'
         bf16 = 'amx_bf16' in about or 'avx512_bf16' in about

@@ -33,7 +33,8 @@ class LearnRequest:
         task_id: names the task.
         prompt: the task in words.
         policies: folder that the bundle's folder is written into.
-        config: fields of `LearnConfig` that differ from its defaults.
+        config: fields of `LearnConfig` that differ from its defaults; `precision` may be `auto`:
+            what is fastest here.
     """
 
     model: str
@@ -75,6 +76,11 @@ def _learn(
 
     from genrl_ros.config import LearnConfig, from_mapping
     from genrl_ros.training.learn import Progress, learn
+    from genrl_ros.training.processor import fastest_precision
+
+    config = request.config
+    if config.get('precision') == 'auto':
+        config = {**config, 'precision': fastest_precision()}
 
     def on_progress(progress: Progress) -> None:
         answer(progress=dataclasses.asdict(progress))
@@ -82,7 +88,7 @@ def _learn(
     result = learn(
         Path(request.model),
         np.asarray(request.embedding, np.float32),
-        from_mapping(LearnConfig, request.config, 'config'),
+        from_mapping(LearnConfig, config, 'config'),
         Path(request.policies),
         request.task_id,
         request.prompt,
