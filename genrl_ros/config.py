@@ -244,10 +244,12 @@ class PriorConfig:
 
     updates: int = 6_000
     """Gradient steps; 0 leaves the prior untrained, for behaviours with `learning.prior` 0."""
-    batch: int = 16
+    batch: int = 64
     """Sequences a batch."""
     length: int = 48
     """Frames a sequence; a clip that follows within it is what the actions led to."""
+    steps: int = 8
+    """Steps of each sequence that are learned from, which are drawn."""
     delay: int = 4
     """Steps after the next one at which the earliest such clip ends. Less than four, and the clip
     shows what happened before the action; the eight of a whole clip, and a motion that is nearly
@@ -260,7 +262,7 @@ class PriorConfig:
     """Optimiser."""
 
     def __post_init__(self) -> None:
-        for name in ('batch', 'length'):
+        for name in ('batch', 'length', 'steps'):
             _check(getattr(self, name) > 0, f'prior.{name} must be positive')
         _check(self.updates >= 0, 'prior.updates must not be negative')
         _check(self.length > 8, 'prior.length must be more than the eight frames of a clip')
@@ -310,6 +312,9 @@ class LearnConfig:
     """Updates between two copies of the critic into its target."""
     align: Literal['sequence', 'initial', 'none'] = 'sequence'
     """Temporal alignment of reward and target (facts 3.3)."""
+    target: Literal['sample', 'mode'] = 'sample'
+    """How the connector draws the states of targets. Published: their modes, in which what changes
+    with less than even chance a step never does, such as a knob under the hand."""
     seed: int = 0
     """Seed of all random numbers."""
     precision: Precision = 'float32'
@@ -320,8 +325,10 @@ class LearnConfig:
     def __post_init__(self) -> None:
         for name in ('updates', 'starts', 'horizon', 'target_every', 'threads'):
             _check(getattr(self, name) > 0, f'learn.{name} must be positive')
-        kinds = get_args(Precision)
-        _check(self.precision in kinds, f'learn.precision must be one of {", ".join(kinds)}')
+        for name in ('align', 'target', 'precision'):
+            kinds = get_args(get_type_hints(LearnConfig)[name])
+            message = f'learn.{name} must be one of {", ".join(kinds)}'
+            _check(getattr(self, name) in kinds, message)
         _check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')
         _check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
         _check(self.prior >= 0, 'learn.prior must not be negative')

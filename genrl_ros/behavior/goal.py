@@ -37,7 +37,7 @@ def make_goal(model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = ST
     Args:
         model: the world model.
         embedding: `(D,)` of the prompt.
-        seed: of the one random draw, the trajectory's first state.
+        seed: of the random draws. States are samples, as in the targets of learning.
         steps: length T of the trajectory.
 
     Raises:
@@ -52,7 +52,7 @@ def make_goal(model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = ST
         torch.manual_seed(seed)
         prompt = torch.from_numpy(np.ascontiguousarray(embedding, np.float32))
         aligned = model.aligner(prompt.to(next(model.parameters()).device))
-        stoch = model.connector.generate(aligned.expand(1, steps, -1), mode=True)[0]
+        stoch = model.connector.generate(aligned.expand(1, steps, -1), mode=False)[0]
     frames = to_uint8(model.tokenizer.decode(stoch))
     tokens = stoch.argmax(-1).to(torch.uint8)
     return Goal(embedding, tokens.cpu().numpy(), frames.cpu().numpy())

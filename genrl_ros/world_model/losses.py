@@ -82,24 +82,25 @@ def prior_loss(
     Each step is conditioned on the embedding of a clip that ends later in its sequence, as the
     aligner restores it from noise, which is how a prompt's embedding comes. With clean embeddings
     the prior learns episodes by heart; so it does with all features, and `config.dropout` of them
-    are left out at random.
+    are left out at random. Steps of one sequence are much alike: `config.steps` of each are drawn,
+    and of more sequences.
     """
     with torch.no_grad():
         stoch = latents.sample(latents.log_probs(batch['logits'].float()))
         deter = model.deter_along(stoch, batch['action'], batch['is_first'])
-        feat = State(stoch, deter).feat[:, :-1]
-        size, steps = feat.shape[:2]
-        now = torch.arange(steps, device=feat.device)
-        later = now + clip_delay(noise.uniform((size, steps), feat), steps - now, config)
+        size, steps = len(deter), deter.shape[1] - 1
+        sample = torch.arange(size, device=deter.device)[:, None]
+        now = noise.uniform((size, steps), deter).topk(min(config.steps, steps)).indices
+        feat = State(stoch, deter).feat[sample, now]
+        later = now + clip_delay(noise.uniform(now.shape, deter), steps - now, config)
         inside = later < steps
-        sample = torch.arange(size, device=feat.device)[:, None]
         embed = batch['embed'][sample, 1 + later.clamp(max=steps - 1)]
         known = inside & (embed.square().sum(-1) > 0)  # an episode's first frames end no clip
         embed = model.aligner(add_noise(embed))
         kept = noise.uniform(feat.shape, feat) >= config.dropout
         feat = feat * kept / (1 - config.dropout)
     mean, std = model.prior(feat, embed)
-    error = (batch['action'][:, 1:] - mean) / std
+    error = (batch['action'][sample, 1 + now] - mean) / std
     loss = (0.5 * error.square() + std.log()).sum(-1)
     loss = (loss * known).mean()  # linear in the samples, so that it can be shared
     return loss, {'nll': loss.detach(), 'std': std.detach().mean()}
@@ -110,8 +111,8 @@ def clip_delay(draw: Tensor, left: Tensor, config: PriorConfig) -> Tensor:
 
     Args:
         draw: `(B, T)` in [0, 1).
-        left: `(T,)` steps that are left; where they do not reach `config.delay`, neither does
-            the result stay within them.
+        left: `(T,)` or `(B, T)` steps that are left; where they do not reach `config.delay`,
+            neither does the result stay within them.
         config: the distribution.
 
     Returns:
