@@ -242,13 +242,13 @@ class ConnectConfig:
 class PriorConfig:
     """Training of the action prior on a finished world model and its aligner."""
 
-    updates: int = 6_000
+    updates: int = 4_500
     """Gradient steps; 0 leaves the prior untrained, for behaviours with `learning.prior` 0."""
-    batch: int = 64
+    batch: int = 48
     """Sequences a batch."""
     length: int = 48
     """Frames a sequence; a clip that follows within it is what the actions led to."""
-    steps: int = 8
+    steps: int = 10
     """Steps of each sequence that are learned from, which are drawn."""
     delay: int = 4
     """Steps after the next one at which the earliest such clip ends. Less than four, and the clip
