@@ -18,7 +18,7 @@ from genrl_ros.world_model.mfwm import MFWM
 
 CONTEXT, HORIZON = 8, 16
 PROBE_EPISODES = 100
-GOAL_SEEDS = 4
+GOAL_SEEDS = 16
 
 
 def report_world_model(
