@@ -17,7 +17,7 @@ from genrl_ros.types import EnvSpec, Image, VideoTextEmbedder
 from genrl_ros.world_model.mfwm import MFWM
 
 CONTEXT, HORIZON = 8, 16
-PROBE_EPISODES = 100
+PROBE_EPISODES = 300
 GOAL_SEEDS = 16
 
 
