@@ -312,9 +312,6 @@ class LearnConfig:
     """Updates between two copies of the critic into its target."""
     align: Literal['sequence', 'initial', 'none'] = 'sequence'
     """Temporal alignment of reward and target (facts 3.3)."""
-    target: Literal['sample', 'mode'] = 'sample'
-    """How the connector draws the states of targets. Published: their modes, in which what changes
-    with less than even chance a step never does, such as a knob under the hand."""
     seed: int = 0
     """Seed of all random numbers."""
     precision: Precision = 'float32'
@@ -325,7 +322,7 @@ class LearnConfig:
     def __post_init__(self) -> None:
         for name in ('updates', 'starts', 'horizon', 'target_every', 'threads'):
             _check(getattr(self, name) > 0, f'learn.{name} must be positive')
-        for name in ('align', 'target', 'precision'):
+        for name in ('align', 'precision'):
             kinds = get_args(get_type_hints(LearnConfig)[name])
             message = f'learn.{name} must be one of {", ".join(kinds)}'
             _check(getattr(self, name) in kinds, message)

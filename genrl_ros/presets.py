@@ -80,13 +80,7 @@ TRAINING: Mapping[PresetName, Preset] = {
         connect=ConnectConfig(updates=500_000, batch=48, length=48, optim=_PUBLISHED),
         prior=PriorConfig(updates=0),
         learning=LearnConfig(
-            updates=50_000,
-            starts=1_024,
-            dreamed=0.5,
-            prior=0.0,
-            critic_first=0,
-            critic_lr=3e-5,
-            target='mode',
+            updates=50_000, starts=1_024, dreamed=0.5, prior=0.0, critic_first=0, critic_lr=3e-5
         ),
     ),
 }

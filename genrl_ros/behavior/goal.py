@@ -37,7 +37,7 @@ def make_goal(model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = ST
     Args:
         model: the world model.
         embedding: `(D,)` of the prompt.
-        seed: of the random draws. States are samples, as in the targets of learning.
+        seed: of the random draws. States are samples; in learning's targets they are modes.
         steps: length T of the trajectory.
 
     Raises:

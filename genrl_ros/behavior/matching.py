@@ -18,26 +18,23 @@ Align = Literal['sequence', 'initial', 'none']
 
 
 @torch.no_grad()
-def target_features(
-    model: MFWM, embedding: Tensor, trajectories: int, steps: int, *, mode: bool = False
-) -> Tensor:
+def target_features(model: MFWM, embedding: Tensor, trajectories: int, steps: int) -> Tensor:
     """Features g(s) of the prompt's latent trajectory, one trajectory for each imagined one.
 
-    The first generated state is dropped, as published.
+    The connector's first state is sampled, so that trajectories differ; the states after it are
+    modes. The first generated state is dropped, as published.
 
     Args:
         model: the world model.
         embedding: `(D,)` embedding of the prompt, before the aligner.
         trajectories: number B of trajectories.
         steps: number T of states in each.
-        mode: whether states after the connector's first one, which is always sampled, are modes,
-            as published.
 
     Returns:
         `(T, B, E)` float32.
     """
     aligned = model.aligner(embedding).expand(trajectories, steps + 1, -1)
-    stoch = model.connector.generate(aligned, mode=mode)[:, 1:]
+    stoch = model.connector.generate(aligned, mode=True)[:, 1:]
     return model.tokenizer.project(stoch).transpose(0, 1)
 
 

@@ -164,7 +164,7 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
         latents.one_hot(tokens, sizes.classes), torch.rand(starts, sizes.deter, device=device)
     )
     steps = config.horizon + 1
-    target = target_features(model, embedding, starts, steps, mode=True)
+    target = target_features(model, embedding, starts, steps)
     matcher = Matcher(model.tokenizer.decoder.project, target, sizes.stoch)
     with torch.no_grad():
         repeated = model.aligner(embedding).expand(starts, steps + 1, -1)

@@ -199,9 +199,7 @@ def learn(
     model, card = load_mfwm(mfwm_folder)
     prompt_embedding = torch.from_numpy(embedding)
     agent = ActorCritic(model, prompt_embedding, config, ranks)
-    target = target_features(
-        model, prompt_embedding, config.starts, config.horizon + 1, mode=config.target == 'mode'
-    )
+    target = target_features(model, prompt_embedding, config.starts, config.horizon + 1)
     target = target.contiguous()  # as it comes from the disk: sums in the same order
     curve = Curve(out_dir / f'{task_id}.csv', REPORT_EVERY)
     kept = _Kept(
