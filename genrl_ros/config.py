@@ -294,7 +294,7 @@ class LearnConfig:
     """Discount."""
     lambda_: float = 0.95
     """Mixing of the lambda-return."""
-    prior: float = 5.0
+    prior: float = 15.0
     """Weight of staying near the action prior, which the actor then starts from. Published: no
     prior; 0 starts from random weights as the paper does."""
     critic_first: int = 100
