@@ -10,6 +10,7 @@ import torch
 from genrl_ros.cli import main
 from genrl_ros.cli.bench_report import show
 from genrl_ros.config import ModelConfig, model_preset
+from genrl_ros.training import processor
 from genrl_ros.training.bench import ACTIONS, Captured, Size, Timing, measure
 from genrl_ros.training.bench_updates import (
     PARTS,
@@ -99,3 +100,14 @@ def test_mixed_precision_computes_the_same_update_more_coarsely(sizes: ModelConf
         seen.append(model.tokenizer.decoder.project.weight.grad.clone())
     assert not torch.equal(*seen)
     assert torch.nn.functional.cosine_similarity(*(g.flatten() for g in seen), dim=0) > 0.9
+
+
+@pytest.mark.parametrize(
+    ('flags', 'precision'),
+    [('avx2 amx_tile amx_bf16', 'bf16'), ('avx2 avx512_bf16', 'float32'), ('', 'float32')],
+)
+def test_bf16_is_chosen_where_matrices_are_multiplied_in_it(
+    monkeypatch: pytest.MonkeyPatch, flags: str, precision: str
+) -> None:
+    monkeypatch.setattr(processor, 'description', lambda: f'flags : {flags}')
+    assert processor.fastest_precision() == precision
