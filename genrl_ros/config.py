@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 Config = TypeVar('Config')
 Precision = Literal['float32', 'bf16']
+Align = Literal['sequence', 'initial', 'none']
 
 
 def _check(condition: bool, message: str) -> None:
@@ -310,7 +311,7 @@ class LearnConfig:
     """Share of every parameter that is removed at each step."""
     target_every: int = 100
     """Updates between two copies of the critic into its target."""
-    align: Literal['sequence', 'initial', 'none'] = 'sequence'
+    align: Align = 'sequence'
     """Temporal alignment of reward and target (facts 3.3)."""
     seed: int = 0
     """Seed of all random numbers."""
@@ -322,8 +323,8 @@ class LearnConfig:
     def __post_init__(self) -> None:
         for name in ('updates', 'starts', 'horizon', 'target_every', 'threads'):
             _check(getattr(self, name) > 0, f'learn.{name} must be positive')
-        for name in ('align', 'precision'):
-            kinds = get_args(get_type_hints(LearnConfig)[name])
+        for name, kind in (('align', Align), ('precision', Precision)):
+            kinds = get_args(kind)
             message = f'learn.{name} must be one of {", ".join(kinds)}'
             _check(getattr(self, name) in kinds, message)
         _check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')

@@ -5,16 +5,14 @@ Source: facts 3.2, 3.3.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
+from genrl_ros.config import Align
 from genrl_ros.world_model.lookup import quadratic
 from genrl_ros.world_model.mfwm import MFWM
 
 WINDOW = 8
-Align = Literal['sequence', 'initial', 'none']
 
 
 @torch.no_grad()

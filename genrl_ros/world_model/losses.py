@@ -91,7 +91,7 @@ def prior_loss(
         size, steps = len(deter), deter.shape[1] - 1
         sample = torch.arange(size, device=deter.device)[:, None]
         now = noise.uniform((size, steps), deter).topk(min(config.steps, steps)).indices
-        feat = State(stoch, deter).feat[sample, now]
+        feat = State(stoch[sample, now], deter[sample, now]).feat
         later = now + clip_delay(noise.uniform(now.shape, deter), steps - now, config)
         inside = later < steps
         embed = batch['embed'][sample, 1 + later.clamp(max=steps - 1)]

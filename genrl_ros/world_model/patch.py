@@ -61,7 +61,7 @@ class PatchPosterior(nn.Module):
     """Tokens to logits: each categorical sees the whole image, and one square more directly.
 
     A robot's arm is most of what moves in an image, and a network that sees everything at once
-    learns the arm and passes over a knob of three pixels. A categorical with a square of its own
+    learns the arm and passes over a knob of a few pixels. A categorical with a square of its own
     has, most of the time, nothing else to tell.
     """
 

@@ -21,8 +21,8 @@ class Tokenizer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.stoch, self.classes = config.stoch, config.classes
-        self._side = 4 if config.tokenizer == 'conv' else SIDE
         if config.tokenizer == 'conv':
+            self._side = 4
             self.encoder: ConvEncoder | PatchEncoder = ConvEncoder(config.depth)
             self.decoder: ConvDecoder | PatchDecoder = ConvDecoder(config.flat_stoch, config.depth)
             self.posterior: nn.Module = nn.Sequential(
@@ -30,6 +30,7 @@ class Tokenizer(nn.Module):
                 nn.Linear(config.hidden, config.flat_stoch),
             )
         else:
+            self._side = SIDE
             self.encoder = PatchEncoder(config.depth)
             self.decoder = PatchDecoder(config.flat_stoch, config.depth)
             self.posterior = PatchPosterior(
