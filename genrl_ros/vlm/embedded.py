@@ -296,4 +296,4 @@ class EmbeddedEmbedder:
 
 
 def _to_float(images: Image) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32) / 255
+    return torch.from_numpy(np.array(images, order='C')).to(torch.float32) / 255

@@ -129,7 +129,7 @@ class HuggingFaceEmbedder:
         return F.normalize(features, dim=-1)
 
     def _pixels(self, images: Image) -> Tensor:
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).float() / 255
+        pixels = torch.from_numpy(np.array(images, order='C')).float() / 255
         size = (self._size, self._size)
         scaled = F.interpolate(pixels, size, mode='bilinear', align_corners=False, antialias=True)
         return (scaled - self._mean) / self._std

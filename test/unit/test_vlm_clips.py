@@ -1,5 +1,7 @@
 """Clips: made from a stage that a test can see through, and fed to training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from genrl_ros.training.embedder import (
     augment,
     contrast,
     fit_text,
+    fit_video,
     video_loss,
 )
 from genrl_ros.vlm.phrases.kitchen import CONCEPTS, ELEMENTS
@@ -148,6 +151,23 @@ def test_the_video_loss_is_small_when_clips_show_their_concept() -> None:
     good = video_loss(concepts, concepts, labels, torch.tensor(20.0))
     bad = video_loss(concepts.roll(1, 0), concepts, labels, torch.tensor(20.0))
     assert good < 0.01 < bad
+
+
+def test_rounded_training_makes_the_same_tower(clips) -> None:
+    config = TrainConfig(steps=20, takes=2, average=0.8, learning_rate=3e-4)
+    exact, rounded = (fit_video(clips, replace(config, precision=p)) for p in ('float32', 'bf16'))
+    other = fit_video(clips, replace(config, seed=1))
+    frames = torch.from_numpy(np.array(clips.frames[:8])).float() / 255
+    with torch.no_grad():
+        one, same, different = (tower(frames) for tower in (exact, rounded, other))
+    assert torch.cosine_similarity(one, same, -1).min() > 0.97
+    assert torch.cosine_similarity(one, different, -1).max() < 0.9
+    assert all(parameter.dtype == torch.float32 for parameter in rounded.parameters())
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match=r'train\.precision'):
+        TrainConfig(precision='int4')
 
 
 def test_sentences_land_on_their_concept_and_others_far_away() -> None:
