@@ -245,12 +245,10 @@ class PriorConfig:
 
     updates: int = 4_500
     """Gradient steps; 0 leaves the prior untrained, for behaviours with `learning.prior` 0."""
-    batch: int = 48
-    """Sequences a batch."""
-    length: int = 48
-    """Frames a sequence; a clip that follows within it is what the actions led to."""
-    steps: int = 10
-    """Steps of each sequence that are learned from, which are drawn."""
+    batch: int = 64
+    """Episodes a batch."""
+    steps: int = 8
+    """Steps of each, from anywhere in it, each with a clip that follows."""
     delay: int = 4
     """Steps after the next one at which the earliest such clip ends. Less than four, and the clip
     shows what happened before the action; the eight of a whole clip, and a motion that is nearly
@@ -263,11 +261,10 @@ class PriorConfig:
     """Optimiser."""
 
     def __post_init__(self) -> None:
-        for name in ('batch', 'length', 'steps'):
+        for name in ('batch', 'steps'):
             _check(getattr(self, name) > 0, f'prior.{name} must be positive')
-        _check(self.updates >= 0, 'prior.updates must not be negative')
-        _check(self.length > 8, 'prior.length must be more than the eight frames of a clip')
-        _check(0 <= self.delay < self.length - 1, 'prior.delay must be within prior.length')
+        for name in ('updates', 'delay'):
+            _check(getattr(self, name) >= 0, f'prior.{name} must not be negative')
         _check(0 < self.discount < 1, 'prior.discount must be in (0, 1)')
         _check(0 <= self.dropout < 1, 'prior.dropout must be in [0, 1)')
 

@@ -71,7 +71,7 @@ TRAINING: Mapping[PresetName, Preset] = {
         world_model=WorldModelConfig(updates=100_000, batch=24, length=32, optim=_BASE),
         dynamics=DynamicsConfig(updates=20_000, batch=24, length=48, optim=_BASE),
         connect=ConnectConfig(updates=40_000, batch=24, length=48, optim=_BASE),
-        prior=PriorConfig(updates=20_000, batch=24, length=48, optim=_BASE),
+        prior=PriorConfig(updates=20_000, optim=_BASE),
         learning=LearnConfig(updates=2_000, starts=512, dreamed=0.5, critic_lr=1e-4),
     ),
     'paper': Preset(

@@ -18,13 +18,13 @@ import tyro
 from genrl_ros.cli.session import session, stage, work_through
 from genrl_ros.config import ConnectConfig, Precision, PriorConfig, RecordConfig
 from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.data.replay import Replay
+from genrl_ros.data.replay import Replay, StepReplay
 from genrl_ros.envs.registry import element_positions
 from genrl_ros.files import write_json
 from genrl_ros.share import share_path
 from genrl_ros.training.embeddings import embed_dataset
 from genrl_ros.training.export import write_model
-from genrl_ros.training.latents import encode_dataset
+from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.pretrain import prepare, train_connector, train_prior
 from genrl_ros.training.report import goal_rows, report_goals
 from genrl_ros.training.run import Run
@@ -125,11 +125,14 @@ def connect(
     )
     with stage('connector', config.updates, run) as watched:
         train_connector(model, replay, config, watched)
-    replay = Replay(
-        store, prior.batch, prior.length, seed, embedder.identity, tokenizer, growing=alone
-    )
-    with stage('action prior', prior.updates, run) as watched:
-        train_prior(model, replay, prior, watched)
+    if prior.updates:
+        work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
+        steps = StepReplay(
+            store, prior.batch, prior.steps, prior.delay, prior.discount, seed,
+            embedder.identity, tokenizer, dynamics_identity(model), growing=alone,
+        )  # fmt: skip
+        with stage('action prior', prior.updates, run) as watched:
+            train_prior(model, steps, prior, watched)
     if not run.ranks.first:
         return
     model.cpu()

@@ -225,6 +225,10 @@ class EpisodeStore:
         """Memory map `(T, S, K)` float16: posterior logits by the tokenizer of that identity."""
         return _map(self.logits_path(tokenizer, episode), 'logits')
 
+    def deter(self, dynamics: str, episode: str) -> npt.NDArray[np.float16]:
+        """Memory map `(T, H)` float16: states by the world model of that identity."""
+        return _map(self.states_path(dynamics, episode), 'deter')
+
     def episode_path(self, episode: str) -> Path:
         """File of an episode."""
         return self.path / 'episodes' / f'{episode}.safetensors'
@@ -236,6 +240,10 @@ class EpisodeStore:
     def logits_path(self, tokenizer: str, episode: str) -> Path:
         """File of an episode's posterior logits by the tokenizer of that identity."""
         return self.path / 'latents' / tokenizer[:16] / f'{episode}.safetensors'
+
+    def states_path(self, dynamics: str, episode: str) -> Path:
+        """File of the states along an episode by the world model of that identity."""
+        return self.path / 'states' / dynamics[:16] / f'{episode}.safetensors'
 
     def append(self, name: str, episode: Episode) -> None:
         """Write an episode and enter it in the manifest."""

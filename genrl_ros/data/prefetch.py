@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import numpy.typing as npt
-
-from genrl_ros.data.replay import Replay, Window
+from genrl_ros.data.replay import Arrays, Source
 
 AHEAD = 4
 READERS = 2
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -25,20 +21,20 @@ class Batch:
 
     Attributes:
         number: how many batches had been drawn with it.
-        windows: all of its windows, also those of other processes.
-        arrays: what `Replay.read` gives, for this process's share.
+        windows: all of its windows or other parts, also those of other processes.
+        arrays: what `Source.read` gives, for this process's share.
         position: state of the replay behind it.
     """
 
     number: int
-    windows: tuple[Window, ...]
+    windows: tuple[Any, ...]
     arrays: Arrays
     position: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class _Coming:
-    windows: tuple[Window, ...]
+    windows: tuple[Any, ...]
     position: Mapping[str, Any]
     arrays: Future[Arrays]
 
@@ -55,7 +51,9 @@ class Prefetch:
         skip: numbers of batches that are drawn, but not given.
     """
 
-    def __init__(self, replay: Replay, share: slice, skip: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, replay: Source[Any], share: slice, skip: frozenset[int] = frozenset()
+    ) -> None:
         self._replay, self._share, self._skip = replay, share, skip
         self._coming: deque[_Coming] = deque()
         self._readers = ThreadPoolExecutor(READERS, 'read')

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from genrl_ros.config import OptimConfig
 from genrl_ros.data.prefetch import Batch, Prefetch
-from genrl_ros.data.replay import Replay
+from genrl_ros.data.replay import Source
 from genrl_ros.files import write_json
 from genrl_ros.training.checkpoints import Checkpoints
 from genrl_ros.training.curve import Curve
@@ -47,7 +47,7 @@ def fit(
     stage: str,
     network: nn.Module,
     loss: Loss,
-    replay: Replay,
+    replay: Source[Any],
     updates: int,
     optim: OptimConfig,
     run: Run,
@@ -96,7 +96,7 @@ class _Training:
         stage: str,
         network: nn.Module,
         loss: Loss,
-        replay: Replay,
+        replay: Source[Any],
         updates: int,
         optim: OptimConfig,
         run: Run,

@@ -1,4 +1,4 @@
-"""Posterior logits of every frame of a dataset, stored beside the frames."""
+"""Posterior logits and states of every frame of a dataset, stored beside the frames."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import nn
 
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.files import write_tensors
+from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import weights_identity
+from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.tokenizer import Tokenizer
 
 
@@ -38,4 +41,44 @@ def encode_dataset(
             frames = torch.from_numpy(np.array(store.image(episode))).to(device)
             logits = tokenizer.encode(frames).half().cpu().numpy()
             write_tensors(path, {'logits': logits})
+        yield store.length(episode)
+
+
+def dynamics_identity(model: MFWM) -> str:
+    """sha256 over the weights that states along recorded episodes depend on."""
+    parts = {'tokenizer': model.tokenizer, 'sequence': model.sequence}
+    return weights_identity(nn.ModuleDict(parts))
+
+
+@torch.no_grad()
+def follow_dataset(
+    store: EpisodeStore, model: MFWM, ids: list[str] | None = None
+) -> Iterator[int]:
+    """Compute the states along episodes that this world model has not been led through yet.
+
+    From the first frame on, and by the most likely latents: as a policy meets them.
+
+    Args:
+        store: the dataset, which the model's tokenizer has encoded.
+        model: its identity names the folder that the states go to.
+        ids: episodes to follow; all unless given.
+
+    Yields:
+        The number of frames of each episode, once it is done.
+
+    Raises:
+        OSError: naming the file that cannot be written.
+    """
+    tokenizer, identity = weights_identity(model.tokenizer), dynamics_identity(model)
+    device = next(model.parameters()).device
+    for episode in store.episode_ids if ids is None else ids:
+        path = store.states_path(identity, episode)
+        if not path.exists():
+            logits = torch.from_numpy(np.array(store.logits(tokenizer, episode))).to(device)
+            action = torch.from_numpy(np.array(store.action(episode))).to(device)
+            stoch = latents.mode(latents.log_probs(logits.float()))
+            is_first = torch.zeros(1, len(action), device=device)
+            is_first[0, 0] = 1
+            deter = model.deter_along(stoch[None], action[None], is_first)[0]
+            write_tensors(path, {'deter': deter.half().cpu().numpy()})
         yield store.length(episode)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from genrl_ros.config import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
-from genrl_ros.data.replay import Replay
+from genrl_ros.data.replay import Replay, StepReplay
 from genrl_ros.training.fit import fit
+from genrl_ros.training.latents import dynamics_identity
 from genrl_ros.training.run import Run
 from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.losses import (
@@ -65,14 +66,13 @@ def train_connector(model: MFWM, replay: Replay, config: ConnectConfig, run: Run
     fit('connector', network, loss, replay, config.updates, config.optim, run, built_on, asked)
 
 
-def train_prior(model: MFWM, replay: Replay, config: PriorConfig, run: Run) -> None:
+def train_prior(model: MFWM, replay: StepReplay, config: PriorConfig, run: Run) -> None:
     """Train the action prior; resumes from `prior.safetensors`."""
 
     def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         return prior_loss(model, batch, config)
 
-    parts = {'tokenizer': model.tokenizer, 'sequence': model.sequence, 'aligner': model.aligner}
-    built_on = weights_identity(nn.ModuleDict(parts))
+    built_on = f'{dynamics_identity(model)} {weights_identity(model.aligner)}'
     asked = _settings(config)
     fit('prior', model.prior, loss, replay, config.updates, config.optim, run, built_on, asked)
 

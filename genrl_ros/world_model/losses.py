@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -77,48 +76,20 @@ def connect_loss(
 def prior_loss(
     model: MFWM, batch: Mapping[str, Tensor], config: PriorConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Negative log-likelihood of actions, on `logits`, `action`, `is_first` and `embed`.
+    """Negative log-likelihood of actions, on steps: `logits`, `deter`, `action` and `embed`.
 
-    Each step is conditioned on the embedding of a clip that ends later in its sequence, as the
-    aligner restores it from noise, which is how a prompt's embedding comes. With clean embeddings
-    the prior learns episodes by heart; so it does with all features, and `config.dropout` of them
-    are left out at random. Steps of one sequence are much alike: `config.steps` of each are drawn,
-    and of more sequences.
+    Each step is conditioned on the embedding of a clip that follows, as the aligner restores it
+    from noise, which is how a prompt's embedding comes. With clean embeddings the prior learns
+    episodes by heart; so it does with all features, and `config.dropout` of them are left out at
+    random.
     """
     with torch.no_grad():
         stoch = latents.sample(latents.log_probs(batch['logits'].float()))
-        deter = model.deter_along(stoch, batch['action'], batch['is_first'])
-        size, steps = len(deter), deter.shape[1] - 1
-        sample = torch.arange(size, device=deter.device)[:, None]
-        now = noise.uniform((size, steps), deter).topk(min(config.steps, steps)).indices
-        feat = State(stoch[sample, now], deter[sample, now]).feat
-        later = now + clip_delay(noise.uniform(now.shape, deter), steps - now, config)
-        inside = later < steps
-        embed = batch['embed'][sample, 1 + later.clamp(max=steps - 1)]
-        known = inside & (embed.square().sum(-1) > 0)  # an episode's first frames end no clip
-        embed = model.aligner(add_noise(embed))
+        feat = State(stoch, batch['deter'].float()).feat
         kept = noise.uniform(feat.shape, feat) >= config.dropout
         feat = feat * kept / (1 - config.dropout)
+        embed = model.aligner(add_noise(batch['embed']))
     mean, std = model.prior(feat, embed)
-    error = (batch['action'][sample, 1 + now] - mean) / std
-    loss = (0.5 * error.square() + std.log()).sum(-1)
-    loss = (loss * known).mean()  # linear in the samples, so that it can be shared
+    error = (batch['action'] - mean) / std
+    loss = (0.5 * error.square() + std.log()).sum(-1).mean()
     return loss, {'nll': loss.detach(), 'std': std.detach().mean()}
-
-
-def clip_delay(draw: Tensor, left: Tensor, config: PriorConfig) -> Tensor:
-    """How many steps after the next one a clip ends, geometric from `config.delay` on.
-
-    Args:
-        draw: `(B, T)` in [0, 1).
-        left: `(T,)` or `(B, T)` steps that are left; where they do not reach `config.delay`,
-            neither does the result stay within them.
-        config: the distribution.
-
-    Returns:
-        `(B, T)` int64.
-    """
-    choices = (left - config.delay).clamp(min=1)
-    remaining = 1 - draw * (1 - config.discount**choices)
-    steps = (remaining.log() / math.log(config.discount)).long()
-    return config.delay + torch.minimum(steps, choices - 1)

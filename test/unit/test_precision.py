@@ -71,6 +71,7 @@ def batch() -> dict[str, Tensor]:
         'action': torch.rand(*lead, 3) * 2 - 1,
         'is_first': torch.zeros(lead),
         'logits': torch.randn(*lead, 8, 8).half(),
+        'deter': torch.randn(*lead, 64).half(),
         'embed': torch.nn.functional.normalize(torch.randn(*lead, 32), dim=-1),
     }
     values['is_first'][1, 5] = 1

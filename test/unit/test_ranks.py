@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from toy_training import (
+    DYNAMICS,
     EMBEDDER,
     SPEC,
     TINY,
@@ -119,9 +120,11 @@ def encoded(tmp_path: Path) -> Iterator[Path]:
         embed /= np.linalg.norm(embed, axis=-1, keepdims=True)
         embed[:7] = 0
         logits = rng.normal(size=(12, 4, 5)).astype(np.float16)
+        deter = rng.normal(size=(12, TINY.deter)).astype(np.float16)
         for file, tensors in (
             (store.embedding_path(EMBEDDER, episode), {'video': embed}),
             (store.logits_path(TOKENIZER, episode), {'logits': logits}),
+            (store.states_path(DYNAMICS, episode), {'deter': deter}),
         ):
             file.parent.mkdir(parents=True, exist_ok=True)
             save_file(tensors, file)
@@ -155,7 +158,9 @@ def test_losses_keep_to_the_device_of_their_batch(
     """On a device without numbers, which refuses to be mixed with another as a GPU does."""
     monkeypatch.setattr(torch, 'autocast', lambda *_, **__: contextlib.nullcontext())
     model = MFWM(replace(TINY, tokenizer=tokenizer)).to('meta')
-    shapes = {'action': (3,), 'is_first': (), 'embed': (32,), 'logits': (4, 5)}
+    shapes = {
+        'action': (3,), 'is_first': (), 'embed': (32,), 'logits': (4, 5), 'deter': (TINY.deter,)
+    }  # fmt: skip
     batch = {name: torch.empty(4, 8, *shape, device='meta') for name, shape in shapes.items()}
     batch['image'] = torch.empty(4, 8, 3, 64, 64, dtype=torch.uint8, device='meta')
     for loss, metrics in (

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from genrl_ros.data.collect import episode_name
 from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, is_held_out
 from genrl_ros.data.prefetch import Prefetch
-from genrl_ros.data.replay import REFRESH_EVERY, Replay
+from genrl_ros.data.replay import REFRESH_EVERY, Replay, StepReplay, geometric
 from genrl_ros.files import write_tensors
 from genrl_ros.types import EnvSpec
 
@@ -158,3 +158,60 @@ def test_what_is_not_encoded_yet_is_passed_over(tmp_path: Path) -> None:
     batch = replay.sample()
     assert set(batch['action'][:, 0, 0]) == {1}
     assert batch['logits'].shape == (8, 4, 2, 3)
+
+
+def follow(store: EpisodeStore, name: str) -> None:
+    """Embeddings, logits and states that all say where they are from."""
+    time = np.arange(10, dtype=np.float16)
+    mark = np.stack([np.full(10, int(name), np.float16), time], 1)
+    embed = mark.astype(np.float32)
+    embed[:7] = 0
+    write_tensors(store.embedding_path('e' * 64, name), {'video': embed})
+    write_tensors(store.logits_path('t' * 64, name), {'logits': mark[:, None]})
+    write_tensors(store.states_path('d' * 64, name), {'deter': mark})
+
+
+def test_steps_come_with_the_action_after_them_and_a_clip_that_follows(path: Path) -> None:
+    store = EpisodeStore.open(path)
+    for name in store.training[:3]:
+        follow(store, name)
+    replay = StepReplay(store, 200, 6, 2, 0.6, 0, 'e' * 64, 't' * 64, 'd' * 64)
+    batch = replay.sample()
+    episode, now = batch['deter'][..., 0], batch['deter'][..., 1].astype(int)
+    assert set(episode.flat) == {int(name) for name in store.training[:3]}
+    np.testing.assert_array_equal(batch['logits'][..., 0, :], batch['deter'])
+    np.testing.assert_array_equal(batch['action'][..., 0], episode)
+    np.testing.assert_array_equal(batch['action'][..., 1], now + 1)
+    np.testing.assert_array_equal(batch['embed'][..., 0], episode)
+    ends = batch['embed'][..., 1].astype(int)
+    first = np.maximum(now + 3, 7)
+    assert set(now.flat) == set(range(7))
+    assert ((first <= ends) & (ends <= 9)).all()
+    assert {tuple(row) for row in np.stack([now, ends], -1).reshape(-1, 2)} == {
+        (n, e) for n in range(7) for e in range(max(n + 3, 7), 10)
+    }
+
+
+def test_steps_need_all_that_they_come_with(path: Path, tmp_path: Path) -> None:
+    store = EpisodeStore.create(tmp_path, SPEC, 'a command', 1)
+    add(store, 1)
+    follow(store, episode_name(1))
+
+    def steps(delay: int, dynamics: str) -> StepReplay:
+        return StepReplay(store, 2, 3, delay, 0.9, 0, 'e' * 64, 't' * 64, dynamics)
+
+    assert steps(8, 'd' * 64).draw()[0].ends == (9, 9, 9)
+    with pytest.raises(EpisodeError, match='11 frames or more'):
+        steps(9, 'd' * 64)
+    with pytest.raises(EpisodeError, match='no states of world model'):
+        steps(8, '0' * 64)
+
+
+def test_near_clips_are_more_likely() -> None:
+    draw, choices = np.random.default_rng(0).random(20_000), np.array([40, 6, 2, 1])
+    found = geometric(draw[:, None], choices, 0.8)
+    assert (found >= 0).all() and (found < choices).all()
+    for column, count in zip(found.T, choices, strict=True):
+        chance = 0.8 ** np.arange(count)
+        share = np.bincount(column, minlength=count) / len(found)
+        np.testing.assert_allclose(share, chance / chance.sum(), atol=0.012)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from toy_training import TINY, make_store, stop_after
 
 from genrl_ros.behavior.matching import target_features
@@ -22,6 +23,7 @@ from genrl_ros.serving.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy import NO_TOKEN, Encoder, PolicyRunner
 from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
+from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.learn import learn
 from genrl_ros.training.run import Run, StoppedError
 from genrl_ros.types import EnvSpec, FloatArray, Task
@@ -262,6 +264,29 @@ def test_an_export_stays_until_the_next_one_is_complete(
         making.export(made, {})
     assert load_mfwm(making.out)[1] == before
     assert not list(tmp_path.glob('.export*'))
+
+
+def test_episodes_are_followed_as_a_policy_meets_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, store = MFWM(TINY), EpisodeStore.open(make_store(tmp_path / 'data', side=64))
+    assert sum(encode_dataset(store, model.tokenizer)) == store.num_frames
+    assert sum(follow_dataset(store, model)) == store.num_frames
+    other, episode = store.episode_ids[1:3]
+    identity = dynamics_identity(model)
+    action = torch.from_numpy(np.array(store.action(episode)))
+    tokens = model.tokenizer.encode(torch.from_numpy(np.array(store.image(episode)))).argmax(-1)
+    followed = torch.from_numpy(np.array(store.deter(identity, episode))).float()
+    deter = followed[:1]
+    assert np.array_equal(deter[0], store.deter(identity, other)[0])  # nothing came before
+    for t, want in enumerate(followed[1:], 1):
+        state = State(latents.one_hot(tokens[t - 1 : t], TINY.classes), deter)
+        deter = model.sequence.advance(state, action[t : t + 1])
+        torch.testing.assert_close(deter[0], want, atol=2e-3, rtol=0)
+    before = store.states_path(identity, episode).stat().st_mtime_ns
+    list(follow_dataset(store, model))
+    assert store.states_path(identity, episode).stat().st_mtime_ns == before
+    nn.init.zeros_(model.sequence.cell.from_deter.weight)
+    assert dynamics_identity(model) != identity
 
 
 def test_targets_differ_between_tasks(model_folder: Path) -> None:

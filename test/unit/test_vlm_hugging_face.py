@@ -127,7 +127,7 @@ def test_a_world_model_is_connected_to_one_of_any_size(folder, embedder, tmp_pat
         world_model=WorldModelConfig(updates=1, batch=2, length=8),
         dynamics=DynamicsConfig(updates=1, batch=2, length=8),
         connect=ConnectConfig(updates=1, batch=2, length=8),
-        prior=PriorConfig(updates=1, batch=2, length=12),
+        prior=PriorConfig(updates=1, batch=2),
     )
     assert pretrain.main(asked) == 0
     name = '{}:{}'.format(*folder)

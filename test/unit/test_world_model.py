@@ -23,7 +23,6 @@ from genrl_ros.world_model.conv import ConvDecoder
 from genrl_ros.world_model.images import pixels
 from genrl_ros.world_model.losses import (
     balanced_kl,
-    clip_delay,
     connect_loss,
     prior_loss,
     world_model_loss,
@@ -238,8 +237,8 @@ def test_the_prior_learns_which_actions_lead_to_which_clip() -> None:
     action[1] = -0.8
     batch = {
         'logits': torch.zeros(2, 16, 4, 5),
+        'deter': torch.zeros(2, 16, TINY.deter),
         'action': action,
-        'is_first': torch.zeros(2, 16),
         'embed': embed,
     }
     adam = torch.optim.Adam(model.prior.parameters(), 3e-3)
@@ -251,18 +250,6 @@ def test_the_prior_learns_which_actions_lead_to_which_clip() -> None:
     feat = torch.zeros(1, TINY.feat)
     assert model.prior(feat, embed[:1, 0])[0].min() > 0.3
     assert model.prior(feat, embed[1:, 0])[0].max() < -0.3
-
-
-def test_clips_of_the_prior_begin_with_the_action_and_are_mostly_near() -> None:
-    torch.manual_seed(0)
-    config = PriorConfig(delay=4, discount=0.8)
-    left = torch.tensor([40, 10, 5, 4, 1])
-    delay = clip_delay(torch.rand(20_000, 5), left, config)
-    assert (delay >= 4).all()
-    assert (delay[:, :3] < left[:3]).all()
-    assert (delay[:, 3:] == 4).all()
-    chance = torch.bincount(delay[:, 0]) / len(delay)
-    torch.testing.assert_close(chance[4:8], 0.2 * 0.8 ** torch.arange(4.0), atol=0.01, rtol=0)
 
 
 def test_portions_of_a_batch_are_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ from genrl_ros.config import (
     model_preset,
 )
 from genrl_ros.data.episode_store import Episode, EpisodeStore
-from genrl_ros.data.replay import Replay
+from genrl_ros.data.replay import Replay, StepReplay
 from genrl_ros.training.fit import fit
 from genrl_ros.training.learn import learn
 from genrl_ros.training.pretrain import (
@@ -58,7 +58,7 @@ TINY = replace(
     model_preset('small', 3, 32), depth=4, stoch=4, classes=5, deter=16, hidden=24,
     units=16, layers=1,
 )  # fmt: skip
-EMBEDDER, TOKENIZER = 'e' * 64, 't' * 64
+EMBEDDER, TOKENIZER, DYNAMICS = 'e' * 64, 't' * 64, 'd' * 64
 
 
 def make_store(path: Path, episodes: int = 6, poisoned: Iterable[int] = (), side: int = 4) -> Path:
@@ -220,11 +220,11 @@ def train_tiny(data: Path, folder: Path, ranks: Ranks = ALONE) -> None:
     for train, config in (
         (train_dynamics, DynamicsConfig(updates=3, optim=optim)),
         (train_connector, ConnectConfig(updates=3, optim=optim)),
-        (train_prior, PriorConfig(updates=3, optim=optim)),
     ):
-        length = 12 if train is train_prior else 8
-        replay = Replay(store, 4, length, 0, embedder=EMBEDDER, tokenizer=TOKENIZER)
+        replay = Replay(store, 4, 8, 0, embedder=EMBEDDER, tokenizer=TOKENIZER)
         train(model, replay, config, run)  # type: ignore[arg-type]
+    steps = StepReplay(store, 4, 5, 4, 0.9, 0, EMBEDDER, TOKENIZER, DYNAMICS)
+    train_prior(model, steps, PriorConfig(updates=3, optim=optim), run)
 
 
 def learn_tiny(model: Path, out: Path, ranks: Ranks = ALONE) -> None:
