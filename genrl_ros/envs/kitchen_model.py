@@ -9,11 +9,11 @@ each. Collision shapes, masses and everything else that moves the simulation are
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 from pathlib import Path
 
 import fast_simplification
-import gymnasium_robotics
 import mujoco
 import numpy as np
 import numpy.typing as npt
@@ -53,9 +53,14 @@ def load_model() -> mujoco.MjModel:
 
 
 def scene_path() -> Path:
-    """The scene's file in the installed gymnasium-robotics package."""
-    package = Path(gymnasium_robotics.__file__).parent
-    path = package / 'envs/assets/kitchen_franka/kitchen_assets/kitchen_env_model.xml'
+    """The scene's file in the gymnasium-robotics package, which is found and not imported.
+
+    Raises:
+        FileNotFoundError: if there is no such package, or it lacks the scene.
+    """
+    package = importlib.util.find_spec('gymnasium_robotics')
+    folder = Path(package.origin).parent if package and package.origin else Path()
+    path = folder / 'envs/assets/kitchen_franka/kitchen_assets/kitchen_env_model.xml'
     if not path.is_file():
         raise FileNotFoundError(
             f'the kitchen scene is missing: {path}; install gymnasium-robotics 1.4.2 '
