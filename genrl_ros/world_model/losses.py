@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from genrl_ros.config import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
 from genrl_ros.world_model import latents, noise
@@ -14,14 +16,36 @@ from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 
 
-def balanced_kl(logq: Tensor, logp: Tensor, balance: float, free_nats: float) -> Tensor:
-    """KL(q || p) whose gradient goes `balance` to the prior p and the rest to the posterior q.
+class _BalancedKL(torch.autograd.Function):
+    """Both gradients from one pass: they are the same function's, each with its own weight."""
 
-    Free nats apply to each element after its categoricals are summed.
+    @staticmethod
+    def forward(ctx: Any, logq: Tensor, logp: Tensor, balance: float) -> Tensor:
+        q, difference = logq.exp(), logq - logp
+        ctx.save_for_backward(q, difference)
+        ctx.balance = balance
+        return (q * difference).sum((-2, -1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        q, difference = ctx.saved_tensors
+        weighted = q * grad[..., None, None]
+        to_prior = weighted * -ctx.balance
+        of_posterior = torch.addcmul(weighted, weighted, difference).mul_(1 - ctx.balance)
+        return of_posterior, to_prior, None
+
+
+def balanced_kl(logq: Tensor, logp: Tensor, balance: float) -> Tensor:
+    """KL(q || p) in nats, `(...)`, whose gradient goes `balance` to p and the rest to q.
+
+    Args:
+        logq: `(..., S, K)` log-probabilities of the posterior.
+        logp: the same of the prior.
+        balance: share of the prior.
     """
-    posterior = latents.kl(logq, logp.detach()).clamp(min=free_nats)
-    prior = latents.kl(logq.detach(), logp).clamp(min=free_nats)
-    return ((1 - balance) * posterior + balance * prior).mean()
+    kl: Tensor = _BalancedKL.apply(logq, logp, balance)  # type: ignore[no-untyped-call]
+    return kl
 
 
 def world_model_loss(
@@ -36,12 +60,14 @@ def world_model_loss(
     logp = model.sequence.prior(deter)
     emphasis = tokenizer.emphasis(config.focus)
     image_loss = tokenizer.reconstruction_loss(stoch.flatten(0, 1), canvas, emphasis)
-    kl_loss = balanced_kl(logq, logp, config.kl_balance, config.free_nats)
+    kl = balanced_kl(logq, logp, config.kl_balance)
+    kl_loss = kl.clamp(min=config.free_nats).mean()
     with torch.no_grad():
-        kl = latents.kl(logq, logp).mean()
         entropy = -(logq.exp() * logq).sum((-2, -1)).mean()
-    loss = image_loss + config.kl_scale * kl_loss
-    return loss, {'image': image_loss.detach(), 'kl': kl, 'posterior_entropy': entropy}
+        metrics = {'image': image_loss, 'kl': kl.mean(), 'posterior_entropy': entropy}
+    return image_loss + config.kl_scale * kl_loss, {
+        name: value.detach() for name, value in metrics.items()
+    }
 
 
 def dynamics_loss(
