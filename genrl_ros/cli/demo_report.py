@@ -148,8 +148,9 @@ def _table(content: dict[str, Any]) -> Table:
     if 'reached_after_s' in episode:
         table.add_row('reached after', f'{episode["reached_after_s"]:.1f} s of simulated time')
     if 'first_distance' in episode:
-        distances = f'{episode["first_distance"]:.2f}, at best {episode["least_distance"]:.2f}'
-        table.add_row('distance to the goal', f'{distances} (rad or m)')
+        first, least = episode['first_distance'], episode['least_distance']
+        distances = f'{first:.2f} at first, {least:.2f} at best (rad or m)'
+        table.add_row('distance to the goal', distances)
     if 'holds' in episode:
         table.add_row('robot was held', f'{episode["holds"]} times; {episode["last_hold"]}')
     table.add_row('memory of all processes', f'{content["peak_memory_bytes"] / 1e9:.2f} GB')
