@@ -277,13 +277,13 @@ def test_future_latents_are_counted_and_nothing_follows_from_them(robot, make_bu
             or any(
                 value.key == 'latent: stamp in the future' and int(value.value) > 3
                 for message in told
+                if message.status[0].level == DiagnosticStatus.ERROR
                 for value in message.status[0].values
             )
         ),
-        'the count',
+        'the count, while it holds',
     )
-    levels = {message.status[0].level for message in told}
-    assert {DiagnosticStatus.OK, DiagnosticStatus.ERROR} <= levels
+    assert DiagnosticStatus.OK in {message.status[0].level for message in told}
 
 
 def test_a_closed_gate_is_not_driven_against(robot, make_bundle) -> None:
