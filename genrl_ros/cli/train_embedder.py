@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tyro
 
+from genrl_ros.cli.progress import bar
+from genrl_ros.cli.session import Deadline
 from genrl_ros.training.clips import ClipConfig
 from genrl_ros.training.embedder import TrainConfig
 
@@ -21,6 +23,8 @@ class Config:
     """Folder of the clips; they are made if it does not exist."""
     out: Path = Path('models/embedder')
     """Folder that the model is written to."""
+    run: Path = Path('runs/embedder')
+    """Folder of the checkpoints; the same command goes on from there."""
     make: ClipConfig = field(default_factory=ClipConfig)
     """How the clips are made."""
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -35,6 +39,7 @@ def main(config: Config) -> int:
     """Make the clips unless they exist, train, measure and write the model."""
     from genrl_ros.training.clips import Clips, make_clips
     from genrl_ros.training.embedder_run import train_and_measure
+    from genrl_ros.training.run import StoppedError
 
     if (config.clips / 'clips.json').is_file():
         clips = Clips.open(config.clips)
@@ -44,5 +49,18 @@ def main(config: Config) -> int:
 
         studio = Studio()
         clips = make_clips(studio, lambda seed: rehearse(studio, seed), config.clips, config.make)
-    train_and_measure(clips, config.out, config.train)
+    with Deadline(None) as deadline, bar('video tower', config.train.steps) as show:
+        try:
+            scores = train_and_measure(
+                clips, config.out, config.train, config.run,
+                on_update=lambda update, loss: show(update, f'loss {loss:.3f}'),
+                should_stop=deadline.passed,
+            )  # fmt: skip
+        except StoppedError as stopped:
+            print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
+            return 0
+    for cameras in ('held_out_clips', 'published_camera'):
+        found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
+        print(f'{cameras}: {found}')
+    print(f'embedder: {config.out}, all scores in embedder.json')
     return 0

@@ -1,23 +1,21 @@
-"""Trains the embedded embedder: first what videos show, then what sentences speak of."""
+"""What the embedded embedder is trained with: takes, losses, and its head for sentences."""
 
 from __future__ import annotations
 
-import sys
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genrl_ros.config import Precision
 from genrl_ros.training.clips import SPLITS, TAKE_FRAMES, Clips
 from genrl_ros.training.concepts import FALSE, TRUE
-from genrl_ros.vlm.embedded import TextHead, TowerConfig, Towers, VideoTower, read_embedder
+from genrl_ros.vlm.embedded import TextHead, TowerConfig
 from genrl_ros.vlm.phrases.kitchen import CONCEPTS
 
 MAX_SCALE = 50.0
@@ -40,6 +38,8 @@ class TrainConfig:
     """Decoupled weight decay."""
     average: float = 0.995
     """Decay of the moving average of the weights, which is what is kept."""
+    save_every: int = 500
+    """Updates between two checkpoints."""
     text_penalty: float = 1e-5
     """Weight of the squared weights of the head on the sentence features."""
     precision: Precision = 'float32'
@@ -48,8 +48,9 @@ class TrainConfig:
     """Of the initial weights and of every draw."""
 
     def __post_init__(self) -> None:
-        if self.takes <= 0:
-            raise ValueError('train.takes must be positive')
+        for name in ('takes', 'save_every'):
+            if getattr(self, name) <= 0:
+                raise ValueError(f'train.{name} must be positive')
         if self.steps < 20:
             raise ValueError('train.steps must be at least 20: the rate rises for a tenth of them')
         if self.precision not in get_args(Precision):
@@ -73,6 +74,14 @@ class TakeSampler:
         self._where = [np.argwhere(shown[:, :, c]) for c in range(len(CONCEPTS))]
         self._train = train
         self._filled = [c for c, where in enumerate(self._where) if len(where)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to go on drawing where this sampler is."""
+        return dict(self._rng.bit_generator.state)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self._rng.bit_generator.state = state
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Frames `(B, 12, 3, 64, 64)` uint8 and labels `(B, 5, C)` int8."""
@@ -135,55 +144,6 @@ def video_loss(video: Tensor, concepts: Tensor, labels: Tensor, scale: Tensor) -
     weight = true.sum(0, keepdim=True).clamp_min(1).reciprocal().expand_as(logits)
     forth = contrast(logits, true, false, weight)
     return forth + contrast(logits.T, true.T, false.T, weight.T)
-
-
-def fit_video(clips: Clips, config: TrainConfig) -> VideoTower:
-    """Train the video tower; returns the moving average of its weights, in evaluation mode.
-
-    Raises:
-        ValueError: if the embedder to start from cannot be read.
-    """
-    torch.manual_seed(config.seed)
-    generator = torch.Generator().manual_seed(config.seed)
-    sampler = TakeSampler(clips, np.random.default_rng(config.seed))
-    towers = Towers(TowerConfig())
-    if config.start:
-        towers.load_state_dict(read_embedder(config.start)[1])
-    tower = towers.video.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    concepts = nn.Parameter(torch.randn(len(CONCEPTS), TowerConfig().dim))
-    log_scale = nn.Parameter(torch.tensor(14.0).log())
-    averaged = AveragedModel(
-        tower, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True
-    )
-    parameters = [*tower.parameters(), concepts, log_scale]
-    optimiser = torch.optim.AdamW(
-        parameters, config.learning_rate, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, config.steps, pct_start=0.1
-    )
-    tower.train()
-    began = time.perf_counter()
-    for step in range(1, config.steps + 1):
-        frames, labels = sampler.draw(config.takes)
-        with torch.autocast('cpu', torch.bfloat16, enabled=config.precision == 'bf16'):
-            video = tower(augment(frames, generator)).flatten(0, 1).float()
-        scale = log_scale.exp().clamp_max(MAX_SCALE)
-        loss = video_loss(video, F.normalize(concepts, dim=-1), labels.flatten(0, 1), scale)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        schedule.step()
-        averaged.update_parameters(tower)
-        if step % 50 == 0:
-            seconds = time.perf_counter() - began
-            sys.stderr.write(
-                f'update {step}/{config.steps}, loss {loss.item():.3f}, {seconds:.0f} s\n'
-            )
-    result = averaged.module
-    assert isinstance(result, VideoTower)
-    return result.eval()
 
 
 def fit_text(

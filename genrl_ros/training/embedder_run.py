@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +14,7 @@ from torch import Tensor
 
 from genrl_ros.files import write_json, write_tensors
 from genrl_ros.training.clips import Clips
-from genrl_ros.training.embedder import TrainConfig, fit_text, fit_video
+from genrl_ros.training.embedder import TrainConfig, fit_text
 from genrl_ros.training.embedder_report import (
     CENTROID_TAKES,
     Scores,
@@ -27,6 +25,7 @@ from genrl_ros.training.embedder_report import (
     prompt_scores,
     retrieval,
 )
+from genrl_ros.training.video_tower import fit_video
 from genrl_ros.types import FloatArray
 from genrl_ros.vlm.embedded import FORMAT_VERSION, TowerConfig, Towers, identity_of
 from genrl_ros.vlm.phrases import Phrases, normalise, unrelated
@@ -55,13 +54,29 @@ def check_phrases(training: Phrases, held_out: Phrases) -> None:
         raise ValueError(f'these sentences must not be trained with: {", ".join(leaked)}')
 
 
-def train_and_measure(clips: Clips, out: Path, config: TrainConfig) -> Scores:
+def train_and_measure(
+    clips: Clips,
+    out: Path,
+    config: TrainConfig,
+    run: Path,
+    on_update: Callable[[int, float], None] = lambda update, loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Scores:
     """Train an embedder with the clips, measure it, and write it to a folder.
+
+    Args:
+        clips: the finished takes.
+        out: folder of the finished embedder.
+        config: how to train.
+        run: folder of the checkpoints.
+        on_update: called with the number of an update of the video tower and its loss.
+        should_stop: asked after every one.
 
     Returns:
         The scores that `embedder.json` holds.
 
     Raises:
+        StoppedError: if `should_stop` said so; everything is saved.
         ValueError: if the phrases are mixed up.
     """
     torch.set_num_threads(1)
@@ -70,7 +85,7 @@ def train_and_measure(clips: Clips, out: Path, config: TrainConfig) -> Scores:
     check_phrases(training, HELD_OUT)
     model = SentenceModel()
     towers = Towers(TowerConfig()).eval()
-    towers.video = fit_video(clips, config)
+    towers.video = fit_video(clips, config, run, on_update, should_stop)
     bank = centroids(embed_takes(towers, clips, 'train', CENTROID_TAKES))
     towers.text = fit_text(*sentence_features(model, training), torch.from_numpy(bank), config)
     seconds = time.perf_counter() - began
@@ -127,4 +142,3 @@ def write(folder: Path, towers: Towers, scores: Scores, made: Mapping[str, objec
     arrays = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
     write_tensors(folder / 'embedder.safetensors', arrays)
     write_json(folder / 'embedder.json', meta)
-    sys.stderr.write(json.dumps(scores, indent=1) + '\n')

@@ -14,10 +14,12 @@ from genrl_ros.training.embedder import (
     augment,
     contrast,
     fit_text,
-    fit_video,
     video_loss,
 )
+from genrl_ros.training.run import StoppedError
+from genrl_ros.training.video_tower import fit_video
 from genrl_ros.vlm.phrases.kitchen import CONCEPTS, ELEMENTS
+from genrl_ros.world_model.checkpoint import CheckpointError
 
 SMALL = ClipConfig(rehearsals=16, takes=30, held_out_takes=6, published_takes=4)
 
@@ -153,16 +155,43 @@ def test_the_video_loss_is_small_when_clips_show_their_concept() -> None:
     assert good < 0.01 < bad
 
 
-def test_rounded_training_makes_the_same_tower(clips) -> None:
-    config = TrainConfig(steps=20, takes=2, average=0.8, learning_rate=3e-4)
-    exact, rounded = (fit_video(clips, replace(config, precision=p)) for p in ('float32', 'bf16'))
-    other = fit_video(clips, replace(config, seed=1))
+TRAIN = TrainConfig(steps=20, takes=2, average=0.8, learning_rate=3e-4)
+
+
+def test_rounded_training_makes_the_same_tower(clips, tmp_path) -> None:
+    exact, rounded, other = (
+        fit_video(clips, config, tmp_path / str(index))
+        for index, config in enumerate(
+            (TRAIN, replace(TRAIN, precision='bf16'), replace(TRAIN, seed=1))
+        )
+    )
     frames = torch.from_numpy(np.array(clips.frames[:8])).float() / 255
     with torch.no_grad():
         one, same, different = (tower(frames) for tower in (exact, rounded, other))
     assert torch.cosine_similarity(one, same, -1).min() > 0.97
     assert torch.cosine_similarity(one, different, -1).max() < 0.9
     assert all(parameter.dtype == torch.float32 for parameter in rounded.parameters())
+
+
+def test_a_tower_that_was_stopped_goes_on_as_if_nothing_had_been(clips, tmp_path) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def note(update: int, loss: float) -> None:
+        seen.append((update, loss))
+
+    whole = fit_video(clips, TRAIN, tmp_path / 'whole', note)
+    straight, seen = seen, []
+    with pytest.raises(StoppedError, match='after 7 of 20'):
+        fit_video(clips, TRAIN, tmp_path / 'run', note, should_stop=lambda: len(seen) == 7)
+    torch.manual_seed(99)
+    with pytest.raises(CheckpointError, match=r'other settings \(takes\)'):
+        fit_video(clips, replace(TRAIN, takes=3), tmp_path / 'run')
+    parted = fit_video(clips, TRAIN, tmp_path / 'run', note)
+    assert seen == straight
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parted.state_dict()[name]), name
+    again = fit_video(clips, TRAIN, tmp_path / 'run', should_stop=lambda: True)
+    assert torch.equal(again.state_dict()['time.1.weight'], whole.state_dict()['time.1.weight'])
 
 
 def test_an_unknown_precision_is_refused() -> None:
