@@ -19,14 +19,15 @@ from genrl_ros.cli.session import session, stage, work_through
 from genrl_ros.config import ConnectConfig, Precision, PriorConfig, RecordConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay, StepReplay
-from genrl_ros.envs.registry import element_positions
+from genrl_ros.envs.registry import element_positions, movable
 from genrl_ros.files import write_json
 from genrl_ros.share import share_path
 from genrl_ros.training.embeddings import embed_dataset
 from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
+from genrl_ros.training.pictures import write_grid
 from genrl_ros.training.pretrain import prepare, train_connector, train_prior
-from genrl_ros.training.report import goal_rows, report_goals
+from genrl_ros.training.report import goal_rows, report_goals, video_goal_rows
 from genrl_ros.training.run import Run
 from genrl_ros.types import VideoTextEmbedder
 from genrl_ros.vlm import load_embedder
@@ -118,8 +119,8 @@ def connect(
     work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
     seed, tokenizer = int(training['seed']), encode(store, model, run)
     alone = run.ranks.world == 1
-    if spec.tasks:
-        run = replace(run, pictures={'connector': goal_rows(model, spec, embedder)})
+    objects = movable(spec)
+    run = replace(run, pictures={'connector': goal_rows(model, store, spec, objects, embedder)})
     replay = Replay(
         store, config.batch, config.length, seed, embedder.identity, tokenizer, growing=alone
     )
@@ -136,6 +137,8 @@ def connect(
     if not run.ranks.first:
         return
     model.cpu()
+    if rows := video_goal_rows(model, store, objects, embedder):
+        write_grid(run.folder / 'video_goals.png', rows)
     if spec.tasks:
         elements = element_positions(spec.domain)
         goals = report_goals(model, store, spec, elements, embedder, run.folder)

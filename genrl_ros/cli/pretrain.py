@@ -31,7 +31,7 @@ from genrl_ros.config import (
 )
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
-from genrl_ros.envs.registry import element_positions
+from genrl_ros.envs.registry import movable
 from genrl_ros.files import sha256
 from genrl_ros.presets import PresetName
 from genrl_ros.training.pretrain import prepare, train_dynamics, train_world_model
@@ -99,9 +99,7 @@ def pretrain(config: Config, run: Run) -> None:
     # Before all else: a mistyped name is told at once, and not after hours of training.
     embedder = load_embedder(config.embedder) if config.stage == 'all' else None
     store = EpisodeStore.open(config.data or Path('data') / config.domain)
-    spec = store.spec
-    elements = element_positions(spec.domain) if spec.tasks else {}
-    objects = slice(min((e.start for e in elements.values()), default=0), None)
+    spec, objects = store.spec, movable(store.spec)
     prepare(config.threads, config.seed)
     sizes = model_preset(config.preset, spec.action_dim)
     if embedder is not None:

@@ -47,8 +47,9 @@ from genrl_ros.world_model.checkpoint import read_card
 from genrl_ros.world_model.ranks import ALONE
 
 MODEL_FILES = ('mfwm.json', 'mfwm.safetensors', 'encoder.onnx')
-PICTURES = ('open_loop.png', 'goals.png')
-"""The first needs a held-out episode in which something moves, the second tasks."""
+PICTURES = ('open_loop.png', 'goals.png', 'video_goals.png')
+"""Those that there are: the first needs a held-out episode in which something moves, the second
+tasks."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ def element_positions(domain: str) -> dict[str, slice]:
     return {name: element.index for name, element in ELEMENTS.items()}
 
 
+def movable(spec: EnvSpec) -> slice:
+    """Where in recorded positions the things are that tasks move; all, if there are no tasks."""
+    elements = element_positions(spec.domain).values() if spec.tasks else ()
+    return slice(min((element.start for element in elements), default=0), None)
+
+
 def _check(domain: str) -> None:
     if domain != SPEC.domain:
         raise ValueError(f'there is no domain {domain!r}; there is: {SPEC.domain}')

@@ -16,7 +16,8 @@ from genrl_ros.training.run import Rows
 from genrl_ros.types import EnvSpec, Image, VideoTextEmbedder
 from genrl_ros.world_model.mfwm import MFWM
 
-CONTEXT, HORIZON = 8, 16
+CLIP = CONTEXT = 8
+HORIZON = 16
 PROBE_EPISODES = 300
 GOAL_SEEDS = 16
 
@@ -58,13 +59,37 @@ def open_loop_picture(model: MFWM, store: EpisodeStore, objects: slice) -> Rows 
     return rows
 
 
-def goal_rows(model: MFWM, spec: EnvSpec, embedder: VideoTextEmbedder) -> Rows:
-    """What draws the model's goal of each task, one row a task."""
+def goal_rows(
+    model: MFWM, store: EpisodeStore, spec: EnvSpec, objects: slice, embedder: VideoTextEmbedder
+) -> Rows:
+    """What draws the model's goal of each task, one row a task, and then `video_goal_rows`."""
 
     def rows() -> list[Image]:
-        embeddings = embedder.embed_text([task.prompt for task in spec.tasks])
-        return [make_goal(model, embedding).frames[::2] for embedding in embeddings]
+        drawn = video_goal_rows(model, store, objects, embedder)
+        if spec.tasks:
+            embeddings = embedder.embed_text([task.prompt for task in spec.tasks])
+            drawn = [make_goal(model, each).frames[::2] for each in embeddings] + drawn
+        return drawn
 
+    return rows
+
+
+def video_goal_rows(
+    model: MFWM, store: EpisodeStore, objects: slice, embedder: VideoTextEmbedder
+) -> list[Image]:
+    """Held-out clips of eight frames, and below each the goal that the model makes of it.
+
+    Of an embodiment without objects that could move, clips are taken from the middle of episodes.
+    """
+    held_out = [name for name in store.held_out if store.length(name) >= CLIP]
+    windows = moving_windows(store, held_out, objects, CLIP, 1, limit=4) or [
+        (name, (store.length(name) - CLIP) // 2) for name in held_out[:4]
+    ]
+    rows: list[Image] = []
+    for episode, start in windows:
+        clip = np.array(store.image(episode)[start : start + CLIP])
+        goal = make_goal(model, embedder.embed_video(clip[None])[0], steps=CLIP)
+        rows += [clip, goal.frames]
     return rows
 
 

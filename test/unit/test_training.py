@@ -25,8 +25,9 @@ from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.learn import learn
+from genrl_ros.training.report import video_goal_rows
 from genrl_ros.training.run import Run, StoppedError
-from genrl_ros.types import EnvSpec, FloatArray, Task
+from genrl_ros.types import EnvSpec, FloatArray, Image, Task
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import (
     CheckpointError,
@@ -287,6 +288,27 @@ def test_episodes_are_followed_as_a_policy_meets_them(tmp_path: Path) -> None:
     assert store.states_path(identity, episode).stat().st_mtime_ns == before
     nn.init.zeros_(model.sequence.cell.from_deter.weight)
     assert dynamics_identity(model) != identity
+
+
+def test_the_goal_of_a_held_out_clip_is_drawn_below_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = MFWM(TINY)
+    store = EpisodeStore.open(make_store(tmp_path / 'data', episodes=60, side=64))
+    seen: list[Image] = []
+
+    class Embedder:
+        def embed_video(self, clips: Image) -> FloatArray:
+            seen.append(clips[0])
+            return np.eye(1, TINY.embed_dim, dtype=np.float32)
+
+    for objects, starts in ((slice(0, None), range(5)), (slice(4, None), (2,))):
+        seen.clear()
+        rows = video_goal_rows(model, store, objects, Embedder())  # type: ignore[arg-type]
+        assert len(rows) == 2 * min(4, len(store.held_out)) > 0
+        assert {row.shape for row in rows} == {(8, 3, 64, 64)}
+        for clip, embedded, episode in zip(rows[::2], seen, store.held_out, strict=False):
+            assert np.array_equal(clip, embedded)
+            assert any(np.array_equal(clip, store.image(episode)[s : s + 8]) for s in starts)
 
 
 def test_targets_differ_between_tasks(model_folder: Path) -> None:
