@@ -8,7 +8,8 @@ from pathlib import Path
 import tyro
 
 from genrl_ros.cli.progress import bar
-from genrl_ros.cli.session import Deadline
+from genrl_ros.cli.session import session
+from genrl_ros.config import RecordConfig
 from genrl_ros.training.clips import ClipConfig
 from genrl_ros.training.embedder import TrainConfig
 
@@ -39,7 +40,6 @@ def main(config: Config) -> int:
     """Make the clips unless they exist, train, measure and write the model."""
     from genrl_ros.training.clips import Clips, make_clips
     from genrl_ros.training.embedder_run import train_and_measure
-    from genrl_ros.training.run import StoppedError
 
     if (config.clips / 'clips.json').is_file():
         clips = Clips.open(config.clips)
@@ -49,18 +49,15 @@ def main(config: Config) -> int:
 
         studio = Studio()
         clips = make_clips(studio, lambda seed: rehearse(studio, seed), config.clips, config.make)
-    with Deadline(None) as deadline, bar('video tower', config.train.steps) as show:
-        try:
+    with session(config.run, RecordConfig(), 'cpu', config.train.precision, None) as run:
+        with bar('video tower', config.train.steps) as show:
             scores = train_and_measure(
-                clips, config.out, config.train, config.run,
+                clips, config.out, config.train, run.folder,
                 on_update=lambda update, loss: show(update, f'loss {loss:.3f}'),
-                should_stop=deadline.passed,
+                should_stop=run.should_stop,
             )  # fmt: skip
-        except StoppedError as stopped:
-            print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
-            return 0
-    for cameras in ('held_out_clips', 'published_camera'):
-        found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
-        print(f'{cameras}: {found}')
-    print(f'embedder: {config.out}, all scores in embedder.json')
+        for cameras in ('held_out_clips', 'published_camera'):
+            found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
+            print(f'{cameras}: {found}')
+        print(f'embedder: {config.out}, all scores in embedder.json')
     return 0

@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,31 @@ class EpisodeStore:
     def states_path(self, dynamics: str, episode: str) -> Path:
         """File of the states along an episode by the world model of that identity."""
         return self.path / 'states' / dynamics[:16] / f'{episode}.safetensors'
+
+    def derive(
+        self,
+        ids: list[str] | None,
+        place: Callable[[str], Path],
+        tensors: Callable[[str], Mapping[str, npt.NDArray[Any]]],
+    ) -> Iterator[int]:
+        """Write what can be computed from each episode beside it, where it is not yet.
+
+        Args:
+            ids: episodes to go through; all unless given.
+            place: the file that belongs to an episode.
+            tensors: computes what is in it.
+
+        Yields:
+            The number of frames of each episode, once it is done.
+
+        Raises:
+            OSError: naming the file that cannot be written.
+        """
+        for episode in self.episode_ids if ids is None else ids:
+            path = place(episode)
+            if not path.exists():
+                write_tensors(path, tensors(episode))
+            yield self.length(episode)
 
     def append(self, name: str, episode: Episode) -> None:
         """Write an episode and enter it in the manifest."""

@@ -92,8 +92,7 @@ def world_updates(
             drawn = latents.sample(logq)
             deter = model.deter_along(drawn, batch['action'], batch['is_first'])
             logp = model.sequence.prior(deter)
-            kl = losses.balanced_kl(logq, logp, WORLD.kl_balance)
-            kl = kl.clamp(min=WORLD.free_nats).mean()
+            kl, _ = losses.balanced_kl(logq, logp, WORLD.kl_balance, WORLD.free_nats)
         (kl + (drawn * noise).sum()).backward()
 
     def decoder() -> None:

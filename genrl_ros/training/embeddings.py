@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 
 from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.files import write_tensors
-from genrl_ros.types import VideoTextEmbedder
+from genrl_ros.types import FloatArray, VideoTextEmbedder
 
 
 def embed_dataset(
@@ -26,9 +25,8 @@ def embed_dataset(
     Raises:
         OSError: naming the file that cannot be written.
     """
-    for episode in store.episode_ids if ids is None else ids:
-        path: Path = store.embedding_path(embedder.identity, episode)
-        frames = store.image(episode)
-        if not path.exists():
-            write_tensors(path, {'video': embedder.embed_windows(frames)})
-        yield len(frames)
+
+    def embed(episode: str) -> dict[str, FloatArray]:
+        return {'video': embedder.embed_windows(store.image(episode))}
+
+    return store.derive(ids, partial(store.embedding_path, embedder.identity), embed)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
 from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.files import write_tensors
+from genrl_ros.data.replay import Arrays
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.tokenizer import Tokenizer
 
 
-@torch.no_grad()
 def encode_dataset(
     store: EpisodeStore, tokenizer: Tokenizer, ids: list[str] | None = None
 ) -> Iterator[int]:
@@ -35,13 +35,13 @@ def encode_dataset(
     """
     identity = weights_identity(tokenizer)
     device = next(tokenizer.parameters()).device
-    for episode in store.episode_ids if ids is None else ids:
-        path = store.logits_path(identity, episode)
-        if not path.exists():
-            frames = torch.from_numpy(np.array(store.image(episode))).to(device)
-            logits = tokenizer.encode(frames).half().cpu().numpy()
-            write_tensors(path, {'logits': logits})
-        yield store.length(episode)
+
+    @torch.no_grad()
+    def encode(episode: str) -> Arrays:
+        frames = torch.from_numpy(np.array(store.image(episode))).to(device)
+        return {'logits': tokenizer.encode(frames).half().cpu().numpy()}
+
+    return store.derive(ids, partial(store.logits_path, identity), encode)
 
 
 def dynamics_identity(model: MFWM) -> str:
@@ -50,7 +50,6 @@ def dynamics_identity(model: MFWM) -> str:
     return weights_identity(nn.ModuleDict(parts))
 
 
-@torch.no_grad()
 def follow_dataset(
     store: EpisodeStore, model: MFWM, ids: list[str] | None = None
 ) -> Iterator[int]:
@@ -71,14 +70,15 @@ def follow_dataset(
     """
     tokenizer, identity = weights_identity(model.tokenizer), dynamics_identity(model)
     device = next(model.parameters()).device
-    for episode in store.episode_ids if ids is None else ids:
-        path = store.states_path(identity, episode)
-        if not path.exists():
-            logits = torch.from_numpy(np.array(store.logits(tokenizer, episode))).to(device)
-            action = torch.from_numpy(np.array(store.action(episode))).to(device)
-            stoch = latents.mode(latents.log_probs(logits.float()))
-            is_first = torch.zeros(1, len(action), device=device)
-            is_first[0, 0] = 1
-            deter = model.deter_along(stoch[None], action[None], is_first)[0]
-            write_tensors(path, {'deter': deter.half().cpu().numpy()})
-        yield store.length(episode)
+
+    @torch.no_grad()
+    def follow(episode: str) -> Arrays:
+        logits = torch.from_numpy(np.array(store.logits(tokenizer, episode))).to(device)
+        action = torch.from_numpy(np.array(store.action(episode))).to(device)
+        stoch = latents.mode(latents.log_probs(logits.float()))
+        is_first = torch.zeros(1, len(action), device=device)
+        is_first[0, 0] = 1
+        deter = model.deter_along(stoch[None], action[None], is_first)[0]
+        return {'deter': deter.half().cpu().numpy()}
+
+    return store.derive(ids, partial(store.states_path, identity), follow)

@@ -10,14 +10,14 @@ import numpy as np
 
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.data.replay import CLIP
 from genrl_ros.training.measure import Probe, batch, fit_probe, moving_windows, open_loop
 from genrl_ros.training.pictures import open_loop_rows, write_grid
 from genrl_ros.training.run import Rows
 from genrl_ros.types import EnvSpec, Image, VideoTextEmbedder
 from genrl_ros.world_model.mfwm import MFWM
 
-CLIP = CONTEXT = 8
-HORIZON = 16
+CONTEXT, HORIZON = 8, 16
 PROBE_EPISODES = 300
 GOAL_SEEDS = 16
 

@@ -36,16 +36,19 @@ class _BalancedKL(torch.autograd.Function):
         return of_posterior, to_prior, None
 
 
-def balanced_kl(logq: Tensor, logp: Tensor, balance: float) -> Tensor:
-    """KL(q || p) in nats, `(...)`, whose gradient goes `balance` to p and the rest to q.
+def balanced_kl(
+    logq: Tensor, logp: Tensor, balance: float, free_nats: float
+) -> tuple[Tensor, Tensor]:
+    """The loss KL(q || p), and the same without free nats or gradient; both are means, in nats.
 
     Args:
         logq: `(..., S, K)` log-probabilities of the posterior.
         logp: the same of the prior.
-        balance: share of the prior.
+        balance: share of the gradient that goes to the prior; the posterior has the rest.
+        free_nats: less than this is not optimised, of each element's sum over categoricals.
     """
     kl: Tensor = _BalancedKL.apply(logq, logp, balance)  # type: ignore[no-untyped-call]
-    return kl
+    return kl.clamp(min=free_nats).mean(), kl.detach().mean()
 
 
 def world_model_loss(
@@ -60,14 +63,11 @@ def world_model_loss(
     logp = model.sequence.prior(deter)
     emphasis = tokenizer.emphasis(config.focus)
     image_loss = tokenizer.reconstruction_loss(stoch.flatten(0, 1), canvas, emphasis)
-    kl = balanced_kl(logq, logp, config.kl_balance)
-    kl_loss = kl.clamp(min=config.free_nats).mean()
+    kl_loss, kl = balanced_kl(logq, logp, config.kl_balance, config.free_nats)
     with torch.no_grad():
         entropy = -(logq.exp() * logq).sum((-2, -1)).mean()
-        metrics = {'image': image_loss, 'kl': kl.mean(), 'posterior_entropy': entropy}
-    return image_loss + config.kl_scale * kl_loss, {
-        name: value.detach() for name, value in metrics.items()
-    }
+    loss = image_loss + config.kl_scale * kl_loss
+    return loss, {'image': image_loss.detach(), 'kl': kl, 'posterior_entropy': entropy}
 
 
 def dynamics_loss(

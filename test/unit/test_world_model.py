@@ -116,13 +116,14 @@ def test_balanced_kl_keeps_free_nats_and_splits_the_gradient() -> None:
     prior = torch.randn(2, 3, 4, 5, requires_grad=True)
     logq, logp = latents.log_probs(post), latents.log_probs(prior)
     plain = latents.kl(logq, logp).clamp(min=1).mean()
-    loss = balanced_kl(logq, logp, balance=0.85).clamp(min=1).mean()
+    loss, kl = balanced_kl(logq, logp, balance=0.85, free_nats=1.0)
+    torch.testing.assert_close(kl, latents.kl(logq, logp).mean().detach())
     torch.testing.assert_close(loss, plain)
     got = torch.autograd.grad(loss, [post, prior], retain_graph=True)
     want = torch.autograd.grad(plain, [post, prior])
     torch.testing.assert_close(got[0], 0.15 * want[0])
     torch.testing.assert_close(got[1], 0.85 * want[1])
-    assert not balanced_kl(logq, logq, 0.85).any()
+    assert [each.item() for each in balanced_kl(logq, logq, 0.85, 1.0)] == [1.0, 0.0]
 
 
 def test_samples_are_one_hot_and_follow_the_probabilities() -> None:
