@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 Config = TypeVar('Config')
 Precision = Literal['float32', 'bf16']
+Device = Literal['cpu', 'cuda']
 Align = Literal['sequence', 'initial', 'none']
 
 

@@ -109,7 +109,7 @@ class ActorCritic(nn.Module):
 
     Args:
         model: the world model.
-        embedding: `(D,)` embedding of the prompt, before the aligner.
+        embedding: `(D,)` embedding of the prompt, before the aligner; where it is, is computed.
         config: how to learn.
         ranks: the processes that learn together.
     """
@@ -131,6 +131,7 @@ class ActorCritic(nn.Module):
         self.critic = Critic(*network)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.normalizer = ReturnNormalizer()
+        self.to(embedding.device)
         self.optimizers = {
             name: Optimizer(
                 net.parameters(),

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from genrl_ros.cli.session import session, stage, work_through
-from genrl_ros.config import ConnectConfig, Precision, PriorConfig, RecordConfig
+from genrl_ros.config import ConnectConfig, Device, Precision, PriorConfig, RecordConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay, StepReplay
 from genrl_ros.envs.registry import element_positions, movable
@@ -55,7 +55,7 @@ class Config:
     """Seed of all random numbers."""
     threads: int = 2
     """CPU threads of a process."""
-    device: Literal['cpu', 'cuda'] = 'cpu'
+    device: Device = 'cpu'
     """What to compute on."""
     precision: Precision = 'float32'
     """Of products in losses; `bf16` is faster where `genrl bench` says so."""

@@ -17,7 +17,7 @@ from rich.table import Table
 from genrl_ros.cli.evaluate_tasks import run_task
 from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.learn import main as learn
-from genrl_ros.config import LearnConfig
+from genrl_ros.config import Device, LearnConfig
 from genrl_ros.envs.registry import env_spec, paraphrases
 from genrl_ros.files import write_json
 from genrl_ros.presets import PresetName
@@ -54,6 +54,8 @@ class Config:
     """File to write the scores to."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Simulators that run in parallel."""
+    device: Device = 'cpu'
+    """What to learn on."""
     preset: PresetName = 'small'
     """Defaults of the learning below."""
     learning: LearnConfig = field(default_factory=LearnConfig)
@@ -114,6 +116,7 @@ def _learn(config: Config, prompt: str, bundle: Path) -> None:
             name=bundle.name,
             out=bundle.parent,
             model=config.model,
+            device=config.device,
             learning=replace(config.learning, seed=config.seed),
         )
     )

@@ -32,6 +32,7 @@ def evaluate_tasks(
     episodes: int,
     workers: int,
     should_stop: Callable[[], bool],
+    device: str,
 ) -> dict[str, Any]:
     """Success rate of each task, by its own prompt.
 
@@ -43,6 +44,7 @@ def evaluate_tasks(
         episodes: episodes a task.
         workers: simulators that run in parallel.
         should_stop: asked often.
+        device: what to learn on.
 
     Raises:
         StoppedError: if there was no time to finish.
@@ -55,7 +57,7 @@ def evaluate_tasks(
         held = json.loads(file.read_text()) if file.is_file() else {}
         if held.get('asked') != asked:
             if not (place / name).exists():
-                _learn(task, model, place, name, learning, should_stop)
+                _learn(task, model, place, name, learning, should_stop, device)
             score = run_task(task, domain, place / name, episodes, SEED, workers, should_stop)
             held = {'asked': asked, 'score': asdict(score)}
             write_json(file, held)
@@ -70,6 +72,7 @@ def _learn(
     name: str,
     learning: LearnConfig,
     should_stop: Callable[[], bool],
+    device: str,
 ) -> None:
     _, card = read_card(model)
     embedding = embed_prompt(card, task.prompt, None)
@@ -80,7 +83,7 @@ def _learn(
 
         learn(
             model, embedding, learning, place, name, task.prompt, on_progress, should_stop,
-            export_early=False,
+            export_early=False, device=device,
         )  # fmt: skip
 
 

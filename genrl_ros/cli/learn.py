@@ -10,7 +10,7 @@ import tyro
 
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import processes
-from genrl_ros.config import LearnConfig
+from genrl_ros.config import Device, LearnConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.presets import PresetName
@@ -41,6 +41,8 @@ class Config:
     """World model; the shipped one unless given."""
     data: Path | None = None
     """Start imagination from the posteriors of this dataset (offline); data-free without it."""
+    device: Device = 'cpu'
+    """What to compute on."""
     preset: PresetName = 'small'
     """Defaults of the learning below."""
     learning: LearnConfig = field(default_factory=LearnConfig)
@@ -53,7 +55,7 @@ def main(config: Config) -> int:
     _, card = read_card(folder)
     embedding = embed_prompt(card, config.prompt, config.video)
     replay = None
-    with processes('cpu') as ranks:
+    with processes(config.device) as ranks:
         if config.data is not None:
             store, alone = EpisodeStore.open(config.data), ranks.world == 1
             windows = max(8, -(-config.learning.starts // WINDOW))
@@ -67,6 +69,7 @@ def main(config: Config) -> int:
             result = learn(
                 folder, embedding, config.learning, config.out, config.name,
                 config.prompt or str(config.video), on_progress, replay=replay, ranks=ranks,
+                device=config.device,
             )  # fmt: skip
         print(f'policy: {result.bundle_path}, imagined return {result.imagined_return:.2f}')
     return 0

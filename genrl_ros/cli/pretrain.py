@@ -22,6 +22,7 @@ from genrl_ros.cli.connect import connect, encode
 from genrl_ros.cli.session import session, stage
 from genrl_ros.config import (
     ConnectConfig,
+    Device,
     DynamicsConfig,
     Precision,
     PriorConfig,
@@ -61,7 +62,7 @@ class Config:
     """Seed of all random numbers."""
     threads: int = 2
     """CPU threads of a process."""
-    device: Literal['cpu', 'cuda'] = 'cpu'
+    device: Device = 'cpu'
     """What to compute on."""
     precision: Precision = 'float32'
     """Of products in losses; `bf16` is faster where `genrl bench` says so."""

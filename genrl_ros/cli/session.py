@@ -16,6 +16,7 @@ from genrl_ros.cli.progress import bar
 from genrl_ros.config import Precision, RecordConfig
 from genrl_ros.files import exclusive
 from genrl_ros.processes import age_s
+from genrl_ros.training.device import check_device
 from genrl_ros.training.run import Progress, Run, StoppedError
 from genrl_ros.world_model.ranks import Ranks, joined
 
@@ -62,7 +63,12 @@ class Deadline:
 
 @contextlib.contextmanager
 def processes(device: str) -> Iterator[Ranks]:
-    """The processes that `torchrun` started, of which only the first prints; or this one alone."""
+    """The processes that `torchrun` started, of which only the first prints; or this one alone.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    check_device(device)
     with joined(device) as ranks, contextlib.ExitStack() as stack:
         if not ranks.first:
             nowhere = stack.enter_context(open(os.devnull, 'w', encoding='utf-8'))

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
@@ -29,6 +29,7 @@ from genrl_ros.cli.evaluate_tasks import evaluate_tasks
 from genrl_ros.cli.session import session, work_through
 from genrl_ros.config import (
     ConnectConfig,
+    Device,
     DynamicsConfig,
     LearnConfig,
     Precision,
@@ -80,7 +81,7 @@ class Config:
     """CPU threads of a process."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Simulators that run in parallel."""
-    device: Literal['cpu', 'cuda'] = 'cpu'
+    device: Device = 'cpu'
     """What to train on."""
     precision: Precision = 'float32'
     """Of products in losses; `bf16` is faster where `genrl bench` says so."""
@@ -222,7 +223,7 @@ class _Making:
         config, place = self.config, self.run.folder / 'evaluation' / sha256[:12]
         return evaluate_tasks(
             config.domain, self.model, place, config.learning, config.episodes, config.workers,
-            self.run.should_stop,
+            self.run.should_stop, self.run.device,
         )  # fmt: skip
 
     def export(self, model: Mapping[str, Any], scores: Mapping[str, Any]) -> Result:

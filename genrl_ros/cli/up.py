@@ -16,6 +16,7 @@ import tyro
 
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
+from genrl_ros.config import Device
 from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES, Value
 from genrl_ros.share import share_path
 
@@ -34,7 +35,7 @@ class Config:
     """ROS parameter file of all nodes; the shipped one of the domain unless given."""
     namespace: str = ''
     """ROS namespace of all nodes and topics."""
-    device: str = 'cpu'
+    device: Device = 'cpu'
     """What the trainer computes on."""
     embodiment: str = ''
     """The robot: an embodiment file, or the name of a shipped one; the domain's unless given."""

@@ -10,6 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
+
+from genrl_ros.config import Device
 
 Value = str | int | float | bool | Sequence[str]
 
@@ -44,7 +47,7 @@ DOMAINS = ('kitchen',)
 ARGUMENTS = (
     Argument('domain', 'kitchen', 'the scene to simulate', DOMAINS),
     Argument('prompt', '', 'a task to begin with, such as "open the microwave"'),
-    Argument('device', 'cpu', 'what the trainer computes on', ('cpu',)),
+    Argument('device', 'cpu', 'what the trainer computes on', get_args(Device)),
     Argument('embodiment', 'kitchen', 'the robot: a file, or the name of a shipped one'),
 )
 

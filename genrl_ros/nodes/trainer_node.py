@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
@@ -14,6 +15,7 @@ from std_msgs.msg import Header
 
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
+from genrl_ros.config import Device
 from genrl_ros.nodes import conversions, qos
 from genrl_ros.nodes.conversions import Goal
 from genrl_ros.nodes.diagnostics import Level, Status
@@ -41,7 +43,7 @@ class TrainerParameters:
         'auto', 'of products in losses: float32, bf16, or auto: bf16 if fast'
     )
     seed: int = parameter(0, 'seed of learning', low=0)
-    device: str = parameter('cpu', 'what the worker computes on; this version: cpu')
+    device: str = parameter('cpu', 'what the worker computes on: cpu or cuda')
     worker_command: tuple[str, ...] = parameter(
         (sys.executable, '-m', 'genrl_ros.training.learn_worker'),
         'program that learns; reads a request and answers in JSON lines',
@@ -74,9 +76,9 @@ class TrainerNode(ManagedNode):
     def __init__(self, **options: object) -> None:
         super().__init__('trainer_node', **options)
         self._config = declare(self, TrainerParameters)
-        if self._config.device != 'cpu':
+        if self._config.device not in get_args(Device):
             raise ParameterError(
-                f'parameter device is {self._config.device!r}; this version learns on the cpu'
+                f'parameter device is {self._config.device!r}; it must be cpu or cuda'
             )
 
     def configure(self) -> None:
@@ -221,6 +223,7 @@ class TrainerNode(ManagedNode):
                         'precision': self._config.precision,
                         'seed': self._config.seed,
                     },
+                    device=self._config.device,
                 ),
                 log=self.get_logger().info,
             )

@@ -20,6 +20,8 @@ from genrl_ros.config import (
 )
 from genrl_ros.training import plain
 from genrl_ros.training.bench import ACTIONS, Captured, Run, Size
+from genrl_ros.training.graphs import Loss, graphed
+from genrl_ros.training.run import mixed_precision
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.optim import Optimizer
@@ -50,30 +52,29 @@ def world_updates(
 
     With `mixed`, losses are computed in bfloat16 where that is exact enough.
     """
-    world, connector = (Optimizer(p, OPTIM, 10**6) for p in _groups(model))
+    optimizers = [Optimizer(group, OPTIM, 10**6) for group in _groups(model)]
+    stages: list[Loss] = [
+        lambda batch: losses.world_model_loss(model, batch, WORLD),
+        lambda batch: losses.connect_loss(model, batch, CONNECT),
+    ]
 
     def precision() -> torch.autocast:
-        return torch.autocast(device, torch.bfloat16, enabled=mixed)
+        return mixed_precision(device, mixed)
 
-    def gradients() -> None:
-        with precision():
-            first = losses.world_model_loss(model, batch, WORLD)[0]
-            second = losses.connect_loss(model, batch, CONNECT)[0]
-        first.backward()
-        second.backward()
-
-    def updating(compute: Run) -> Run:
+    def updating(stages: Iterable[Loss]) -> Run:
         def update() -> None:
-            compute()
-            world.apply()
-            connector.apply()
+            for loss, optimizer in zip(stages, optimizers, strict=True):
+                with precision():
+                    value, _ = loss(batch)
+                optimizer.step(value)
 
         return update
 
-    compute = _alone(model, gradients)
-    update = updating(compute)
+    update = updating(stages)
     if device == 'cuda':
-        update = Captured(updating(_captured(model, compute)), update)
+        with precision():
+            recorded = [graphed(loss, model, batch) for loss in stages]
+        update = Captured(updating(recorded), update)
 
     tokenizer, lead = model.tokenizer, batch['image'].shape[:2]
     image = batch['image'].flatten(0, 1)
@@ -106,7 +107,7 @@ def world_updates(
         loss.backward()
 
     def optimize() -> None:
-        for optimizer in (world, connector):
+        for optimizer in optimizers:
             optimizer.step(_trivial(optimizer.parameters))
 
     parts = (encoder, sequence, decoder, connect, optimize)
@@ -157,7 +158,7 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
     model.requires_grad_(False)
     embedding = F.normalize(torch.randn(sizes.embed_dim, device=device), dim=0)
     agent, mixed_agent, other = (
-        ActorCritic(model, embedding, each).to(device) for each in (config, rounded, config)
+        ActorCritic(model, embedding, each) for each in (config, rounded, config)
     )
     tokens = torch.randint(sizes.classes, (starts, sizes.stoch), device=device)
     start = State(
@@ -218,29 +219,3 @@ def _alone(model: MFWM, run: Callable[[], None]) -> Run:
 def _named(model: MFWM, parts: Iterable[Callable[[], None]]) -> dict[str, Run]:
     runs = zip(PARTS, parts, strict=True)
     return {name: _alone(model, run) for name, run in runs}
-
-
-def _captured(model: MFWM, run: Run) -> Run:
-    """The same as one CUDA graph, whose inputs and gradients stay where they are."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            run()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return _with_gradients(model, graph.replay)
-
-
-def _with_gradients(model: MFWM, run: Run) -> Run:
-    """A run that writes to the gradients that the model has now, whatever it has in between."""
-    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
-
-    def again() -> None:
-        run()
-        for parameter, gradient in gradients:
-            parameter.grad = gradient
-
-    return again

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from genrl_ros.data.replay import Source
 from genrl_ros.files import write_json
 from genrl_ros.training.checkpoints import Checkpoints
 from genrl_ros.training.curve import Curve
+from genrl_ros.training.graphs import Loss, graphed
 from genrl_ros.training.guard import Guard
 from genrl_ros.training.run import Progress, Run, StoppedError
 from genrl_ros.training.watch import Watch
@@ -29,13 +30,11 @@ from genrl_ros.world_model.checkpoint import (
 )
 from genrl_ros.world_model.optim import Optimizer
 
-Loss = Callable[[Mapping[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
-
 ROLLBACKS = 3
 """How often training goes back to the same checkpoint before it gives up."""
 
 
-def tensors(batch: Mapping[str, Any], device: str = 'cpu') -> dict[str, Tensor]:
+def tensors(batch: Mapping[str, Any], device: str | torch.device) -> dict[str, Tensor]:
     """A batch of arrays as tensors; on the same memory, where the device has it."""
     return {
         name: torch.from_numpy(array).to(device, non_blocking=True)
@@ -111,6 +110,7 @@ class _Training:
         self.checkpoints = Checkpoints(run.folder, stage, run.record.keep)
         self.curve = Curve(run.folder / f'{stage}.csv', run.record.report_every)
         self.guard = Guard()
+        self.recorded = False
         self.position: Mapping[str, Any] = replay.state_dict()
         self.skipped: list[int] = []
         self.failures: list[dict[str, Any]] = []
@@ -200,8 +200,11 @@ class _Training:
 
     def _update(self, batch: Batch) -> tuple[dict[str, float], bool]:
         """One update; gives the metrics of the whole batch, and whether to stop."""
+        arrays = tensors(batch.arrays, self.run.device)
         with self.run.ranks.sharing(), self.run.computing():
-            value, metrics = self.loss(tensors(batch.arrays, self.run.device))
+            if self.run.device == 'cuda' and not self.recorded:
+                self.loss, self.recorded = graphed(self.loss, self.network, arrays), True
+            value, metrics = self.loss(arrays)
         stop = value.new_tensor(float(self.run.should_stop()))
         numbers = torch.stack([value.detach(), stop, *metrics.values()])
         self.run.ranks.average_([numbers])

@@ -159,6 +159,7 @@ def learn(
     replay: Replay | None = None,
     ranks: Ranks = ALONE,
     export_early: bool = True,
+    device: str = 'cpu',
 ) -> LearnResult:
     """Learn a policy for a prompt and export it to `out_dir/<task_id>`.
 
@@ -178,6 +179,7 @@ def learn(
         ranks: the processes that learn together, each from its share of the start states.
         export_early: what ending early does: export the best policy so far, or save everything,
             for the same call to go on from there.
+        device: what torch computes on.
 
     Raises:
         FileExistsError: if the bundle's folder exists already; nothing is touched.
@@ -197,7 +199,8 @@ def learn(
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     model, card = load_mfwm(mfwm_folder)
-    prompt_embedding = torch.from_numpy(embedding)
+    model.to(device)
+    prompt_embedding = torch.from_numpy(embedding).to(device)
     agent = ActorCritic(model, prompt_embedding, config, ranks)
     target = target_features(model, prompt_embedding, config.starts, config.horizon + 1)
     target = target.contiguous()  # as it comes from the disk: sums in the same order
@@ -208,7 +211,8 @@ def learn(
     )  # fmt: skip
     out_dir.mkdir(parents=True, exist_ok=True)
     kept.load()
-    matcher = Matcher(model.tokenizer.decoder.project, kept.target[:, share], model.config.stoch)
+    targets = kept.target.to(device)[:, share]
+    matcher = Matcher(model.tokenizer.decoder.project, targets, model.config.stoch)
     stopped, done, best = False, agent.optimizers['critic'].updates, kept.best
     if ranks.first:
         curve.cut(done)
@@ -237,7 +241,7 @@ def learn(
         on_progress(Progress('exporting', done, config.updates, best.smooth, 0.0, 0.0))
         if stopped and best.weights:
             agent.actor.load_state_dict(best.weights)
-        graphs = export_policy(mfwm_folder, model, agent.actor)
+        graphs = export_policy(mfwm_folder, model.cpu(), agent.actor.cpu())
         about = _describe(model, card, task_id, prompt, done, best.smooth)
         write_bundle(path, about, graphs)
         kept.path.unlink(missing_ok=True)
@@ -259,7 +263,8 @@ def _starts(model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay
         return start_states.data_free(
             model, agent.act, config.starts, config.warmup_steps, config.dreamed
         )
-    states = start_states.from_data(model, tensors(replay.sample()))
+    device = next(model.parameters()).device
+    states = start_states.from_data(model, tensors(replay.sample(), device))
     chosen = torch.randperm(states.deter.shape[0])[: config.starts]
     return State(states.stoch[chosen], states.deter[chosen])
 

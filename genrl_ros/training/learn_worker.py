@@ -35,6 +35,7 @@ class LearnRequest:
         policies: folder that the bundle's folder is written into.
         config: fields of `LearnConfig` that differ from its defaults; `precision` may be `auto`:
             what is fastest here.
+        device: what to compute on.
     """
 
     model: str
@@ -43,6 +44,7 @@ class LearnRequest:
     prompt: str
     policies: str
     config: dict[str, Any]
+    device: str = 'cpu'
 
 
 def main() -> int:
@@ -75,12 +77,14 @@ def _learn(
     import numpy as np
 
     from genrl_ros.config import LearnConfig, from_mapping
+    from genrl_ros.training.bench import fastest_precision
+    from genrl_ros.training.device import check_device
     from genrl_ros.training.learn import Progress, learn
-    from genrl_ros.training.processor import fastest_precision
 
+    check_device(request.device)
     config = request.config
     if config.get('precision') == 'auto':
-        config = {**config, 'precision': fastest_precision()}
+        config = {**config, 'precision': fastest_precision(request.device)}
 
     def on_progress(progress: Progress) -> None:
         answer(progress=dataclasses.asdict(progress))
@@ -94,6 +98,7 @@ def _learn(
         request.prompt,
         on_progress,
         should_stop,
+        device=request.device,
     )
     return {
         'path': str(result.bundle_path),

@@ -19,6 +19,12 @@ class StoppedError(Exception):
     """A training was asked to stop; everything is saved, and the same call goes on from there."""
 
 
+def mixed_precision(device: str, mixed: bool) -> torch.autocast:
+    """The context in which losses are computed, on a GPU in a way that graphs can record."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=kind == 'cpu')
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a stage is.
@@ -70,5 +76,4 @@ class Run:
 
     def computing(self) -> torch.autocast:
         """The context in which losses are computed."""
-        mixed = self.precision == 'bf16'
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=mixed)
+        return mixed_precision(self.device, self.precision == 'bf16')

@@ -178,6 +178,20 @@ def test_a_worker_that_cannot_be_started_is_reported(bench, tmp_path) -> None:
     assert 'cannot learn' in result.message
 
 
+def test_a_gpu_that_is_not_there_is_reported_and_the_node_lives(
+    bench, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    (tmp_path / 'model').mkdir()
+    bench.start(TrainerNode, model=str(tmp_path / 'model'), policies=str(tmp_path), device='cuda')
+    user = User(bench)
+    user.set_goal('one')
+    for _ in range(2):
+        status, result = user.result(user.ask_until_accepted('one'))
+        assert status == GoalStatus.STATUS_ABORTED
+        assert 'device cuda' in result.message and 'sees no GPU here' in result.message
+
+
 def test_what_was_not_set_as_a_goal_is_not_learned(start) -> None:
     user = start(0.2)
     assert not user.ask('').accepted

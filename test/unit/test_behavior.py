@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import get_args
 
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given
 from toy_training import TINY
 
-from genrl_ros.behavior.actor_critic import ActorCritic, ReturnNormalizer
+from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.behavior.critic import Critic, symexp, symlog
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.behavior.matching import Matcher, target_features
@@ -125,7 +126,16 @@ def test_another_prompt_gives_another_goal(model: MFWM) -> None:
         make_goal(model, np.full(32, np.nan, np.float32))
 
 
-def test_returns_are_normalised_on_the_device_where_they_are() -> None:
+def test_learning_keeps_to_the_device_of_its_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a device without numbers, which refuses to be mixed with another as a GPU does."""
-    returns = torch.empty(3, 4, device='meta')
-    assert ReturnNormalizer().to('meta')(returns, returns).device.type == 'meta'
+    monkeypatch.setattr(torch, 'autocast', lambda *_, **__: contextlib.nullcontext())
+    model = MFWM(TINY).requires_grad_(False).to('meta')
+    prompt = torch.empty(TINY.embed_dim, device='meta')
+    agent = ActorCritic(model, prompt, LEARN)
+    target = target_features(model, prompt, LEARN.starts, LEARN.horizon + 1)
+    matcher = Matcher(model.tokenizer.decoder.project, target, TINY.stoch)
+    start = data_free(model, agent.act, LEARN.starts, LEARN.warmup_steps)
+    losses = agent._losses(model, start, matcher)
+    (losses['actor_loss'] + losses['critic_loss']).backward()
+    for network in (agent.actor, agent.critic):
+        assert {value.grad.device.type for value in network.parameters()} == {'meta'}

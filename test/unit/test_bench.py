@@ -10,14 +10,9 @@ import torch
 from genrl_ros.cli import main
 from genrl_ros.cli.bench_report import show
 from genrl_ros.config import ModelConfig, model_preset
-from genrl_ros.training import processor
+from genrl_ros.training import bench
 from genrl_ros.training.bench import ACTIONS, Captured, Size, Timing, measure
-from genrl_ros.training.bench_updates import (
-    PARTS,
-    _with_gradients,
-    random_batch,
-    world_updates,
-)
+from genrl_ros.training.bench_updates import PARTS, random_batch, world_updates
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -65,18 +60,6 @@ def test_work_is_counted_without_the_graph_and_timed_with_it() -> None:
     assert timing.gflop == pytest.approx(2 * 10 * 20 * 10 / 1e9)
 
 
-def test_a_replay_finds_its_gradients_again_after_other_runs() -> None:
-    model = MFWM(Size(16, 2, 2, 8).model)
-    batch = random_batch(model.config, Size(16, 2, 2, 8), 'cpu')
-    kept = {name: torch.zeros_like(value) for name, value in model.named_parameters()}
-    for name, value in model.named_parameters():
-        value.grad = kept[name]
-    replay = _with_gradients(model, lambda: [value.fill_(1) for value in kept.values()])
-    world_updates(model, batch, 'cpu')['decoder']()
-    replay()
-    assert all(value.grad is kept[name] for name, value in model.named_parameters())
-
-
 @pytest.mark.parametrize('text', ['256,24', '256,24,16', '0,24,16x32', '256,24,16x33', 'a,b,cxd'])
 def test_sizes_that_cannot_be(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match='size'):
@@ -103,11 +86,24 @@ def test_mixed_precision_computes_the_same_update_more_coarsely(sizes: ModelConf
 
 
 @pytest.mark.parametrize(
-    ('flags', 'precision'),
-    [('avx2 amx_tile amx_bf16', 'bf16'), ('avx2 avx512_bf16', 'float32'), ('', 'float32')],
+    ('flags', 'bf16_s', 'precision'),
+    [
+        ('avx2 amx_tile amx_bf16', 0.2, 'bf16'),
+        ('avx2 avx512_bf16', 0.5, 'bf16'),
+        ('avx2 avx512_bf16', 2.0, 'float32'),
+        ('avx2', 0.2, 'float32'),
+    ],
 )
-def test_bf16_is_chosen_where_matrices_are_multiplied_in_it(
-    monkeypatch: pytest.MonkeyPatch, flags: str, precision: str
+def test_bf16_is_chosen_where_matrices_are_multiplied_faster_in_it(
+    monkeypatch: pytest.MonkeyPatch, flags: str, bf16_s: float, precision: str
 ) -> None:
-    monkeypatch.setattr(processor, 'description', lambda: f'flags : {flags}')
-    assert processor.fastest_precision() == precision
+    monkeypatch.setattr(bench, 'describe_processor', lambda: f'flags : {flags}')
+    monkeypatch.setattr(
+        bench,
+        'measure',
+        lambda runs, repeats, device: {
+            name: Timing(bf16_s if run().dtype == torch.bfloat16 else 1.0, 1.0)
+            for name, run in runs.items()
+        },
+    )
+    assert bench.fastest_precision('cpu') == precision
