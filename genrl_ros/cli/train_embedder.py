@@ -10,8 +10,9 @@ import tyro
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import session
 from genrl_ros.config import RecordConfig
-from genrl_ros.training.clips import ClipConfig
+from genrl_ros.training.clips import ClipConfig, Clips, make_clips
 from genrl_ros.training.embedder import TrainConfig
+from genrl_ros.training.run import Run
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Config:
     """Folder that the model is written to."""
     run: Path = Path('runs/embedder')
     """Folder of the checkpoints; the same command goes on from there."""
+    budget_s: float | None = None
+    """Seconds after which to stop with everything saved; the same command goes on from there."""
     make: ClipConfig = field(default_factory=ClipConfig)
     """How the clips are made."""
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -38,18 +41,12 @@ class Config:
 
 def main(config: Config) -> int:
     """Make the clips unless they exist, train, measure and write the model."""
-    from genrl_ros.training.clips import Clips, make_clips
     from genrl_ros.training.embedder_run import train_and_measure
 
-    if (config.clips / 'clips.json').is_file():
-        clips = Clips.open(config.clips)
-    else:
-        from genrl_ros.envs.kitchen_rehearsal import rehearse
-        from genrl_ros.envs.kitchen_studio import Studio
-
-        studio = Studio()
-        clips = make_clips(studio, lambda seed: rehearse(studio, seed), config.clips, config.make)
-    with session(config.run, RecordConfig(), 'cpu', config.train.precision, None) as run:
+    with session(
+        config.run, RecordConfig(), 'cpu', config.train.precision, config.budget_s
+    ) as run:
+        clips = _clips(config, run)
         with bar('video tower', config.train.steps) as show:
             scores = train_and_measure(
                 clips, config.out, config.train, run.folder,
@@ -61,3 +58,17 @@ def main(config: Config) -> int:
             print(f'{cameras}: {found}')
         print(f'embedder: {config.out}, all scores in embedder.json')
     return 0
+
+
+def _clips(config: Config, run: Run) -> Clips:
+    if (config.clips / 'clips.json').is_file():
+        return Clips.open(config.clips)
+    from genrl_ros.envs.kitchen_rehearsal import rehearse
+    from genrl_ros.envs.kitchen_studio import Studio
+
+    studio = Studio()
+    with bar('clips', config.make.rehearsals + config.make.all_takes) as show:
+        return make_clips(
+            studio, lambda seed: rehearse(studio, seed), config.clips, config.make, show,
+            run.should_stop,
+        )  # fmt: skip

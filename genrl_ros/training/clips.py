@@ -7,10 +7,6 @@ is twelve frames of one camera, which hold five overlapping clips, and five more
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.training.concepts import MOVED, TRUE, Labels, Scene, label
+from genrl_ros.training.run import StoppedError
+from genrl_ros.training.unfinished_clips import States, UnfinishedClips
 from genrl_ros.types import FloatArray, Image
 from genrl_ros.vlm.phrases.kitchen import CONCEPTS, ELEMENTS
-
-States = npt.NDArray[np.float32]
 
 N_FRAMES = 8
 TAKE_FRAMES = 12
@@ -33,6 +29,8 @@ STRIDES, STRIDE_ODDS = (1, 2, 4), (0.2, 0.6, 0.2)
 SPLITS = ('train', 'held_out', 'published_camera')
 FIRST_SEED = 1_000_000
 """Seeds below belong to the world model's dataset and to evaluation."""
+KEEP_EVERY = 100
+"""Takes that may be lost."""
 
 
 class Stage(Protocol):
@@ -88,6 +86,11 @@ class ClipConfig:
     """The same, with the published camera."""
     seed: int = FIRST_SEED
     """First seed."""
+
+    @property
+    def all_takes(self) -> int:
+        """Takes in all."""
+        return self.takes + self.held_out_takes + self.published_takes
 
     def __post_init__(self) -> None:
         if self.seed < FIRST_SEED:
@@ -230,65 +233,79 @@ def _label_take(stage: Stage, qpos: States) -> Labels:
 
 
 def make_clips(
-    stage: Stage, rehearse: Callable[[int], States], folder: Path, config: ClipConfig
+    stage: Stage,
+    rehearse: Callable[[int], States],
+    folder: Path,
+    config: ClipConfig,
+    on_progress: Callable[[int, str], None] = lambda done, what: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Clips:
     """Rehearse, film and label; the folder appears when everything in it is finished.
+
+    What an interrupted call has made is kept beside it, and the same call goes on from there.
 
     Args:
         stage: draws states.
         rehearse: makes the states of one rehearsal, `(T, 30)`, from a seed.
         folder: where the takes are kept.
         config: how many.
+        on_progress: called with the number of rehearsals and takes that are done.
+        should_stop: asked after each of them.
 
     Raises:
+        StoppedError: if `should_stop` said so; everything is saved.
         ValueError: if the stage has other elements than the concepts.
     """
     if stage.elements_order != ELEMENTS:
         raise ValueError(f'the stage has {stage.elements_order}, the concepts are of {ELEMENTS}')
-    began = time.perf_counter()
-    work = folder.with_name(folder.name + '.unfinished')
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    rehearsals = []
-    for i in range(config.rehearsals):
-        rehearsals.append(rehearse(config.seed + i))
-        _report('rehearsals', i + 1, config.rehearsals, began)
-    kept = config.rehearsals // 8
-    rng = np.random.default_rng(config.seed)
-    train, test = (_Bank(stage, r, rng) for r in (rehearsals[kept:], rehearsals[:kept]))
-
     counts = (config.takes, config.held_out_takes, config.published_takes)
     split = np.repeat(np.arange(len(SPLITS), dtype=np.int8), counts)
-    frames = np.lib.format.open_memmap(
-        work / 'frames.npy', 'w+', np.uint8, (len(split), TAKE_FRAMES, 3, 64, 64)
-    )
-    labels = np.empty((len(split), 2, CLIPS_A_TAKE, len(CONCEPTS)), np.int8)
-    names, odds = _group_odds()
-    for n, kind in enumerate(split):
-        group = str(rng.choice(names, p=odds))
-        qpos = (train if kind == 0 else test).states(group)
-        _redress(stage, qpos, group, rng)
-        if SPLITS[kind] == 'published_camera':
-            stage.look_as_published()
-        else:
-            stage.vary_look(rng)
-        for t, state in enumerate(qpos):
-            stage.set_state(state)
-            frames[n, t] = stage.render(64)
-        labels[n] = _label_take(stage, qpos)
-        _report('takes', n + 1, len(split), began)
-    frames.flush()
-    np.save(work / 'labels.npy', labels)
-    np.save(work / 'split.npy', split)
-    made = {**asdict(config), 'seconds': round(time.perf_counter() - began)}
-    meta = {'concepts': CONCEPTS, 'made': made}
-    (work / 'clips.json').write_text(json.dumps(meta, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(work, folder)
+    shapes: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
+        'frames': ((len(split), TAKE_FRAMES, 3, 64, 64), np.uint8),
+        'labels': ((len(split), 2, CLIPS_A_TAKE, len(CONCEPTS)), np.int8),
+        'split': (split.shape, np.int8),
+    }
+    rng = np.random.default_rng(config.seed)
+    made = {'concepts': CONCEPTS, 'made': asdict(config)}
+    work = UnfinishedClips(folder, made, shapes, rng)
+    work.arrays['split'][:] = split
+    rehearsals = []
+    for i in range(config.rehearsals):
+        rehearsals.append(work.rehearsal(config.seed + i, rehearse))
+        on_progress(i + 1, 'rehearsals')
+        if should_stop():
+            raise StoppedError(f'{i + 1} of {config.rehearsals} rehearsals')
+    kept = config.rehearsals // 8
+    train, test = (_Bank(stage, r, rng) for r in (rehearsals[kept:], rehearsals[:kept]))
+    for n in range(work.done, len(split)):
+        bank = train if SPLITS[split[n]] == 'train' else test
+        work.arrays['frames'][n], work.arrays['labels'][n] = _take(
+            stage, bank, SPLITS[split[n]], rng
+        )
+        on_progress(config.rehearsals + n + 1, 'takes')
+        stopping = should_stop()
+        if (n + 1) % KEEP_EVERY == 0 or stopping:
+            work.keep(n + 1)
+        if stopping:
+            raise StoppedError(f'{n + 1} of {len(split)} takes')
+    work.keep(len(split))
+    about = {**asdict(config), 'seconds': round(work.seconds)}
+    work.finish({'concepts': CONCEPTS, 'made': about})
     return Clips.open(folder)
 
 
-def _report(what: str, done: int, of: int, began: float) -> None:
-    if done % 100 == 0 or done == of:
-        seconds = time.perf_counter() - began
-        sys.stderr.write(f'{what} {done}/{of}, {seconds:.0f} s\n')
+def _take(stage: Stage, bank: _Bank, kind: str, rng: np.random.Generator) -> tuple[Image, Labels]:
+    """Frames `(12, 3, 64, 64)` and labels of one take."""
+    names, odds = _group_odds()
+    group = str(rng.choice(names, p=odds))
+    qpos = bank.states(group)
+    _redress(stage, qpos, group, rng)
+    if kind == 'published_camera':
+        stage.look_as_published()
+    else:
+        stage.vary_look(rng)
+    frames = []
+    for state in qpos:
+        stage.set_state(state)
+        frames.append(stage.render(64))
+    return np.stack(frames), _label_take(stage, qpos)

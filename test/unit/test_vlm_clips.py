@@ -101,6 +101,33 @@ def test_the_same_seed_makes_the_same_clips(clips, tmp_path) -> None:
     np.testing.assert_array_equal(again.labels, clips.labels)
 
 
+def test_clips_that_were_interrupted_go_on_as_if_nothing_had_been(clips, tmp_path) -> None:
+    rehearsed: list[int] = []
+
+    def note(seed) -> np.ndarray:
+        rehearsed.append(seed)
+        return rehearse(seed)
+
+    folder = tmp_path / 'clips'
+    seen: list[int] = []
+    for end in (5, 20, 33):  # of 16 rehearsals and 40 takes
+        with pytest.raises(StoppedError):
+            make_clips(
+                Stage(), note, folder, SMALL, lambda done, _: seen.append(done),
+                lambda end=end: seen[-1] == end,
+            )  # fmt: skip
+        assert not folder.exists()
+    stage = Stage()
+    made = make_clips(stage, note, folder, SMALL)
+    assert rehearsed == list(range(FIRST_SEED, FIRST_SEED + 16))
+    assert len(stage.looks) == 40 - (33 - 16)
+    np.testing.assert_array_equal(made.frames, clips.frames)
+    np.testing.assert_array_equal(made.labels, clips.labels)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        'clips.json', 'frames.npy', 'labels.npy', 'split.npy'
+    ]  # fmt: skip
+
+
 def test_training_rehearsals_are_not_tested_with(clips, tmp_path) -> None:
     seen = []
 
