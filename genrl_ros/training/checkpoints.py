@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -71,6 +72,19 @@ class Checkpoints:
             raise problem
         return None
 
+    def check_settings(self, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+        """Check that a training may go on: that no setting of the newest differs.
+
+        Raises:
+            CheckpointError: naming those that do.
+        """
+        changed = _changed(held, json.loads(json.dumps(asked)))
+        if changed:
+            raise CheckpointError(
+                f'{self.newest} is of other settings ({"; ".join(changed)}): ask for those, or '
+                'choose another folder with --run'
+            )
+
     def set_aside(self) -> None:
         """Rename the newest to `<stage>.before.safetensors`, and forget the others."""
         for old in self._filed():
@@ -96,3 +110,15 @@ class Checkpoints:
                 shutil.copyfile(self.newest, temporary)
         for old in self._filed()[: -self._keep]:
             old.unlink(missing_ok=True)
+
+
+def _changed(held: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = '') -> list[str]:
+    """What differs, in words; what only one of the two knows does not count."""
+    changed: list[str] = []
+    for name in held.keys() & asked.keys():
+        old, new = held[name], asked[name]
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changed += _changed(old, new, f'{prefix}{name}.')
+        elif old != new:
+            changed.append(f'{prefix}{name} was {old}, not {new}')
+    return sorted(changed)

@@ -129,7 +129,7 @@ class _Training:
                 self.checkpoints.set_aside()
             found = None
         if found is not None:
-            self._check_settings(found.get('settings', {}))
+            self.checkpoints.check_settings(found.get('settings', {}), self.settings)
             self._load(found)
         if first:
             self.curve.cut(self.optimizer.updates)
@@ -243,14 +243,6 @@ class _Training:
         finished = int(state['optimizer']['updates']) >= self.updates
         return finished and state.get('built_on', self.built_on) != self.built_on
 
-    def _check_settings(self, held: Mapping[str, Any]) -> None:
-        changed = _changed(held, json.loads(json.dumps(self.settings)))
-        if changed:
-            raise CheckpointError(
-                f'{self.checkpoints.newest} is of other settings ({"; ".join(changed)}): '
-                'ask for those, or choose another folder with --run'
-            )
-
     def _save(self) -> None:
         if self.run.ranks.first:
             self.checkpoints.save(
@@ -285,15 +277,3 @@ class _Training:
         self.curve.load_state_dict(state.get('curve', {}))
         self.guard.load(state.get('guard', []))
         self.skipped = list(state.get('skipped', []))
-
-
-def _changed(held: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = '') -> list[str]:
-    """What differs, in words; what only one of the two knows does not count."""
-    changed: list[str] = []
-    for name in held.keys() & asked.keys():
-        old, new = held[name], asked[name]
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            changed += _changed(old, new, f'{prefix}{name}.')
-        elif old != new:
-            changed.append(f'{prefix}{name} was {old}, not {new}')
-    return sorted(changed)

@@ -19,7 +19,7 @@ from genrl_ros.training.embedder import MAX_SCALE, TakeSampler, TrainConfig, aug
 from genrl_ros.training.run import StoppedError
 from genrl_ros.vlm.embedded import TowerConfig, Towers, VideoTower, read_embedder
 from genrl_ros.vlm.phrases.kitchen import CONCEPTS
-from genrl_ros.world_model.checkpoint import CheckpointError, rng_state, set_rng_state
+from genrl_ros.world_model.checkpoint import rng_state, set_rng_state
 
 STAGE, KEEP = 'video_tower', 2
 
@@ -53,7 +53,8 @@ def fit_video(
     checkpoints.clean()
     found = checkpoints.load()
     if found is not None:
-        training.load(found, checkpoints.newest)
+        checkpoints.check_settings(found['settings'], training.settings)
+        training.load(found)
     while training.done < config.steps:
         loss = training.update()
         on_update(training.done, loss)
@@ -132,20 +133,8 @@ class _Training:
             'settings': self.settings,
         }
 
-    def load(self, state: Mapping[str, Any], path: Path) -> None:
-        """Go on where `state` was taken.
-
-        Raises:
-            CheckpointError: if it is of other settings or another model.
-        """
-        changed = [
-            name for name, value in self.settings.items() if state['settings'][name] != value
-        ]
-        if changed:
-            raise CheckpointError(
-                f'{path} is of other settings ({", ".join(changed)}): ask for those, or choose '
-                'another folder with --run'
-            )
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
         self.done = int(state['done'])
         self.tower.load_state_dict(state['tower'])
         self.averaged.load_state_dict(state['averaged'])

@@ -211,7 +211,7 @@ def test_a_tower_that_was_stopped_goes_on_as_if_nothing_had_been(clips, tmp_path
     with pytest.raises(StoppedError, match='after 7 of 20'):
         fit_video(clips, TRAIN, tmp_path / 'run', note, should_stop=lambda: len(seen) == 7)
     torch.manual_seed(99)
-    with pytest.raises(CheckpointError, match=r'other settings \(takes\)'):
+    with pytest.raises(CheckpointError, match=r'other settings \(takes was 2, not 3\)'):
         fit_video(clips, replace(TRAIN, takes=3), tmp_path / 'run')
     parted = fit_video(clips, TRAIN, tmp_path / 'run', note)
     assert seen == straight
