@@ -21,7 +21,6 @@ from genrl_ros.config import (
 from genrl_ros.training import plain
 from genrl_ros.training.bench import ACTIONS, Captured, Run, Size
 from genrl_ros.training.graphs import Loss, graphed
-from genrl_ros.training.run import mixed_precision
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.optim import Optimizer
@@ -53,28 +52,22 @@ def world_updates(
     With `mixed`, losses are computed in bfloat16 where that is exact enough.
     """
     optimizers = [Optimizer(group, OPTIM, 10**6) for group in _groups(model)]
-    stages: list[Loss] = [
-        lambda batch: losses.world_model_loss(model, batch, WORLD),
-        lambda batch: losses.connect_loss(model, batch, CONNECT),
-    ]
-
-    def precision() -> torch.autocast:
-        return mixed_precision(device, mixed)
+    stages = _losses(model, device, mixed)
 
     def updating(stages: Iterable[Loss]) -> Run:
         def update() -> None:
             for loss, optimizer in zip(stages, optimizers, strict=True):
-                with precision():
-                    value, _ = loss(batch)
-                optimizer.step(value)
+                optimizer.step(loss(batch)[0])
 
         return update
 
     update = updating(stages)
     if device == 'cuda':
-        with precision():
-            recorded = [graphed(loss, model, batch) for loss in stages]
+        recorded = [graphed(loss, model, batch) for loss in stages]
         update = Captured(updating(recorded), update)
+
+    def precision() -> torch.autocast:
+        return torch.autocast(device, torch.bfloat16, enabled=mixed)
 
     tokenizer, lead = model.tokenizer, batch['image'].shape[:2]
     image = batch['image'].flatten(0, 1)
@@ -102,9 +95,7 @@ def world_updates(
         loss.backward()
 
     def connect() -> None:
-        with precision():
-            loss = losses.connect_loss(model, batch, CONNECT)[0]
-        loss.backward()
+        stages[1](batch)[0].backward()
 
     def optimize() -> None:
         for optimizer in optimizers:
@@ -184,6 +175,20 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
     if mixed:
         runs['ours bf16'] = lambda: mixed_agent.update(model, start, matcher)
     return runs | {'plain': by_hand}
+
+
+def _losses(model: MFWM, device: str, mixed: bool) -> tuple[Loss, Loss]:
+    """Of the world model, and of connector and aligner."""
+
+    def world_loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+            return losses.world_model_loss(model, batch, WORLD)
+
+    def connect_loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+            return losses.connect_loss(model, batch, CONNECT)
+
+    return world_loss, connect_loss
 
 
 def _groups(model: MFWM) -> tuple[Parameters, Parameters]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
+
+from genrl_ros.config import Device
 
 
 def check_device(device: str) -> None:
@@ -11,8 +15,8 @@ def check_device(device: str) -> None:
     Raises:
         ValueError: if torch does not know it here.
     """
-    if device not in ('cpu', 'cuda'):
-        raise ValueError(f'device {device!r} is unknown; known are cpu and cuda')
+    if device not in get_args(Device):
+        raise ValueError(f'device {device!r} must be one of {", ".join(get_args(Device))}')
     if device == 'cuda' and not torch.cuda.is_available():
         raise ValueError(
             f'device cuda: torch {torch.__version__} sees no GPU here. With a GPU, install torch '

@@ -110,7 +110,7 @@ class _Training:
         self.checkpoints = Checkpoints(run.folder, stage, run.record.keep)
         self.curve = Curve(run.folder / f'{stage}.csv', run.record.report_every)
         self.guard = Guard()
-        self.recorded = False
+        self.compute: Loss | None = None
         self.position: Mapping[str, Any] = replay.state_dict()
         self.skipped: list[int] = []
         self.failures: list[dict[str, Any]] = []
@@ -201,10 +201,10 @@ class _Training:
     def _update(self, batch: Batch) -> tuple[dict[str, float], bool]:
         """One update; gives the metrics of the whole batch, and whether to stop."""
         arrays = tensors(batch.arrays, self.run.device)
-        with self.run.ranks.sharing(), self.run.computing():
-            if self.run.device == 'cuda' and not self.recorded:
-                self.loss, self.recorded = graphed(self.loss, self.network, arrays), True
-            value, metrics = self.loss(arrays)
+        if self.compute is None:
+            on_gpu = self.run.device == 'cuda'
+            self.compute = graphed(self._loss, self.network, arrays) if on_gpu else self._loss
+        value, metrics = self.compute(arrays)
         stop = value.new_tensor(float(self.run.should_stop()))
         numbers = torch.stack([value.detach(), stop, *metrics.values()])
         self.run.ranks.average_([numbers])
@@ -212,6 +212,10 @@ class _Training:
         self.guard.check(total)
         norm = self.optimizer.step(value)
         return dict(zip(metrics, means, strict=True)) | {'grad_norm': norm}, stopping > 0
+
+    def _loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        with self.run.ranks.sharing(), self.run.computing():
+            return self.loss(batch)
 
     def _note(self, batch: Batch, error: str) -> None:
         windows = [list(window) for window in batch.windows]

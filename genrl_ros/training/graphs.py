@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from genrl_ros.world_model.checkpoint import rng_state, set_rng_state
 
 Loss = Callable[[Mapping[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
 """Loss and metrics of a batch."""
@@ -30,26 +33,33 @@ class _Flat(nn.Module):
 def graphed(loss: Loss, network: nn.Module, sample: Mapping[str, Tensor]) -> Loss:
     """The same loss, of which forward and backward pass are recorded once and replayed.
 
-    To be called in the context in which the loss is computed, and there without autocast's cache.
-    Where a graph cannot be recorded, that is said, and the loss is given back as it is.
+    Where they cannot be recorded, that is said, and the loss is given back as it is. Random
+    numbers go on as if nothing had been.
 
     Args:
-        loss: what to record; it must not look at numbers, nor bring any from the host.
+        loss: what to record; it must not look at numbers, nor bring any from the host. If it is
+            computed in mixed precision, it says so itself: the backward pass is none of that.
         network: has the parameters that are trained.
         sample: a batch of the shapes that all will have, on a GPU.
     """
+    gc.collect()  # an earlier stage's graph is in a cycle of references, with all its memory
     flat = _Flat(loss, network, tuple(sample))
+    kept = rng_state()
     try:
-        run = torch.cuda.make_graphed_callables(
-            flat, tuple(sample.values()), allow_unused_input=True
-        )
+        with torch.cuda.stream(torch.cuda.current_stream()):  # to which a failure returns, too
+            run = torch.cuda.make_graphed_callables(
+                flat, tuple(sample.values()), allow_unused_input=True
+            )
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error.__context__ or error).splitlines()[0]
         sys.stderr.write(f'no CUDA graph of the loss, which will be slower: {reason}\n')
         return loss
+    finally:
+        set_rng_state(kept)
 
     def replay(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         value, *metrics = run(*(batch[name] for name in sample))  # type: ignore[misc]
-        return value, dict(zip(flat.outputs, metrics, strict=True))
+        values = (metric.detach() for metric in metrics)
+        return value, dict(zip(flat.outputs, values, strict=True))
 
     return replay

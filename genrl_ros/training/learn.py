@@ -253,7 +253,8 @@ def _identity(
     card: ModelCard, embedding: FloatArray, config: LearnConfig, replay: Replay | None
 ) -> str:
     """sha256 over what makes a learning the same one, however long it goes on."""
-    settings = {k: v for k, v in asdict(config).items() if k not in ('updates', 'threads')}
+    left_out = ('updates', 'threads', 'precision')
+    settings = {k: v for k, v in asdict(config).items() if k not in left_out}
     about = [card.sha256, settings, 'data-free' if replay is None else 'offline']
     return hashlib.sha256(json.dumps(about).encode() + embedding.tobytes()).hexdigest()
 

@@ -75,6 +75,7 @@ def _learn(
     request: LearnRequest, answer: Callable[..., None], should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
     import numpy as np
+    import torch
 
     from genrl_ros.config import LearnConfig, from_mapping
     from genrl_ros.training.bench import fastest_precision
@@ -82,9 +83,14 @@ def _learn(
     from genrl_ros.training.learn import Progress, learn
 
     check_device(request.device)
-    config = request.config
-    if config.get('precision') == 'auto':
-        config = {**config, 'precision': fastest_precision(request.device)}
+    asked = dict(request.config)
+    automatic = asked.get('precision') == 'auto'
+    if automatic:
+        del asked['precision']
+    config = from_mapping(LearnConfig, asked, 'config')
+    if automatic:
+        torch.set_num_threads(config.threads)
+        config = dataclasses.replace(config, precision=fastest_precision(request.device))
 
     def on_progress(progress: Progress) -> None:
         answer(progress=dataclasses.asdict(progress))
@@ -92,7 +98,7 @@ def _learn(
     result = learn(
         Path(request.model),
         np.asarray(request.embedding, np.float32),
-        from_mapping(LearnConfig, config, 'config'),
+        config,
         Path(request.policies),
         request.task_id,
         request.prompt,

@@ -19,12 +19,6 @@ class StoppedError(Exception):
     """A training was asked to stop; everything is saved, and the same call goes on from there."""
 
 
-def mixed_precision(device: str, mixed: bool) -> torch.autocast:
-    """The context in which losses are computed, on a GPU in a way that graphs can record."""
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=kind == 'cpu')
-
-
 @dataclass(frozen=True)
 class Progress:
     """How far a stage is.
@@ -76,4 +70,5 @@ class Run:
 
     def computing(self) -> torch.autocast:
         """The context in which losses are computed."""
-        return mixed_precision(self.device, self.precision == 'bf16')
+        mixed = self.precision == 'bf16'
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=mixed)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.files import atomic_file, sync, write_json
+from genrl_ros.training.checkpoints import changed_settings
 
 States = npt.NDArray[np.float32]
 PROGRESS = 'progress.json'
@@ -24,12 +25,13 @@ class UnfinishedClips:
 
     Args:
         folder: of the finished clips.
-        made: how they are made; what was begun otherwise is begun anew.
+        made: how they are made.
         arrays: by name, shape and dtype of the takes' arrays; the first axis counts takes.
         rng: gives the random numbers; it goes on where it was when the last takes were kept.
 
     Raises:
         OSError: if there is no room for the arrays.
+        ValueError: if it was begun with other settings.
 
     Attributes:
         arrays: the takes' arrays, mapped into memory.
@@ -44,7 +46,7 @@ class UnfinishedClips:
         rng: np.random.Generator,
     ) -> None:
         self.folder, self._work = folder, folder.with_name(folder.name + '.unfinished')
-        self._made, self._rng = json.loads(json.dumps(made)), rng
+        self._made, self._rng = made, rng
         held = self._held()
         if held is None:
             shutil.rmtree(self._work, ignore_errors=True)
@@ -97,11 +99,11 @@ class UnfinishedClips:
         """Put everything into its place, with `clips.json` to describe it."""
         self.keep(self.done)
         write_json(self._work / 'clips.json', about)
-        for path in (self._work / PROGRESS, *self._work.glob('rehearsal-*.npy')):
-            path.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
         os.replace(self._work, self.folder)
         sync(self.folder.parent)
+        for path in (self.folder / PROGRESS, *self.folder.glob('rehearsal-*.npy')):
+            path.unlink()
 
     def _make_room(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         """On the disk, too: a full one would end the process when a page is written back."""
@@ -115,4 +117,10 @@ class UnfinishedClips:
         if not path.is_file():
             return None
         held: dict[str, Any] = json.loads(path.read_text())
-        return held if held['made'] == self._made else None
+        changed = changed_settings(held['made'], self._made)
+        if changed:
+            raise ValueError(
+                f'{self._work} was begun with other settings ({"; ".join(changed)}): ask for '
+                'those, or remove the folder'
+            )
+        return held

@@ -24,7 +24,7 @@ from genrl_ros.serving.policy import NO_TOKEN, Encoder, PolicyRunner
 from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
-from genrl_ros.training.learn import learn
+from genrl_ros.training.learn import LearnResult, learn
 from genrl_ros.training.report import video_goal_rows
 from genrl_ros.training.run import Run, StoppedError
 from genrl_ros.types import EnvSpec, FloatArray, Image, Task
@@ -215,6 +215,20 @@ def test_learning_from_data_goes_on_in_the_batches_and_loses_nothing_when_stoppe
     assert seen.count(0) == 1, 'one update was left'
     graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
     assert graphs[0]['actor.onnx'] == graphs[1]['actor.onnx']
+
+
+def test_an_interrupted_learning_goes_on_in_the_other_precision(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    def go_on(config: LearnConfig, stop: bool) -> LearnResult:
+        return learn(
+            model_folder, np.eye(32, dtype=np.float32)[0], config, tmp_path, 'task', 'do it',
+            should_stop=lambda: stop, export_early=False,
+        )  # fmt: skip
+
+    with pytest.raises(StoppedError, match='after 1 of'):
+        go_on(LEARN, stop=True)
+    assert go_on(replace(LEARN, precision='bf16'), stop=False).updates == LEARN.updates
 
 
 def test_an_interrupted_learning_of_something_else_is_refused(

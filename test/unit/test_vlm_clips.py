@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from genrl_ros.training import clips as clips_module
 from genrl_ros.training.clips import FIRST_SEED, ClipConfig, Clips, make_clips
 from genrl_ros.training.concepts import FALSE, TRUE, UNSURE
 from genrl_ros.training.embedder import (
@@ -126,6 +127,27 @@ def test_clips_that_were_interrupted_go_on_as_if_nothing_had_been(clips, tmp_pat
     assert sorted(path.name for path in folder.iterdir()) == [
         'clips.json', 'frames.npy', 'labels.npy', 'split.npy'
     ]  # fmt: skip
+
+
+def test_clips_that_were_killed_go_on_after_the_last_that_were_kept(
+    clips, tmp_path, monkeypatch
+) -> None:
+    class Falling(Stage):
+        def render(self, size) -> np.ndarray:
+            if len(self.looks) == 17:
+                raise MemoryError
+            return super().render(size)
+
+    monkeypatch.setattr(clips_module, 'KEEP_EVERY', 7)
+    with pytest.raises(MemoryError):
+        make_clips(Falling(), rehearse, tmp_path / 'clips', SMALL)
+    with pytest.raises(ValueError, match='takes was 30, not 31'):
+        make_clips(Stage(), rehearse, tmp_path / 'clips', replace(SMALL, takes=31))
+    stage = Stage()
+    made = make_clips(stage, rehearse, tmp_path / 'clips', SMALL)
+    assert len(stage.looks) == 40 - 14
+    np.testing.assert_array_equal(made.frames, clips.frames)
+    np.testing.assert_array_equal(made.labels, clips.labels)
 
 
 def test_training_rehearsals_are_not_tested_with(clips, tmp_path) -> None:
