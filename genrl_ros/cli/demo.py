@@ -1,6 +1,6 @@
 """The whole method once: a sentence, its goal, a policy learned in imagination, the robot acting.
 
-Exit status 0 only if the robot reached what the sentence asked for.
+Exit status 0 only if the robot reached what the sentence asked for, within three episodes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ POLICY_TIMEOUT_S = 30.0
 REAL_TIME_FACTOR = 0.5
 """On two shared cores a simulator in real time is late now and then, and a policy holds the robot
 when images are late. At half of that it has time to spare."""
+EPISODES = 3
+"""How often a robot that has not reached it begins again at the start."""
 EPISODE_SLOWNESS = 6.0
 """How many times slower than real time the simulator may be."""
 VIDEO_SCALE = 4
@@ -76,7 +78,7 @@ class Run:
     learned: Learned | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
     element: str | None = None
-    recording: Recording | None = None
+    recordings: list[Recording] = field(default_factory=list)
     error: str = ''
 
 
@@ -183,14 +185,21 @@ def _learn(session: Session, run: Run, console: Console) -> None:
 def _drive(session: Session, spec: EnvSpec, run: Run, console: Console) -> None:
     run.stages.begin('drive the robot')
     episode_s = spec.episode_steps * spec.action_repeat * spec.control_dt_s
-    with console.status('the policy drives the robot'):
-        session.pause(False)
-        run.recording = session.record_episode(
-            run.element, episode_s, timeout_s=episode_s * EPISODE_SLOWNESS
-        )
+    session.pause(False)
+    for number in range(1, EPISODES + 1):
+        with console.status(
+            f'the policy drives the robot, episode {number} of {EPISODES} at most'
+        ):
+            recording = session.record_episode(
+                run.element, episode_s, timeout_s=episode_s * EPISODE_SLOWNESS
+            )
+        run.recordings.append(recording)
+        if run.element is None or run.element in recording.reached_ns:
+            break
+        console.print(f'episode {number}: {run.element} was not reached')
     write_video(
         run.folder / 'episode.mp4',
-        run.recording.frames,
+        recording.frames,
         fps=1 / spec.control_dt_s,
         scale=VIDEO_SCALE,
     )

@@ -79,10 +79,7 @@ def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
 
 def report(prompt: str, run: Run) -> Report:
     """Sum up a run, however far it has come."""
-    recording = run.recording
-    reached = (
-        recording is not None and run.element is not None and run.element in recording.reached_ns
-    )
+    reached = any(run.element in recording.reached_ns for recording in run.recordings)
     stages = run.stages.seconds
     before_driving = ('ground the prompt', 'learn in imagination', 'take over the policy')
     content: dict[str, Any] = {
@@ -105,8 +102,8 @@ def report(prompt: str, run: Run) -> Report:
             'updates': run.learned.updates,
             'imagined_return': round(run.learned.imagined_return, 4),
         }
-    if recording is not None:
-        content['episode'] = _episode(run, recording)
+    if run.recordings:
+        content['episodes'] = [_episode(run, recording) for recording in run.recordings]
     names = ('goal.mp4', 'goal.png', 'learning_curve.png', 'episode.mp4')
     artefacts = [str(run.folder / name) for name in names if (run.folder / name).is_file()]
     content['artefacts'] = [*artefacts, str(run.folder / 'summary.json')]
@@ -140,11 +137,15 @@ def _table(content: dict[str, Any]) -> Table:
         verdict = f'[green]reached[/green]: {content["element"]}'
     else:
         verdict = f'[red]not reached[/red]: {content["element"]}'
+    episodes = content.get('episodes', [])
+    if len(episodes) > 1:
+        count = len(episodes)
+        verdict += f', in episode {count}' if content['reached'] else f', in {count} episodes'
     table.add_row('task', verdict)
     for stage, seconds in content['seconds'].items():
         table.add_row(stage, f'{seconds:.1f} s')
     table.add_row('from prompt to policy', f'{content["prompt_to_policy_s"]:.1f} s')
-    episode = content.get('episode', {})
+    episode = episodes[-1] if episodes else {}
     if 'reached_after_s' in episode:
         table.add_row('reached after', f'{episode["reached_after_s"]:.1f} s of simulated time')
     if 'first_distance' in episode:

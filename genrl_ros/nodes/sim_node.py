@@ -38,7 +38,7 @@ class SimParameters:
     real_time_factor: float = parameter(
         1.0, 'simulated seconds a second of wall time', low=0.05, high=10.0
     )
-    seed: int = parameter(0, 'seed of the noise on joint readings', low=0)
+    seed: int = parameter(0, 'seed of the noise on joint readings, from activation on', low=0)
     camera_fov_deg: float = parameter(45.0, 'vertical field of view', low=1.0, high=179.0)
 
 
@@ -95,8 +95,8 @@ class SimNode(ManagedNode):
         )
 
     def activate(self) -> None:
-        """Start an episode."""
-        self._reset()
+        """Start the first episode; those after it go on with its noise."""
+        self._reset(self._config.seed)
 
     def deactivate(self) -> None:
         """Stop time."""
@@ -108,11 +108,11 @@ class SimNode(ManagedNode):
             self._env.close()
             self._env = None
 
-    def _reset(self) -> None:
+    def _reset(self, seed: int | None) -> None:
         assert self._env is not None
         self._sim_time_ns = 0
         self._forget_command()
-        self._publish(self._env.reset(self._config.seed))
+        self._publish(self._env.reset(seed))
         self._timer.reset()  # so that the first image, too, has a whole period to be answered
         self._begin_report()
 
@@ -191,7 +191,7 @@ class SimNode(ManagedNode):
         if not self.active:
             response.message = f'sim_node is {self.state_name}'
             return response
-        self._reset()
+        self._reset(None)
         response.success = True
         response.message = f'{self._config.domain} is back at its start, time at zero'
         self.get_logger().info(response.message)

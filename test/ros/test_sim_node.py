@@ -85,6 +85,12 @@ def test_reset_takes_pose_and_time_back(bench, sim, tiny_env) -> None:
     assert 0 in [from_stamp(clock.clock) for clock in clocks]
 
 
+def test_noise_begins_with_the_seed_and_goes_on_after_resets(bench, sim, tiny_env) -> None:
+    assert tiny_env.seed == 3
+    assert bench.call(Trigger, 'sim/reset', Trigger.Request()).success
+    assert tiny_env.seed is None
+
+
 def test_nothing_moves_while_paused(bench, sim, tiny_env) -> None:
     commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
     bench.connected(commands)
