@@ -35,14 +35,25 @@ class Preset:
       nothing in GenRL reads it.
     - The first transposed convolution of the decoder, on a 1x1 map, is the linear layer that it
       equals; the GRU's matrix is kept in two halves. Both are the same functions.
-    - Weight decay reaches a parameter once an update; the published loop applies it to the
-      connector three times.
+    - Weight decay reaches a parameter once an update, as its rate says; the published loop applies
+      it to the connector three times.
     - Actions in imagination are clipped to [-1, 1] as the robot clips them, with the gradient
       passed through; the world model has seen no others.
-    - float32 throughout; published is float16 with loss scaling.
+    - float32, or bf16 where asked, in place of float16 with loss scaling, which needs care.
+      Posteriors beside the dataset, from which the connector learns, and the finished model, in
+      which behaviours learn, are rounded to float16: half the disk, and an encoder of the same
+      weights.
+    - The aligner's noise is drawn once a chunk of eight frames, which share an embedding, and not
+      for each of them: an eighth of its samples in a batch.
+    - 5 % of the episodes are held out, to measure with.
+    - Policies act on the most likely latents, so that a robot does the same again
+      (docs/method.md); `sample` of encoder_node draws them as published.
+    - The embedder is what ships with the package unless another one is asked for; there is none of
+      InternVideo2, whose weights are gated.
     - Targets are drawn once a run, as published, but an embedding that does not end a clip (an
       episode's first seven) is never asked for.
-    - Dynamics once more, and the action prior, which short trainings need, are not trained.
+    - Dynamics once more, and the action prior (5.8 M parameters), which short trainings need, are
+      not trained.
 
     `base` has half the width, a third of the frames in a batch and a schedule, for one good GPU
     and an evening; its behaviours start from the action prior.

@@ -63,6 +63,8 @@ def main(config: Config) -> int:
     """Measure and print."""
     if config.repeats < 1 or config.starts < 1 or config.threads < 1:
         raise ValueError('--repeats, --starts and --threads must be at least 1')
+    if config.starts % 4:
+        raise ValueError(f'--starts must be a multiple of 4, got {config.starts}')
     sizes = [Size.parse(text) for text in config.sizes]
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)

@@ -36,7 +36,7 @@ def show(report: Mapping[str, Any], markdown: bool) -> None:
     )
     columns[2] = 'ms a trajectory'
     rows = [
-        [size['size'], form, *_figures(row, size['behavior']['plain'], size)]
+        [size['size'], form, *_figures(row, size['behavior']['plain'], _peak(size, form))]
         for size in report['sizes']
         for form, row in size['behavior'].items()
     ]
@@ -44,19 +44,22 @@ def show(report: Mapping[str, Any], markdown: bool) -> None:
 
 
 def _update_row(size: Mapping[str, Any], form: str, parts: Mapping[str, Any]) -> list[str]:
-    figures = _figures(parts['total'], size['update']['plain']['total'], size)
+    figures = _figures(parts['total'], size['update']['plain']['total'], _peak(size, form))
     shares = [f'{parts[part]["ms_each"]:.2f}' for part in PARTS]
     return [size['size'], form, *figures, *shares]
 
 
-def _figures(
-    row: Mapping[str, float], plain: Mapping[str, float], size: Mapping[str, Any]
-) -> list[str]:
+def _peak(size: Mapping[str, Any], form: str) -> float:
+    """What a large product reaches in the precision of a form."""
+    return float(size['peak_bf16_gflops' if form.endswith('bf16') else 'peak_gflops'])
+
+
+def _figures(row: Mapping[str, float], plain: Mapping[str, float], peak: float) -> list[str]:
     return [
         f'{row["ms_each"]:.2f}',
         f'{plain["seconds"] / row["seconds"]:.2f}',
         f'{row["gflops"]:.0f}',
-        f'{100 * row["gflops"] / size["peak_gflops"]:.0f} %',
+        f'{100 * row["gflops"] / peak:.0f} %',
     ]
 
 

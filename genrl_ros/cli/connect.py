@@ -77,6 +77,7 @@ def main(config: Config) -> int:
     with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
         prepare(config.threads, config.seed)
         finished, card = load_mfwm(config.model or share_path('models', config.domain))
+        store.check_robot(card.spec)
         scores = card.training.get('scores', {})
         sizes = replace(finished.config, embed_dim=embedder.dim)
         model = MFWM(sizes)  # connector and aligner begin anew
@@ -114,6 +115,7 @@ def connect(
         training: what the model's description says of how the world model was made.
         scores: scores so far.
     """
+    store.check_writable()
     spec = store.spec
     mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
     work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)

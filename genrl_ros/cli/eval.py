@@ -16,7 +16,7 @@ from rich.table import Table
 
 from genrl_ros.cli.evaluate_tasks import run_task
 from genrl_ros.cli.learn import Config as Learn
-from genrl_ros.cli.learn import main as learn
+from genrl_ros.cli.learn import learn_prompt
 from genrl_ros.config import Device, LearnConfig
 from genrl_ros.envs.registry import env_spec, paraphrases
 from genrl_ros.files import write_json
@@ -108,7 +108,7 @@ def _means(results: Mapping[str, Row]) -> dict[str, float]:
 
 
 def _learn(config: Config, prompt: str, bundle: Path) -> None:
-    learn(
+    learn_prompt(
         Learn(
             domain=config.domain,
             prompt='' if config.video else prompt,

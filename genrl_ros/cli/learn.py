@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from genrl_ros.cli.progress import bar
-from genrl_ros.cli.session import processes
+from genrl_ros.cli.session import Deadline, processes
 from genrl_ros.config import Device, LearnConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
@@ -17,7 +18,9 @@ from genrl_ros.presets import PresetName
 from genrl_ros.share import share_path
 from genrl_ros.training.ground import embed_prompt
 from genrl_ros.training.learn import Progress, learn
+from genrl_ros.training.run import StoppedError
 from genrl_ros.world_model.checkpoint import read_card
+from genrl_ros.world_model.ranks import ALONE, Ranks
 
 WINDOW = 32
 """Frames of the recorded sequences whose states imagination may start from."""
@@ -41,6 +44,8 @@ class Config:
     """World model; the shipped one unless given."""
     data: Path | None = None
     """Start imagination from the posteriors of this dataset (offline); data-free without it."""
+    budget_s: float | None = None
+    """Seconds after which to stop with everything saved; the same command goes on from there."""
     device: Device = 'cpu'
     """What to compute on."""
     preset: PresetName = 'small'
@@ -51,25 +56,41 @@ class Config:
 
 def main(config: Config) -> int:
     """Learn and export."""
+    with Deadline(config.budget_s) as deadline, processes(config.device) as ranks:
+        try:
+            learn_prompt(config, ranks, deadline.passed)
+        except StoppedError as stopped:
+            print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
+    return 0
+
+
+def learn_prompt(
+    config: Config, ranks: Ranks = ALONE, should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Learn and export, with progress.
+
+    Raises:
+        StoppedError: if `should_stop` said so; everything is saved.
+        ValueError: if the dataset is of another robot than the model.
+    """
     folder = config.model or share_path('models', config.domain)
     _, card = read_card(folder)
     embedding = embed_prompt(card, config.prompt, config.video)
     replay = None
-    with processes(config.device) as ranks:
-        if config.data is not None:
-            store, alone = EpisodeStore.open(config.data), ranks.world == 1
-            windows = max(8, -(-config.learning.starts // WINDOW))
-            replay = Replay(store, windows, WINDOW, config.learning.seed, growing=alone)
-        with bar('learn', config.learning.updates) as show:
+    if config.data is not None:
+        store, alone = EpisodeStore.open(config.data), ranks.world == 1
+        store.check_robot(card.spec)
+        windows = max(8, -(-config.learning.starts // WINDOW))
+        replay = Replay(store, windows, WINDOW, config.learning.seed, growing=alone)
+    with bar('learn', config.learning.updates) as show:
 
-            def on_progress(progress: Progress) -> None:
-                note = f'{progress.updates_per_s:.1f}/s  return {progress.imagined_return:.2f}'
-                show(progress.update, note)
+        def on_progress(progress: Progress) -> None:
+            note = f'{progress.updates_per_s:.1f}/s  return {progress.imagined_return:.2f}'
+            show(progress.update, note)
 
-            result = learn(
-                folder, embedding, config.learning, config.out, config.name,
-                config.prompt or str(config.video), on_progress, replay=replay, ranks=ranks,
-                device=config.device,
-            )  # fmt: skip
-        print(f'policy: {result.bundle_path}, imagined return {result.imagined_return:.2f}')
-    return 0
+        result = learn(
+            folder, embedding, config.learning, config.out, config.name,
+            config.prompt or str(config.video), on_progress, should_stop, replay, ranks,
+            export_early=False, device=config.device,
+        )  # fmt: skip
+    print(f'policy: {result.bundle_path}, imagined return {result.imagined_return:.2f}')

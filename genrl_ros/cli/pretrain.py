@@ -71,7 +71,7 @@ class Config:
     record: RecordConfig = field(default_factory=RecordConfig)
     """How often to report, save and draw."""
     stage: Literal['all', 'world-model'] = 'all'
-    """Stop after the world model, which needs no embedder, or go on to the end."""
+    """Stop after the world model and its dynamics, which need no embedder, or go on to the end."""
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """Training of tokenizer and sequence model."""
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
@@ -100,6 +100,7 @@ def pretrain(config: Config, run: Run) -> None:
     # Before all else: a mistyped name is told at once, and not after hours of training.
     embedder = load_embedder(config.embedder) if config.stage == 'all' else None
     store = EpisodeStore.open(config.data or Path('data') / config.domain)
+    store.check_writable()  # before hours of training, after which embeddings are put there
     spec, objects = store.spec, movable(store.spec)
     prepare(config.threads, config.seed)
     sizes = model_preset(config.preset, spec.action_dim)

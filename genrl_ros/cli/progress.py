@@ -47,7 +47,8 @@ def bar(title: str, total: int) -> Iterator[Show]:
             progress.update(task, completed=done, note=note)
             if lines and time.monotonic() - printed_s >= LINE_EVERY_S:
                 printed_s = time.monotonic()
-                left = timedelta(seconds=round(progress.tasks[0].time_remaining or 0))
+                seconds = progress.tasks[0].time_remaining
+                left = '?' if seconds is None else timedelta(seconds=round(seconds))
                 print(f'{title} {done}/{total}  {left} left  {note}', flush=True)
 
         yield show

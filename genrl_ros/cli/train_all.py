@@ -134,7 +134,12 @@ class _Making:
         config = self.config
         data = self.stages.do(
             'collect',
-            {'domain': config.domain, 'frames': config.frames, 'seed': config.data_seed},
+            {
+                'domain': config.domain,
+                'frames': config.frames,
+                'seed': config.data_seed,
+                'data': self.data.resolve(),
+            },
             self.collect,
             (self.data / 'manifest.json',),
         )

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -172,6 +173,33 @@ class EpisodeStore:
             return EnvSpec.from_dict(self.manifest['spec'])
         except (KeyError, TypeError, ValueError) as error:
             raise EpisodeError(f'{self.path / "manifest.json"} has no spec: {error}') from None
+
+    def check_robot(self, spec: EnvSpec) -> None:
+        """Check that the episodes are of the robot that a model is of.
+
+        Raises:
+            ValueError: saying what differs.
+        """
+        motion = ('action_names', 'action_scale', 'control_dt_s', 'action_repeat')
+        for name in (*motion, 'image_size'):
+            here, there = getattr(self.spec, name), getattr(spec, name)
+            if here != there:
+                raise ValueError(
+                    f'{self.path} is of another robot than the model: {name} is {here} in the '
+                    f'dataset, and {there} in the model'
+                )
+
+    def check_writable(self) -> None:
+        """Check that embeddings, latents and states can be put beside the episodes.
+
+        Raises:
+            OSError: naming the folder, if they cannot.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     @property
     def origin(self) -> dict[str, Any]:

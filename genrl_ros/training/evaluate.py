@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import signal
 from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -85,6 +86,7 @@ _env: Env
 def _begin(domain: str, bundle: Path) -> None:
     global _policy, _env
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asked
     _policy, _env = PolicyRunner(load_bundle(bundle)), make_env(domain)
 
 

@@ -16,6 +16,9 @@ from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.tokenizer import Tokenizer
 
+FRAMES = 1024
+"""Encoded at once: what is in between takes a hundred times the memory of images."""
+
 
 def encode_dataset(
     store: EpisodeStore, tokenizer: Tokenizer, ids: list[str] | None = None
@@ -38,8 +41,13 @@ def encode_dataset(
 
     @torch.no_grad()
     def encode(episode: str) -> Arrays:
-        frames = torch.from_numpy(np.array(store.image(episode))).to(device)
-        return {'logits': tokenizer.encode(frames).half().cpu().numpy()}
+        image = store.image(episode)
+        parts = (image[start : start + FRAMES] for start in range(0, len(image), FRAMES))
+        encoded = [
+            tokenizer.encode(torch.from_numpy(np.array(part)).to(device)).half().cpu().numpy()
+            for part in parts
+        ]
+        return {'logits': np.concatenate(encoded)}
 
     return store.derive(ids, partial(store.logits_path, identity), encode)
 

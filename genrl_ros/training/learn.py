@@ -23,6 +23,7 @@ from genrl_ros.serving.bundle import PolicyDescription, write_bundle
 from genrl_ros.training.curve import Curve
 from genrl_ros.training.export import export_policy
 from genrl_ros.training.fit import tensors
+from genrl_ros.training.guard import Guard
 from genrl_ros.training.run import StoppedError
 from genrl_ros.types import FloatArray
 from genrl_ros.world_model.checkpoint import (
@@ -30,6 +31,7 @@ from genrl_ros.world_model.checkpoint import (
     ModelCard,
     load_mfwm,
     load_state,
+    read_card,
     rng_state,
     save_state,
     set_rng_state,
@@ -39,7 +41,9 @@ from genrl_ros.world_model.ranks import ALONE, Ranks
 from genrl_ros.world_model.sequence import State
 
 REPORT_EVERY = 10
-SAVE_EVERY = 250
+SAVE_EVERY = 50
+SAME_PROMPT = 0.9999
+"""Least cosine of a prompt's embedding with itself: with other threads, its last bits differ."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ class _Kept:
 
     path: Path
     identity: str
+    embedding: FloatArray
     agent: ActorCritic
+    guard: Guard
     target: torch.Tensor
     best: _Best
     curve: Curve
@@ -115,6 +121,8 @@ class _Kept:
             self.path,
             {
                 'identity': self.identity,
+                'embedding': torch.from_numpy(self.embedding),
+                'guard': self.guard.state(),
                 'agent': self.agent.training_state(),
                 'rng': rng_state(),
                 'target': self.target,
@@ -128,23 +136,33 @@ class _Kept:
         """Go on from the file, if there is one.
 
         Raises:
-            CheckpointError: if it is of something else; a file without an identity is taken up.
+            CheckpointError: if it is of something else, or cannot be read.
         """
         if not self.path.exists():
             return
-        state = load_state(self.path)
-        if state.get('identity', self.identity) != self.identity:
+        try:
+            state = load_state(self.path)
+        except CheckpointError as error:
+            raise CheckpointError(f'{error}. Remove the file to begin anew') from error
+        if state.get('identity') != self.identity or not self._same_prompt(state['embedding']):
             raise CheckpointError(
                 f'{self.path} is an interrupted learning of another prompt, world model or '
                 'configuration: choose another name, or remove the file to begin anew'
             )
         self.agent.load_training_state(state['agent'])
+        self.guard.load(state['guard'])
         set_rng_state(state['rng'])
         self.target = state['target']
         self.best.load_state_dict(state.get('best', {}))
         self.curve.load_state_dict(state.get('curve', {}))
         if self.replay is not None and 'replay' in state:
             self.replay.load_state_dict(state['replay'])
+
+    def _same_prompt(self, held: torch.Tensor) -> bool:
+        asked = torch.from_numpy(self.embedding)
+        return held.shape == asked.shape and bool(
+            torch.cosine_similarity(held, asked, 0) > SAME_PROMPT
+        )
 
 
 def learn(
@@ -186,8 +204,9 @@ def learn(
         CheckpointError: if the world model cannot be used, or an interrupted learning of this name
             was of another prompt, model or configuration.
         StoppedError: if it ended early without an export; everything is saved.
-        FloatingPointError: if learning diverged.
-        ValueError: if the processes cannot share the start states.
+        FloatingPointError: if learning diverged; what was saved before stays.
+        ValueError: if the processes cannot share the start states, or there is no prior to learn
+            with.
     """
     path = out_dir / task_id
     if path.exists():
@@ -196,6 +215,12 @@ def learn(
             'remove the folder'
         )
     share = ranks.share(config.starts, 'learning.starts')
+    trained = read_card(mfwm_folder)[1].training.get('prior', {}).get('updates')
+    if config.prior > 0 and trained == 0:
+        raise ValueError(
+            f'the action prior of {mfwm_folder} was never trained, so nothing can stay near it: '
+            'choose --learning.prior 0'
+        )
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     model, card = load_mfwm(mfwm_folder)
@@ -207,7 +232,7 @@ def learn(
     curve = Curve(out_dir / f'{task_id}.csv', REPORT_EVERY)
     kept = _Kept(
         out_dir / f'{task_id}.learning.safetensors',
-        _identity(card, embedding, config, replay), agent, target, _Best(), curve, replay,
+        _identity(card, config, replay), embedding, agent, Guard(), target, _Best(), curve, replay,
     )  # fmt: skip
     out_dir.mkdir(parents=True, exist_ok=True)
     kept.load()
@@ -222,6 +247,7 @@ def learn(
         start = _starts(model, agent, config, replay)
         mine = State(start.stoch[share], start.deter[share])
         metrics = agent.update(model, mine, matcher)
+        kept.guard.check(metrics['critic_loss'])
         done += 1
         best.see(metrics, agent.actor.state_dict)
         if ranks.first:
@@ -249,14 +275,12 @@ def learn(
     return LearnResult(path, done, best.smooth)
 
 
-def _identity(
-    card: ModelCard, embedding: FloatArray, config: LearnConfig, replay: Replay | None
-) -> str:
-    """sha256 over what makes a learning the same one, however long it goes on."""
+def _identity(card: ModelCard, config: LearnConfig, replay: Replay | None) -> str:
+    """sha256 over what makes a learning of a prompt the same one, however long it goes on."""
     left_out = ('updates', 'threads', 'precision')
     settings = {k: v for k, v in asdict(config).items() if k not in left_out}
     about = [card.sha256, settings, 'data-free' if replay is None else 'offline']
-    return hashlib.sha256(json.dumps(about).encode() + embedding.tobytes()).hexdigest()
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def _starts(model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay | None) -> State:

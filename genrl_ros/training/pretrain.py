@@ -62,7 +62,7 @@ def train_connector(model: MFWM, replay: Replay, config: ConnectConfig, run: Run
 
     network = nn.ModuleDict({'connector': model.connector, 'aligner': model.aligner})
     built_on = f'{weights_identity(model.tokenizer)} {replay.embedder}'
-    asked = _settings(config)
+    asked = _settings(config) | {'embedder': replay.embedder}
     fit('connector', network, loss, replay, config.updates, config.optim, run, built_on, asked)
 
 
@@ -83,6 +83,14 @@ def _settings(config: Config) -> dict[str, Any]:
 
 
 def prepare(threads: int, seed: int) -> None:
-    """Set the number of CPU threads and the seed of all random numbers."""
+    """Set the number of CPU threads and the seed of all random numbers.
+
+    Raises:
+        ValueError: if there can be no such number.
+    """
+    if threads < 1:
+        raise ValueError(f'--threads must be at least 1, got {threads}')
+    if seed < 0:
+        raise ValueError(f'--seed must not be negative, got {seed}')
     torch.set_num_threads(threads)
     torch.manual_seed(seed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -128,6 +130,28 @@ def test_a_strange_manifest_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / 'manifest.json').write_text(content)
     with pytest.raises(EpisodeError, match='manifest'):
         EpisodeStore.open(tmp_path)
+
+
+def test_episodes_of_another_robot_are_told(store: EpisodeStore) -> None:
+    store.check_robot(replace(SPEC, domain='same', episode_steps=9))
+    with pytest.raises(ValueError, match=r"action_names is \('a', 'b'\) in the dataset"):
+        store.check_robot(replace(SPEC, action_names=('a', 'c')))
+
+
+def test_a_store_that_nothing_can_be_put_into_is_told(
+    store: EpisodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.check_writable()
+    before = set(store.path.iterdir())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, 'Read-only file system')
+
+    monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
+    with pytest.raises(OSError, match='Read-only') as caught:
+        store.check_writable()
+    assert caught.value.filename == str(store.path)
+    assert set(store.path.iterdir()) == before
 
 
 def test_a_store_is_not_continued_with_another_seed(store: EpisodeStore) -> None:

@@ -8,9 +8,11 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +23,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from toy_training import STAGE, TINY, Toy, make_store, stop_after
 
-from genrl_ros.config import RecordConfig, WorldModelConfig
+from genrl_ros.config import ConnectConfig, RecordConfig, WorldModelConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.files import write_json
+from genrl_ros.training import pretrain
 from genrl_ros.training.curve import Curve
 from genrl_ros.training.guard import EXPLODED, REMEMBERED, Guard
 from genrl_ros.training.pretrain import train_world_model
@@ -116,6 +119,22 @@ def test_an_unfinished_training_goes_on_when_what_it_builds_on_has_changed(toy: 
     longer.train(built_on='another tokenizer')
     assert longer.curve.startswith(before)
     assert load_state(toy.checkpoint)['built_on'] == 'another tokenizer'
+
+
+def test_a_connector_does_not_go_on_with_another_embedder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(pretrain, 'fit', lambda *args: asked.append(args[-1]))
+    replay = SimpleNamespace(embedder='e' * 64)
+    pretrain.train_connector(MFWM(TINY), replay, ConnectConfig(), Run(tmp_path))  # type: ignore[arg-type]
+    assert asked[0]['embedder'] == 'e' * 64
+
+
+@pytest.mark.parametrize(('threads', 'seed', 'option'), [(0, 0, '--threads'), (1, -1, '--seed')])
+def test_numbers_that_cannot_be_are_named(threads: int, seed: int, option: str) -> None:
+    with pytest.raises(ValueError, match=option):
+        pretrain.prepare(threads, seed)
 
 
 def test_the_result_is_the_average_of_the_weights_and_the_checkpoint_has_both(toy: Toy) -> None:

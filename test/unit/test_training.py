@@ -231,6 +231,32 @@ def test_an_interrupted_learning_goes_on_in_the_other_precision(
     assert go_on(replace(LEARN, precision='bf16'), stop=False).updates == LEARN.updates
 
 
+def test_an_interrupted_learning_goes_on_whatever_the_last_bits_of_its_prompt(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    """Which are others with another number of threads."""
+    embedding = np.random.default_rng(0).normal(size=32).astype(np.float32)
+    asked = (LEARN, tmp_path, 'task', 'do it')
+    with pytest.raises(StoppedError):
+        learn(model_folder, embedding, *asked, should_stop=lambda: True, export_early=False)
+    assert learn(model_folder, embedding * (1 + 1e-6), *asked).updates == LEARN.updates
+
+
+def test_a_torn_learning_says_what_to_do(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / 'task.learning.safetensors').write_bytes(b'torn')
+    with pytest.raises(CheckpointError, match='Remove the file to begin anew'):
+        learn(model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path, 'task', 'do it')
+
+
+def test_a_prior_that_was_never_trained_is_no_prior(tmp_path: Path) -> None:
+    training = {'seed': 0, 'prior': {'updates': 0}}
+    write_model(tmp_path / 'model', MFWM(TINY), SPEC, 'embedded', 'f' * 64, training)
+    asked = (tmp_path / 'model', np.eye(32, dtype=np.float32)[0])
+    with pytest.raises(ValueError, match=r'choose --learning\.prior 0'):
+        learn(*asked, LEARN, tmp_path, 'task', 'do it')
+    assert learn(*asked, replace(LEARN, prior=0.0), tmp_path, 'task', 'do it').updates == 4
+
+
 def test_an_interrupted_learning_of_something_else_is_refused(
     model_folder: Path, tmp_path: Path
 ) -> None:
