@@ -115,7 +115,6 @@ def connect(
         training: what the model's description says of how the world model was made.
         scores: scores so far.
     """
-    store.check_writable()
     spec = store.spec
     mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
     work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
