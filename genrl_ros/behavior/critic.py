@@ -47,7 +47,7 @@ class Critic(nn.Module):
         logp = logits.log_softmax(-1)
         step, middle = 2 * BIN_LIMIT / (BINS - 1), BINS // 2
         place = symlog(target).clamp(-BIN_LIMIT, BIN_LIMIT).unsqueeze(-1) / step
-        low = place.floor().clamp(max=middle - 1)
+        low = place.nan_to_num().floor().clamp(max=middle - 1)  # an index, whatever happens
         share = place - low
         index = low.long() + middle
         below, above = logp.gather(-1, index), logp.gather(-1, index + 1)

@@ -19,7 +19,7 @@ from genrl_ros.files import write_json
 from genrl_ros.training.checkpoints import Checkpoints
 from genrl_ros.training.curve import Curve
 from genrl_ros.training.graphs import Loss, graphed
-from genrl_ros.training.guard import Guard
+from genrl_ros.training.guard import ROLLBACKS, Guard
 from genrl_ros.training.run import Progress, Run, StoppedError
 from genrl_ros.training.watch import Watch
 from genrl_ros.world_model.checkpoint import (
@@ -29,9 +29,6 @@ from genrl_ros.world_model.checkpoint import (
     weights_identity,
 )
 from genrl_ros.world_model.optim import Optimizer
-
-ROLLBACKS = 3
-"""How often training goes back to the same checkpoint before it gives up."""
 
 
 def tensors(batch: Mapping[str, Any], device: str | torch.device) -> dict[str, Tensor]:

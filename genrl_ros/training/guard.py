@@ -10,6 +10,8 @@ import numpy as np
 
 REMEMBERED = 100
 EXPLODED = 100.0
+ROLLBACKS = 3
+"""How often a training goes back to the same checkpoint before it gives up."""
 
 
 class Guard:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from genrl_ros.behavior import start_states
@@ -23,27 +19,17 @@ from genrl_ros.serving.bundle import PolicyDescription, write_bundle
 from genrl_ros.training.curve import Curve
 from genrl_ros.training.export import export_policy
 from genrl_ros.training.fit import tensors
-from genrl_ros.training.guard import Guard
+from genrl_ros.training.guard import ROLLBACKS, Guard
 from genrl_ros.training.run import StoppedError
+from genrl_ros.training.unfinished_learning import Best, UnfinishedLearning, identity, place
 from genrl_ros.types import FloatArray
-from genrl_ros.world_model.checkpoint import (
-    CheckpointError,
-    ModelCard,
-    load_mfwm,
-    load_state,
-    read_card,
-    rng_state,
-    save_state,
-    set_rng_state,
-)
+from genrl_ros.world_model.checkpoint import ModelCard, load_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.ranks import ALONE, Ranks
 from genrl_ros.world_model.sequence import State
 
 REPORT_EVERY = 10
 SAVE_EVERY = 50
-SAME_PROMPT = 0.9999
-"""Least cosine of a prompt's embedding with itself: with other threads, its last bits differ."""
 
 
 @dataclass(frozen=True)
@@ -76,95 +62,6 @@ class LearnResult:
     imagined_return: float
 
 
-class _Best:
-    """Keeps the actor with the highest smoothed imagined reward, and the smoothed return."""
-
-    def __init__(self) -> None:
-        self.average: float | None = None
-        self.highest = -np.inf
-        self.smooth = 0.0
-        self.weights: dict[str, torch.Tensor] = {}
-
-    def see(
-        self, metrics: Mapping[str, float], weights: Callable[[], dict[str, torch.Tensor]]
-    ) -> None:
-        reward, value = metrics['reward'], metrics['return']
-        self.smooth = value if self.average is None else 0.9 * self.smooth + 0.1 * value
-        self.average = reward if self.average is None else 0.95 * self.average + 0.05 * reward
-        if self.average > self.highest:
-            self.highest = self.average
-            self.weights = copy.deepcopy(weights())
-
-    def state_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state)
-
-
-@dataclass
-class _Kept:
-    """What a learning's file holds."""
-
-    path: Path
-    identity: str
-    embedding: FloatArray
-    agent: ActorCritic
-    guard: Guard
-    target: torch.Tensor
-    best: _Best
-    curve: Curve
-    replay: Replay | None
-
-    def save(self) -> None:
-        save_state(
-            self.path,
-            {
-                'identity': self.identity,
-                'embedding': torch.from_numpy(self.embedding),
-                'guard': self.guard.state(),
-                'agent': self.agent.training_state(),
-                'rng': rng_state(),
-                'target': self.target,
-                'best': self.best.state_dict(),
-                'curve': self.curve.state_dict(),
-                'replay': {} if self.replay is None else self.replay.state_dict(),
-            },
-        )
-
-    def load(self) -> None:
-        """Go on from the file, if there is one.
-
-        Raises:
-            CheckpointError: if it is of something else, or cannot be read.
-        """
-        if not self.path.exists():
-            return
-        try:
-            state = load_state(self.path)
-        except CheckpointError as error:
-            raise CheckpointError(f'{error}. Remove the file to begin anew') from error
-        if state.get('identity') != self.identity or not self._same_prompt(state['embedding']):
-            raise CheckpointError(
-                f'{self.path} is an interrupted learning of another prompt, world model or '
-                'configuration: choose another name, or remove the file to begin anew'
-            )
-        self.agent.load_training_state(state['agent'])
-        self.guard.load(state['guard'])
-        set_rng_state(state['rng'])
-        self.target = state['target']
-        self.best.load_state_dict(state.get('best', {}))
-        self.curve.load_state_dict(state.get('curve', {}))
-        if self.replay is not None and 'replay' in state:
-            self.replay.load_state_dict(state['replay'])
-
-    def _same_prompt(self, held: torch.Tensor) -> bool:
-        asked = torch.from_numpy(self.embedding)
-        return held.shape == asked.shape and bool(
-            torch.cosine_similarity(held, asked, 0) > SAME_PROMPT
-        )
-
-
 def learn(
     mfwm_folder: Path,
     embedding: FloatArray,
@@ -182,7 +79,9 @@ def learn(
     """Learn a policy for a prompt and export it to `out_dir/<task_id>`.
 
     Progress is kept in `out_dir/<task_id>.learning.safetensors`, from which an interrupted run of
-    the same learning goes on, and as a curve in `out_dir/<task_id>.csv`.
+    the same learning goes on, and as a curve in `out_dir/<task_id>.csv`. After an update whose
+    gradient is not finite, or whose loss explodes, learning goes back to what that file keeps, and
+    on from other start states.
 
     Args:
         mfwm_folder: the world model.
@@ -201,10 +100,11 @@ def learn(
 
     Raises:
         FileExistsError: if the bundle's folder exists already; nothing is touched.
-        CheckpointError: if the world model cannot be used, or an interrupted learning of this name
-            was of another prompt, model or configuration.
+        CheckpointError: if the world model cannot be used.
+        OtherLearningError: if an interrupted learning of this name was of another prompt, model or
+            configuration.
         StoppedError: if it ended early without an export; everything is saved.
-        FloatingPointError: if learning diverged; what was saved before stays.
+        FloatingPointError: if learning fails again and again; what was saved before stays.
         ValueError: if the processes cannot share the start states, or there is no prior to learn
             with.
     """
@@ -215,40 +115,35 @@ def learn(
             'remove the folder'
         )
     share = ranks.share(config.starts, 'learning.starts')
-    trained = read_card(mfwm_folder)[1].training.get('prior', {}).get('updates')
-    if config.prior > 0 and trained == 0:
-        raise ValueError(
-            f'the action prior of {mfwm_folder} was never trained, so nothing can stay near it: '
-            'choose --learning.prior 0'
-        )
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     model, card = load_mfwm(mfwm_folder)
+    _check_prior(config, mfwm_folder, card)
     model.to(device)
     prompt_embedding = torch.from_numpy(embedding).to(device)
     agent = ActorCritic(model, prompt_embedding, config, ranks)
     target = target_features(model, prompt_embedding, config.starts, config.horizon + 1)
     target = target.contiguous()  # as it comes from the disk: sums in the same order
-    curve = Curve(out_dir / f'{task_id}.csv', REPORT_EVERY)
-    kept = _Kept(
-        out_dir / f'{task_id}.learning.safetensors',
-        _identity(card, config, replay), embedding, agent, Guard(), target, _Best(), curve, replay,
+    curve, best = Curve(out_dir / f'{task_id}.csv', REPORT_EVERY), Best()
+    kept = UnfinishedLearning(
+        place(out_dir, task_id), identity(card, config, replay), embedding, agent, target, replay,
+        curve, best, Guard(),
     )  # fmt: skip
     out_dir.mkdir(parents=True, exist_ok=True)
     kept.load()
-    targets = kept.target.to(device)[:, share]
-    matcher = Matcher(model.tokenizer.decoder.project, targets, model.config.stoch)
-    stopped, done, best = False, agent.optimizers['critic'].updates, kept.best
+    ranks.check_same('the number of updates done', str(kept.updates))
     if ranks.first:
-        curve.cut(done)
-    ranks.check_same('the number of updates done', str(done))
-    began, begun = time.monotonic(), done
-    while done < config.updates and not stopped:
-        start = _starts(model, agent, config, replay)
-        mine = State(start.stoch[share], start.deter[share])
-        metrics = agent.update(model, mine, matcher)
-        kept.guard.check(metrics['critic_loss'])
-        done += 1
+        curve.cut(kept.updates)
+        if not kept.path.exists():
+            kept.save()
+    updating = _Updating(model, kept, config, ranks, share, device)
+    stopped = False
+    began, begun = time.monotonic(), kept.updates
+    while kept.updates < config.updates and not stopped:
+        metrics = updating.update()
+        if metrics is None:
+            continue
+        done = kept.updates
         best.see(metrics, agent.actor.state_dict)
         if ranks.first:
             curve.add(done, metrics, last=done == config.updates)
@@ -264,6 +159,7 @@ def learn(
             ranks.wait()
             raise StoppedError(f'learning {task_id} after {done} of {config.updates} updates')
     if ranks.first:
+        done = kept.updates
         on_progress(Progress('exporting', done, config.updates, best.smooth, 0.0, 0.0))
         if stopped and best.weights:
             agent.actor.load_state_dict(best.weights)
@@ -272,26 +168,79 @@ def learn(
         write_bundle(path, about, graphs)
         kept.path.unlink(missing_ok=True)
     ranks.wait()
-    return LearnResult(path, done, best.smooth)
+    return LearnResult(path, kept.updates, best.smooth)
 
 
-def _identity(card: ModelCard, config: LearnConfig, replay: Replay | None) -> str:
-    """sha256 over what makes a learning of a prompt the same one, however long it goes on."""
-    left_out = ('updates', 'threads', 'precision')
-    settings = {k: v for k, v in asdict(config).items() if k not in left_out}
-    about = [card.sha256, settings, 'data-free' if replay is None else 'offline']
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
-
-
-def _starts(model: MFWM, agent: ActorCritic, config: LearnConfig, replay: Replay | None) -> State:
-    if replay is None:
-        return start_states.data_free(
-            model, agent.act, config.starts, config.warmup_steps, config.dreamed
+def _check_prior(config: LearnConfig, folder: Path, card: ModelCard) -> None:
+    if config.prior > 0 and card.training.get('prior', {}).get('updates') == 0:
+        raise ValueError(
+            f'the action prior of {folder} was never trained, so nothing can stay near it: '
+            'choose --learning.prior 0'
         )
-    device = next(model.parameters()).device
-    states = start_states.from_data(model, tensors(replay.sample(), device))
-    chosen = torch.randperm(states.deter.shape[0])[: config.starts]
-    return State(states.stoch[chosen], states.deter[chosen])
+
+
+class _Updating:
+    """Updates from start states, and what follows one that fails."""
+
+    def __init__(
+        self,
+        model: MFWM,
+        kept: UnfinishedLearning,
+        config: LearnConfig,
+        ranks: Ranks,
+        share: slice,
+        device: str,
+    ) -> None:
+        self.model, self.kept, self.config, self.ranks = model, kept, config, ranks
+        self.share, self.device = share, device
+        targets = kept.target.to(device)[:, share]
+        self.matcher = Matcher(model.tokenizer.decoder.project, targets, model.config.stoch)
+        self.failures: list[int] = []
+        """Updates that failed since the file was saved."""
+
+    def update(self) -> dict[str, float] | None:
+        """Metrics of one update; None if it failed, and learning is where the file was saved.
+
+        Raises:
+            FloatingPointError: after the third failure since then.
+        """
+        start = self._starts()
+        mine = State(start.stoch[self.share], start.deter[self.share])
+        update = self.kept.updates
+        try:
+            metrics = self.kept.agent.update(self.model, mine, self.matcher)
+            self.kept.guard.check(metrics['critic_loss'])
+        except FloatingPointError as error:
+            self._go_back(update, str(error))
+            return None
+        return metrics
+
+    def _starts(self) -> State:
+        config, replay = self.config, self.kept.replay
+        if replay is None:
+            return start_states.data_free(
+                self.model, self.kept.agent.act, config.starts, config.warmup_steps, config.dreamed
+            )
+        states = start_states.from_data(self.model, tensors(replay.sample(), self.device))
+        chosen = torch.randperm(states.deter.shape[0])[: config.starts]
+        return State(states.stoch[chosen], states.deter[chosen])
+
+    def _go_back(self, update: int, error: str) -> None:
+        """Return to the file, and go on from other start states."""
+        message = f'{self.kept.path.stem}, update {update}: {error}'
+        if self.ranks.first:
+            sys.stderr.write(f'{message}\n')
+        self.kept.load()
+        self.failures = [failed for failed in self.failures if failed >= self.kept.updates]
+        self.failures.append(update)
+        if len(self.failures) >= ROLLBACKS:
+            raise FloatingPointError(
+                f'{message}. This is failure {ROLLBACKS} since {self.kept.path} was saved: remove '
+                'that file to begin anew, with lower --learning.actor-lr and --learning.critic-lr'
+            )
+        torch.manual_seed(self.config.seed + len(self.failures))
+        if self.ranks.first:
+            self.kept.curve.cut(self.kept.updates)
 
 
 def _describe(

@@ -80,7 +80,8 @@ def _learn(
     from genrl_ros.config import LearnConfig, from_mapping
     from genrl_ros.training.bench import fastest_precision
     from genrl_ros.training.device import check_device
-    from genrl_ros.training.learn import Progress, learn
+    from genrl_ros.training.learn import LearnResult, Progress, learn
+    from genrl_ros.training.unfinished_learning import OtherLearningError, place, set_aside
 
     check_device(request.device)
     asked = dict(request.config)
@@ -95,17 +96,24 @@ def _learn(
     def on_progress(progress: Progress) -> None:
         answer(progress=dataclasses.asdict(progress))
 
-    result = learn(
-        Path(request.model),
-        np.asarray(request.embedding, np.float32),
-        config,
-        Path(request.policies),
-        request.task_id,
-        request.prompt,
-        on_progress,
-        should_stop,
-        device=request.device,
-    )
+    def begin() -> LearnResult:
+        return learn(
+            Path(request.model),
+            np.asarray(request.embedding, np.float32),
+            config,
+            Path(request.policies),
+            request.task_id,
+            request.prompt,
+            on_progress,
+            should_stop,
+            device=request.device,
+        )
+
+    try:
+        result = begin()
+    except OtherLearningError:  # such as with the model of before; a robot shall not wait for that
+        set_aside(place(Path(request.policies), request.task_id))
+        result = begin()
     return {
         'path': str(result.bundle_path),
         'updates': result.updates,

@@ -68,7 +68,7 @@ class Optimizer:
         self.ranks.average_(grads)
         norm = nn.utils.get_total_norm(grads, foreach=True).item()
         if not math.isfinite(norm):
-            raise FloatingPointError(f'update {self.updates}: the gradient is not finite')
+            raise FloatingPointError('the gradient is not finite')
         for group in self.adam.param_groups:
             group['lr'] = self.lr
             group['weight_decay'] = self.config.weight_decay / self.lr

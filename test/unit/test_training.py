@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from toy_training import TINY, make_store, stop_after
 
+from genrl_ros.behavior import actor_critic
 from genrl_ros.behavior.matching import target_features
 from genrl_ros.cli import train_all
 from genrl_ros.config import LearnConfig, from_mapping
@@ -21,12 +24,15 @@ from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.serving.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy import NO_TOKEN, Encoder, PolicyRunner
+from genrl_ros.training import learn_worker
 from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.learn import LearnResult, learn
+from genrl_ros.training.learn_worker import LearnRequest
 from genrl_ros.training.report import video_goal_rows
 from genrl_ros.training.run import Run, StoppedError
+from genrl_ros.training.unfinished_learning import place
 from genrl_ros.types import EnvSpec, FloatArray, Image, Task
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import (
@@ -282,6 +288,65 @@ def test_an_interrupted_learning_of_something_else_is_refused(
     (tmp_path / 'task').rmdir()
     begin(embedding, replace(LEARN, updates=5, threads=2), stop=False)
     assert load_bundle(tmp_path / 'task').description.updates == 5
+
+
+def test_a_worker_sets_what_was_interrupted_before_aside_and_learns(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    """Else a robot that was switched off would need somebody to remove a file."""
+    embedding, other = np.eye(32, dtype=np.float32)[:2]
+    with pytest.raises(StoppedError):
+        learn(
+            model_folder, other, LEARN, tmp_path, 'task', 'do it',
+            should_stop=lambda: True, export_early=False,
+        )  # fmt: skip
+    before = place(tmp_path, 'task').read_bytes()
+    request = LearnRequest(
+        str(model_folder), embedding.tolist(), 'task', 'do it', str(tmp_path),
+        {'updates': 4, 'starts': 8, 'threads': 1, 'critic_first': 0},
+    )  # fmt: skip
+    learned = learn_worker._learn(request, lambda **_: None, lambda: False)
+    assert load_bundle(Path(learned['path'])).description.updates == 4
+    assert (tmp_path / 'task.learning.before.safetensors').read_bytes() == before
+
+
+def spoil_returns(monkeypatch: pytest.MonkeyPatch, *updates: int) -> None:
+    """Make the returns of these updates, counted from 1, not a number."""
+    exact, calls = actor_critic.lambda_returns, itertools.count(1)
+
+    def spoiled(*args: Any) -> Tensor:
+        return exact(*args) * (torch.nan if next(calls) in updates else 1.0)
+
+    monkeypatch.setattr(actor_critic, 'lambda_returns', spoiled)
+
+
+def test_learning_goes_back_when_it_breaks_and_on_from_other_states(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr('genrl_ros.training.learn.SAVE_EVERY', 2)
+    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN)
+    smooth = learn(*asked, tmp_path / 'smooth', 'task', 'do it')
+    spoil_returns(monkeypatch, 4)
+    result = learn(*asked, tmp_path / 'broken', 'task', 'do it')
+    assert 'task.learning, update 3: the gradient is not finite' in capsys.readouterr().err
+    assert (result.updates, np.isfinite(result.imagined_return)) == (4, True)
+    assert 'nan' not in (tmp_path / 'broken/task.csv').read_text()
+    graphs = [load_bundle(each.bundle_path).graphs['actor.onnx'] for each in (smooth, result)]
+    assert graphs[0] != graphs[1], 'the same start states would break it again'
+
+
+def test_learning_that_breaks_again_and_again_gives_up(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('genrl_ros.training.learn.SAVE_EVERY', 2)
+    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path, 'task', 'do it')
+    spoil_returns(monkeypatch, 1, *range(4, 100))
+    with pytest.raises(FloatingPointError, match=r'update 2: .*This is failure 3 since .*task\.'):
+        learn(*asked)
+    assert load_state(place(tmp_path, 'task'))['agent']['optimizers']['critic']['updates'] == 2
 
 
 def test_an_export_stays_until_the_next_one_is_complete(
