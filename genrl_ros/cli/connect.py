@@ -21,6 +21,7 @@ from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay, StepReplay
 from genrl_ros.envs.registry import element_positions, movable
 from genrl_ros.files import write_json
+from genrl_ros.presets import PresetName
 from genrl_ros.share import share_path
 from genrl_ros.training.embeddings import embed_dataset
 from genrl_ros.training.export import write_model
@@ -51,6 +52,8 @@ class Config:
     """Where the connected model goes; `RUN/model` unless given."""
     embedder: str = 'embedded'
     """Video-language embedder to connect it to."""
+    preset: PresetName = 'small'
+    """Defaults of the training below."""
     seed: int = 0
     """Seed of all random numbers."""
     threads: int = 2
@@ -73,7 +76,7 @@ def main(config: Config) -> int:
     """Connect and write the model."""
     folder = config.run or Path('runs/connect') / config.domain
     embedder = load_embedder(config.embedder)
-    store = EpisodeStore.open(config.data or Path('data') / config.domain)
+    store = EpisodeStore.of(config.domain, config.data)
     with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
         prepare(config.threads, config.seed)
         finished, card = load_mfwm(config.model or share_path('models', config.domain))
@@ -85,7 +88,7 @@ def main(config: Config) -> int:
         model.sequence.load_state_dict(finished.sequence.state_dict())
         connect(
             model.to(config.device), store, embedder, config.connect,
-            config.prior, run, config.out or folder / 'model', card.training,
+            config.prior, config.seed, run, config.out or folder / 'model', card.training,
             {name: score for name, score in scores.items() if name == 'open_loop'},
         )  # fmt: skip
     return 0
@@ -97,6 +100,7 @@ def connect(
     embedder: VideoTextEmbedder,
     config: ConnectConfig,
     prior: PriorConfig,
+    seed: int,
     run: Run,
     out: Path,
     training: Mapping[str, Any],
@@ -110,6 +114,7 @@ def connect(
         embedder: what to connect it to.
         config: how to train connector and aligner.
         prior: how to train the action prior.
+        seed: of the order of batches.
         run: where and how it is trained.
         out: folder of the finished model.
         training: what the model's description says of how the world model was made.
@@ -118,7 +123,7 @@ def connect(
     spec = store.spec
     mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
     work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
-    seed, tokenizer = int(training['seed']), encode(store, model, run)
+    tokenizer = encode(store, model, run)
     alone = run.ranks.world == 1
     objects = movable(spec)
     run = replace(run, pictures={'connector': goal_rows(model, store, spec, objects, embedder)})
@@ -148,7 +153,7 @@ def connect(
     description = {
         **training,
         'date': datetime.now(UTC).date().isoformat(),
-        'connect': asdict(config),
+        'connect': {'seed': seed, **asdict(config)},
         'prior': asdict(prior),
         'scores': scores,
     }

@@ -38,7 +38,7 @@ REAL_TIME_FACTOR = 0.5
 """On two shared cores a simulator in real time is late now and then, and a policy holds the robot
 when images are late. At half of that it has time to spare."""
 EPISODES = 3
-"""How often a robot that has not reached it begins again at the start."""
+"""How often the robot may try, each time from the start."""
 EPISODE_SLOWNESS = 6.0
 """How many times slower than real time the simulator may be."""
 VIDEO_SCALE = 4

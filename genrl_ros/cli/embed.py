@@ -28,7 +28,7 @@ class Config:
 
 def main(config: Config) -> int:
     """Embed what is not embedded yet."""
-    store = EpisodeStore.open(config.data or Path('data') / config.domain)
+    store = EpisodeStore.of(config.domain, config.data)
     embedder = load_embedder(config.embedder)
     with bar('embed', store.num_frames) as show:
         done = 0

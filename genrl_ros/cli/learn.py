@@ -18,7 +18,6 @@ from genrl_ros.presets import PresetName
 from genrl_ros.share import share_path
 from genrl_ros.training.ground import embed_prompt
 from genrl_ros.training.learn import Progress, learn
-from genrl_ros.training.run import StoppedError
 from genrl_ros.world_model.checkpoint import read_card
 from genrl_ros.world_model.ranks import ALONE, Ranks
 
@@ -57,10 +56,7 @@ class Config:
 def main(config: Config) -> int:
     """Learn and export."""
     with Deadline(config.budget_s) as deadline, processes(config.device) as ranks:
-        try:
-            learn_prompt(config, ranks, deadline.passed)
-        except StoppedError as stopped:
-            print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
+        learn_prompt(config, ranks, deadline.passed)
     return 0
 
 

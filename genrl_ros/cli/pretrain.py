@@ -99,7 +99,7 @@ def pretrain(config: Config, run: Run) -> None:
     out = config.out or run.folder / 'model'
     # Before all else: a mistyped name is told at once, and not after hours of training.
     embedder = load_embedder(config.embedder) if config.stage == 'all' else None
-    store = EpisodeStore.open(config.data or Path('data') / config.domain)
+    store = EpisodeStore.of(config.domain, config.data)
     store.check_writable()  # before hours of training, after which embeddings are put there
     spec, objects = store.spec, movable(store.spec)
     prepare(config.threads, config.seed)
@@ -138,5 +138,5 @@ def pretrain(config: Config, run: Run) -> None:
     }
     connect(
         model.to(config.device), store, embedder, config.connect,
-        config.prior, run, out, training, scores,
+        config.prior, config.seed, run, out, training, scores,
     )  # fmt: skip

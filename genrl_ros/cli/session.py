@@ -65,6 +65,8 @@ class Deadline:
 def processes(device: str) -> Iterator[Ranks]:
     """The processes that `torchrun` started, of which only the first prints; or this one alone.
 
+    What they do may be stopped early (`StoppedError`), which is said and is well.
+
     Raises:
         ValueError: if there is no such device.
     """
@@ -73,7 +75,10 @@ def processes(device: str) -> Iterator[Ranks]:
         if not ranks.first:
             nowhere = stack.enter_context(open(os.devnull, 'w', encoding='utf-8'))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        yield ranks
+        try:
+            yield ranks
+        except StoppedError as stopped:
+            print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
 
 
 @contextlib.contextmanager
@@ -84,7 +89,7 @@ def session(
     precision: Precision,
     budget_s: float | None,
 ) -> Iterator[Run]:
-    """A training of one process or more, which may be stopped early: that is said, and is well.
+    """A training of one process or more, which may be stopped early.
 
     Raises:
         OSError: if another training uses the folder.
@@ -94,13 +99,10 @@ def session(
         processes(device) as ranks,
         exclusive(folder) if ranks.first else contextlib.nullcontext(),
     ):
-        try:
-            yield Run(
-                folder, record, should_stop=deadline.passed, ranks=ranks, device=device,
-                precision=precision,
-            )  # fmt: skip
-        except StoppedError as stopped:
-            print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
+        yield Run(
+            folder, record, should_stop=deadline.passed, ranks=ranks, device=device,
+            precision=precision,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ def _clips(config: Config, run: Run) -> Clips:
     from genrl_ros.envs.kitchen_studio import Studio
 
     studio = Studio()
-    with bar('clips', config.make.rehearsals + config.make.all_takes) as show:
+    with bar('clips', config.make.rehearsals + sum(config.make.split_takes)) as show:
         return make_clips(
             studio, lambda seed: rehearse(studio, seed), config.clips, config.make, show,
             run.should_stop,

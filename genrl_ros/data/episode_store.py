@@ -162,6 +162,20 @@ class EpisodeStore:
             raise EpisodeError(f'{file} is not a manifest of format {FORMAT}')
         return cls(Path(path), manifest)
 
+    @classmethod
+    def of(cls, domain: str, path: Path | None) -> EpisodeStore:
+        """The dataset of a domain: in `data/DOMAIN` unless another folder is given.
+
+        Raises:
+            EpisodeError: as `open` does, and if the episodes are of another domain.
+        """
+        store = cls.open(path or Path('data') / domain)
+        if store.spec.domain != domain:
+            raise EpisodeError(
+                f'{store.path} is a dataset of {store.spec.domain}, not of {domain}'
+            )
+        return store
+
     @property
     def spec(self) -> EnvSpec:
         """The robot or environment that the episodes are from.

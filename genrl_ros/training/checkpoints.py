@@ -112,22 +112,22 @@ class Checkpoints:
             old.unlink(missing_ok=True)
 
 
-def changed_settings(
-    held: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = ''
-) -> list[str]:
+def changed_settings(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """What differs, in words; what only one of the two knows does not count.
 
     Args:
         held: as a JSON file gave them.
         asked: what JSON can hold.
-        prefix: goes before their names.
     """
-    asked = json.loads(json.dumps(asked))
+    return sorted(_changed(held, json.loads(json.dumps(asked)), ''))
+
+
+def _changed(held: Mapping[str, Any], asked: Mapping[str, Any], prefix: str) -> list[str]:
     changed: list[str] = []
     for name in held.keys() & asked.keys():
         old, new = held[name], asked[name]
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            changed += changed_settings(old, new, f'{prefix}{name}.')
+            changed += _changed(old, new, f'{prefix}{name}.')
         elif old != new:
             changed.append(f'{prefix}{name} was {old}, not {new}')
-    return sorted(changed)
+    return changed

@@ -88,9 +88,9 @@ class ClipConfig:
     """First seed."""
 
     @property
-    def all_takes(self) -> int:
-        """Takes in all."""
-        return self.takes + self.held_out_takes + self.published_takes
+    def split_takes(self) -> tuple[int, int, int]:
+        """Takes of each of `SPLITS`."""
+        return self.takes, self.held_out_takes, self.published_takes
 
     def __post_init__(self) -> None:
         if self.seed < FIRST_SEED:
@@ -258,8 +258,7 @@ def make_clips(
     """
     if stage.elements_order != ELEMENTS:
         raise ValueError(f'the stage has {stage.elements_order}, the concepts are of {ELEMENTS}')
-    counts = (config.takes, config.held_out_takes, config.published_takes)
-    split = np.repeat(np.arange(len(SPLITS), dtype=np.int8), counts)
+    split = np.repeat(np.arange(len(SPLITS), dtype=np.int8), config.split_takes)
     shapes: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
         'frames': ((len(split), TAKE_FRAMES, 3, 64, 64), np.uint8),
         'labels': ((len(split), 2, CLIPS_A_TAKE, len(CONCEPTS)), np.int8),
@@ -288,9 +287,8 @@ def make_clips(
             work.keep(n + 1)
         if stopping:
             raise StoppedError(f'{n + 1} of {len(split)} takes')
-    work.keep(len(split))
     about = {**asdict(config), 'seconds': round(work.seconds)}
-    work.finish({'concepts': CONCEPTS, 'made': about})
+    work.finish(len(split), {'concepts': CONCEPTS, 'made': about})
     return Clips.open(folder)
 
 

@@ -95,9 +95,9 @@ class UnfinishedClips:
             },
         )
 
-    def finish(self, about: Mapping[str, Any]) -> None:
+    def finish(self, done: int, about: Mapping[str, Any]) -> None:
         """Put everything into its place, with `clips.json` to describe it."""
-        self.keep(self.done)
+        self.keep(done)
         write_json(self._work / 'clips.json', about)
         shutil.rmtree(self.folder, ignore_errors=True)
         os.replace(self._work, self.folder)

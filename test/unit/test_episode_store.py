@@ -132,6 +132,12 @@ def test_a_strange_manifest_is_refused(tmp_path: Path, content: str) -> None:
         EpisodeStore.open(tmp_path)
 
 
+def test_a_dataset_of_another_domain_is_told(store: EpisodeStore) -> None:
+    assert EpisodeStore.of(store.spec.domain, store.path).num_frames == store.num_frames
+    with pytest.raises(EpisodeError, match='is a dataset of .*, not of elsewhere'):
+        EpisodeStore.of('elsewhere', store.path)
+
+
 def test_episodes_of_another_robot_are_told(store: EpisodeStore) -> None:
     store.check_robot(replace(SPEC, domain='same', episode_steps=9))
     with pytest.raises(ValueError, match=r"action_names is \('a', 'b'\) in the dataset"):
