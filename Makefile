@@ -69,8 +69,9 @@ $(STAMPS)/interfaces: $(INTERFACES) $(STAMPS)/requirements
 
 # A plain install: an editable one would leave out share/ and lib/, where ROS looks.
 $(STAMPS)/package: $(PACKAGE) $(STAMPS)/interfaces
-	@rm -rf build/lib build/bdist.* genrl_ros.egg-info
+	@rm -rf build/lib* build/bdist.* genrl_ros.egg-info
 	$(PIP) install --quiet --no-deps --force-reinstall .
+	@$(BIN)/python setup.py --quiet build_ext --inplace  # for tests, which run in the checkout
 	@touch $@
 
 fmt: setup  ## Format the code, and mend what can be mended by itself.

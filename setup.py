@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 NAME = 'genrl_ros'
 NODES = (
@@ -45,6 +45,17 @@ def node_launchers() -> list[tuple[str, list[str]]]:
     return [(f'lib/{NAME}', [str((folder / node).relative_to(HERE)) for node in NODES])]
 
 
+COMPILED = Extension(
+    f'{NAME}.world_model._norm_silu',
+    [f'{NAME}/world_model/norm_silu.cpp'],
+    language='c++',
+    extra_compile_args=[
+        *('-std=c++17', '-O3', '-fopenmp', '-fno-math-errno', '-fno-trapping-math'),
+    ],
+    extra_link_args=['-fopenmp'],
+    optional=True,  # the library does the same, more slowly
+)
+
 building_wheel = 'bdist_wheel' in sys.argv
 scripts = ['genrl = genrl_ros.cli.main:main']
 if not building_wheel:
@@ -60,6 +71,7 @@ setup(
     python_requires='>=3.11,<3.13',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     package_data={NAME: ['py.typed']},
+    ext_modules=[COMPILED],
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),

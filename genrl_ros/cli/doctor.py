@@ -191,6 +191,14 @@ def room(name: str, free: float, needed: float, least: float, mend: str) -> Find
     return Finding(name, status, f'{detail}, {needed / GIB:.1f} GiB wanted', mend)
 
 
+def check_compiled() -> Finding:
+    """Whether setup compiled what trainings spend their time in, apart from matrix products."""
+    if importlib.util.find_spec('genrl_ros.world_model._norm_silu') is not None:
+        return Finding('Compiled norms', 'ok', 'LayerNorm and SiLU in one pass')
+    mend = 'install a C++ compiler with OpenMP (g++), then make setup'
+    return Finding('Compiled norms', 'warn', 'not there: trainings in bf16 are slower', mend)
+
+
 def check_memory() -> Finding:
     """Whether the graph fits into memory while it learns."""
     fields = dict(entry.split(':') for entry in Path('/proc/meminfo').read_text().splitlines())
@@ -221,6 +229,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_launch,
     check_models,
     check_cores,
+    check_compiled,
     check_memory,
     check_disk,
     check_shared_memory,

@@ -23,6 +23,7 @@ from genrl_ros.training.bench import ACTIONS, Captured, Run, Size
 from genrl_ros.training.graphs import Loss, graphed
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.norm_silu import by_library
 from genrl_ros.world_model.optim import Optimizer
 from genrl_ros.world_model.sequence import State
 
@@ -138,7 +139,8 @@ def plain_world_updates(model: MFWM, batch: Mapping[str, Tensor]) -> dict[str, R
             optimizer.step(_trivial(optimizer.parameters))
 
     parts = (encoder, sequence, decoder, connect, optimize)
-    return {'total': update} | _named(model, parts)
+    runs = {'total': update} | _named(model, parts)
+    return {name: _by_library(run) for name, run in runs.items()}
 
 
 def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict[str, Run]:
@@ -174,7 +176,7 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
     runs: dict[str, Run] = {'ours': lambda: agent.update(model, start, matcher)}
     if mixed:
         runs['ours bf16'] = lambda: mixed_agent.update(model, start, matcher)
-    return runs | {'plain': by_hand}
+    return runs | {'plain': _by_library(by_hand)}
 
 
 def _losses(model: MFWM, device: str, mixed: bool) -> tuple[Loss, Loss]:
@@ -219,6 +221,16 @@ def _alone(model: MFWM, run: Callable[[], None]) -> Run:
         run()
 
     return fresh
+
+
+def _by_library(run: Run) -> Run:
+    """A run without what is compiled for ours."""
+
+    def plainly() -> None:
+        with by_library():
+            run()
+
+    return plainly
 
 
 def _named(model: MFWM, parts: Iterable[Callable[[], None]]) -> dict[str, Run]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrl_ros.world_model import noise
+from genrl_ros.world_model.norm_silu import NormSiLU
 
 NOISE = 0.5
 
@@ -20,7 +21,7 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, plain: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
-        self.activate = nn.Identity() if plain else nn.Sequential(nn.LayerNorm(outputs), nn.SiLU())
+        self.activate = nn.Identity() if plain else NormSiLU(outputs)
         self.residual = nn.Identity() if inputs == outputs else nn.Linear(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from genrl_ros.world_model import squares
 from genrl_ros.world_model.images import joined, pixels
 from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, squared_distance
+from genrl_ros.world_model.norm_silu import norm_silu
 from genrl_ros.world_model.portions import portions, sum_of_portions
-
-CACHED = 2**17
-"""Numbers that a CPU's second cache holds several times."""
 
 
 class ChannelNorm(nn.Module):
@@ -30,60 +24,11 @@ class ChannelNorm(nn.Module):
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class _RoundedActivation(torch.autograd.Function):
-    """ChannelNorm and SiLU of rows `(N, C)` in bf16, of which the norm is computed in float32.
-
-    The library is slow at norms of few channels in bf16. It goes so few rows at a time that what
-    is float32 never leaves a CPU's caches: passes over memory are what this costs.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        normed, out, moments = torch.empty_like(rows), torch.empty_like(rows), []
-        for part, normed_part, out_part in zip(*map(_parts, (rows, normed, out)), strict=True):
-            exact, mean, rstd = torch.native_layer_norm(
-                part.float(), scale.shape, scale, shift, CHANNEL_NORM_EPS
-            )
-            torch.ops.aten.silu.out(normed_part.copy_(exact), out=out_part)
-            moments += [mean, rstd]
-        ctx.save_for_backward(rows, normed, scale, shift, *moments)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows, normed, scale, shift, *moments = ctx.saved_tensors
-        out = torch.empty_like(rows)
-        grad_scale, grad_shift = torch.zeros_like(scale), torch.zeros_like(shift)
-        parts = zip(*map(_parts, (grad, normed, rows, out)), strict=True)
-        for part, (grad_part, normed_part, rows_part, out_part) in enumerate(parts):
-            mean, rstd = moments[2 * part : 2 * part + 2]
-            slope = torch.ops.aten.silu_backward(grad_part, normed_part)
-            exact, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
-                slope.float(), rows_part.float(), scale.shape, mean, rstd, scale, shift,
-                (True, True, True),
-            )  # fmt: skip
-            out_part.copy_(exact)
-            grad_scale += of_scale
-            grad_shift += of_shift
-        return out, grad_scale, grad_shift
-
-
-def _parts(rows: Tensor) -> tuple[Tensor, ...]:
-    whole = rows.device.type != 'cpu'
-    return (rows,) if whole else rows.split(CACHED // rows.shape[1])
-
-
 def activate(maps: Tensor, layer: nn.Module) -> Tensor:
     """What ChannelNorm and SiLU do, to maps or squares `(N, H, W, n * C)`."""
     assert isinstance(layer, ChannelNorm)
     channels = len(layer.norm.weight)
-    if maps.dtype != torch.bfloat16:
-        return F.silu(layer.norm(maps.unflatten(-1, (-1, channels)))).flatten(-2)
-    out: Tensor = _RoundedActivation.apply(  # type: ignore[no-untyped-call]
-        maps.reshape(-1, channels), layer.norm.weight, layer.norm.bias
-    )
-    return out.view_as(maps)
+    return norm_silu(maps.unflatten(-1, (-1, channels)), layer.norm).flatten(-2)
 
 
 class ConvEncoder(nn.Module):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from genrl_ros.world_model.norm_silu import norm_silu
+
 CHANNEL_NORM_EPS = 1e-3
 
 
@@ -33,8 +35,13 @@ class Dense(nn.Sequential):
 
     def activate(self, projected: Tensor) -> Tensor:
         """The other two, `(..., outputs)` to the same."""
-        out: Tensor = self[2](self[1](projected))
-        return out
+        norm = self[1]
+        assert isinstance(norm, nn.LayerNorm)
+        return norm_silu(projected, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(..., inputs)` to `(..., outputs)`."""
+        return self.activate(self[0](x))
 
 
 class _SquaredDistance(torch.autograd.Function):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from genrl_ros.world_model.layers import Dense
+from genrl_ros.world_model.norm_silu import NormSiLU
 
 SIDE = 8
 """Height and width of a patch, and also patches in a row and in a column of an image."""
@@ -128,7 +129,7 @@ class PatchDecoder(nn.Module):
         super().__init__()
         self.depth = depth
         self.project = nn.Linear(inputs, 16 * depth)
-        self.norm = nn.Sequential(nn.LayerNorm(16 * depth), nn.SiLU())
+        self.norm = NormSiLU(16 * depth)
         self.spread = Dense(16 * depth, 4 * 4 * 4 * depth)
         self.split = nn.Sequential(nn.Linear(4 * depth, 4 * 2 * depth), nn.SiLU())
         self.patch = nn.Linear(2 * depth, VALUES)
