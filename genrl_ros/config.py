@@ -11,6 +11,8 @@ Config = TypeVar('Config')
 Precision = Literal['float32', 'bf16']
 Device = Literal['cpu', 'cuda']
 Align = Literal['sequence', 'initial', 'none']
+UNIMIX = 0.01
+"""Share of the uniform distribution in every categorical (facts 1.3)."""
 
 
 def _check(condition: bool, message: str) -> None:

@@ -86,6 +86,12 @@ def exclusive(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def clean(folder: Path, stem: str) -> None:
+    """Remove what `atomic_file` left half-written in a folder, of names that begin with `stem`."""
+    for torn in folder.glob(f'.{stem}*.tmp'):
+        shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
+
+
 def read_at_most(path: Path, limit: int) -> bytes:
     """The contents of a file that must not be larger than `limit` bytes.
 

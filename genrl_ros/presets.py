@@ -50,6 +50,8 @@ class Preset:
       (docs/method.md); `sample` of encoder_node draws them as published.
     - The embedder is what ships with the package unless another one is asked for; there is none of
       InternVideo2, whose weights are gated.
+    - A video prompt is eight frames spread over the whole video, not the first eight of it.
+    - Behaviours are learned data-free unless a dataset is given (`--data`); both are published.
     - Targets are drawn once a run, as published, but an embedding that does not end a clip (an
       episode's first seven) is never asked for.
     - Dynamics once more, and the action prior (5.8 M parameters), which short trainings need, are

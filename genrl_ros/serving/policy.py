@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from genrl_ros.config import UNIMIX
 from genrl_ros.files import read_at_most
 from genrl_ros.serving.bundle import (
     ACTOR,
@@ -89,7 +90,10 @@ class Encoder:
         (logits,) = self._session.run(['logits'], {'image': image[None]})
         scores = logits[0]
         if rng is not None:
-            scores = scores + rng.gumbel(size=scores.shape)
+            odds = np.exp(scores - scores.max(-1, keepdims=True))
+            odds /= odds.sum(-1, keepdims=True)
+            mixed = (1 - UNIMIX) * odds + UNIMIX / odds.shape[-1]
+            scores = np.log(mixed) + rng.gumbel(size=odds.shape)
         return np.asarray(scores.argmax(-1), np.int64)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genrl_ros.files import atomic_file
+from genrl_ros.files import atomic_file, clean
 from genrl_ros.world_model.checkpoint import CheckpointError, load_state, save_state
 
 
@@ -29,10 +29,9 @@ class Checkpoints:
 
     def clean(self) -> None:
         """Remove what a killed process left half-written."""
-        folder = self.newest.parent
-        for torn in folder.glob(f'.{self.newest.stem}*.tmp'):
-            shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
-        for torn in folder.glob('.tmp' + '?' * 6):  # by safetensors, before there were folders
+        clean(self.newest.parent, self.newest.stem)
+        # What safetensors left before there were folders for it.
+        for torn in self.newest.parent.glob('.tmp' + '?' * 6):
             torn.unlink()
 
     def save(self, update: int, state: Mapping[str, Any]) -> None:
@@ -102,7 +101,9 @@ class Checkpoints:
 
     def _file(self, update: int) -> None:
         path = self.newest.with_stem(f'{self.newest.stem}-{update:08d}')
-        path.unlink(missing_ok=True)
+        for old in self._filed():  # after a return to an earlier one, later ones are of no use
+            if old >= path:
+                old.unlink()
         try:
             os.link(self.newest, path)
         except OSError:  # a file system without links

@@ -270,7 +270,7 @@ class _Training:
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f'{self.checkpoints.newest} is of another model or preset; choose another folder '
-                f'with --run, or remove it ({str(error).splitlines()[0]})'
+                f'with --run, or remove {self.stage}*.safetensors ({str(error).splitlines()[0]})'
             ) from error
         self.replay.load_state_dict(state['replay'])
         self.position = state['replay']

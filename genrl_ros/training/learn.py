@@ -15,6 +15,7 @@ from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.config import LearnConfig
 from genrl_ros.data.replay import Replay
+from genrl_ros.files import clean
 from genrl_ros.serving.bundle import PolicyDescription, write_bundle
 from genrl_ros.training.curve import Curve
 from genrl_ros.training.export import export_policy
@@ -23,7 +24,12 @@ from genrl_ros.training.guard import ROLLBACKS, Guard
 from genrl_ros.training.run import StoppedError
 from genrl_ros.training.unfinished_learning import Best, UnfinishedLearning, identity, place
 from genrl_ros.types import FloatArray
-from genrl_ros.world_model.checkpoint import ModelCard, load_mfwm
+from genrl_ros.world_model.checkpoint import (
+    CheckpointError,
+    ModelCard,
+    load_mfwm,
+    weights_identity,
+)
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.ranks import ALONE, Ranks
 from genrl_ros.world_model.sequence import State
@@ -100,7 +106,7 @@ def learn(
 
     Raises:
         FileExistsError: if the bundle's folder exists already; nothing is touched.
-        CheckpointError: if the world model cannot be used.
+        CheckpointError: if the world model cannot be used, or what was saved has vanished.
         OtherLearningError: if an interrupted learning of this name was of another prompt, model or
             configuration.
         StoppedError: if it ended early without an export; everything is saved.
@@ -129,13 +135,7 @@ def learn(
         place(out_dir, task_id), identity(card, config, replay), embedding, agent, target, replay,
         curve, best, Guard(),
     )  # fmt: skip
-    out_dir.mkdir(parents=True, exist_ok=True)
-    kept.load()
-    ranks.check_same('the number of updates done', str(kept.updates))
-    if ranks.first:
-        curve.cut(kept.updates)
-        if not kept.path.exists():
-            kept.save()
+    _begin(kept, ranks)
     updating = _Updating(model, kept, config, ranks, share, device)
     stopped = False
     began, begun = time.monotonic(), kept.updates
@@ -161,7 +161,7 @@ def learn(
     if ranks.first:
         done = kept.updates
         on_progress(Progress('exporting', done, config.updates, best.smooth, 0.0, 0.0))
-        if stopped and best.weights:
+        if done < config.updates and best.weights:
             agent.actor.load_state_dict(best.weights)
         graphs = export_policy(mfwm_folder, model.cpu(), agent.actor.cpu())
         about = _describe(model, card, task_id, prompt, done, best.smooth)
@@ -177,6 +177,22 @@ def _check_prior(config: LearnConfig, folder: Path, card: ModelCard) -> None:
             f'the action prior of {folder} was never trained, so nothing can stay near it: '
             'choose --learning.prior 0'
         )
+
+
+def _begin(kept: UnfinishedLearning, ranks: Ranks) -> None:
+    """Go on from the file, or write it, to have one to go back to."""
+    kept.path.parent.mkdir(parents=True, exist_ok=True)
+    if kept.path.exists():
+        kept.load()
+    if ranks.world > 1:
+        ranks.check_same('the weights', weights_identity(kept.agent))
+    if ranks.first:
+        clean(kept.path.parent, kept.path.stem)
+        kept.curve.cut(kept.updates)
+        kept.save()
+    ranks.wait()
+    if not kept.path.exists():
+        raise CheckpointError(f'{kept.path} is not there: all processes need the same folder')
 
 
 class _Updating:
@@ -226,11 +242,17 @@ class _Updating:
         return State(states.stoch[chosen], states.deter[chosen])
 
     def _go_back(self, update: int, error: str) -> None:
-        """Return to the file, and go on from other start states."""
+        """Return to the file, and go on from other start states, and other windows of a replay."""
         message = f'{self.kept.path.stem}, update {update}: {error}'
         if self.ranks.first:
             sys.stderr.write(f'{message}\n')
+        if not self.kept.path.exists():
+            raise CheckpointError(f'{message}; and {self.kept.path} has vanished')
+        replay = self.kept.replay
+        position = replay.state_dict() if replay is not None else {}
         self.kept.load()
+        if replay is not None:
+            replay.load_state_dict(position)
         self.failures = [failed for failed in self.failures if failed >= self.kept.updates]
         self.failures.append(update)
         if len(self.failures) >= ROLLBACKS:

@@ -109,10 +109,14 @@ def _learn(
             device=request.device,
         )
 
+    unfinished = place(Path(request.policies), request.task_id)
+    resumes = unfinished.exists()
     try:
         result = begin()
-    except OtherLearningError:  # such as with the model of before; a robot shall not wait for that
-        set_aside(place(Path(request.policies), request.task_id))
+    except (OtherLearningError, FloatingPointError):
+        if not resumes:
+            raise
+        set_aside(unfinished)  # a robot shall not wait for somebody who removes a file
         result = begin()
     return {
         'path': str(result.bundle_path),

@@ -115,13 +115,11 @@ class UnfinishedLearning:
         )
 
     def load(self) -> None:
-        """Go on from the file, if there is one.
+        """Go on from the file.
 
         Raises:
             OtherLearningError: if it is of something else, or cannot be read.
         """
-        if not self.path.exists():
-            return
         try:
             state = load_state(self.path)
         except CheckpointError as error:
@@ -163,5 +161,5 @@ def identity(card: ModelCard, config: LearnConfig, replay: Replay | None) -> str
     """sha256 over what makes a learning of a prompt the same one, however long it goes on."""
     left_out = ('updates', 'threads', 'precision')
     settings = {k: v for k, v in asdict(config).items() if k not in left_out}
-    about = [card.sha256, settings, 'data-free' if replay is None else 'offline']
+    about = [card.sha256, settings, 'data-free' if replay is None else replay.origin]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()

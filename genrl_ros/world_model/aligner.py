@@ -45,7 +45,7 @@ class Aligner(nn.Module):
         wide = self.down[0](embedding)
         narrow = self.down[1](wide)
         x = self.up[0](torch.cat([self.middle(narrow), narrow], -1))
-        return F.normalize(self.up[1](torch.cat([x, wide], -1)), dim=-1)
+        return F.normalize(self.up[1](torch.cat([x, wide], -1)).to(embedding.dtype), dim=-1)
 
 
 def add_noise(embedding: Tensor) -> Tensor:

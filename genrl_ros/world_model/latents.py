@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genrl_ros.config import UNIMIX
 from genrl_ros.world_model import noise
-
-UNIMIX = 0.01
 
 
 def probabilities(logits: Tensor) -> Tensor:

@@ -192,6 +192,14 @@ def test_the_encoder_takes_modes_or_samples(encoder_bytes) -> None:
     assert any((sample != modes).any() for sample in samples)
 
 
+def test_samples_have_a_hundredth_of_the_uniform_distribution(encoder_bytes) -> None:
+    """As in training, where no class is ever sure."""
+    encoder, image = Encoder(encoder_bytes), np.full((3, 64, 64), 255, np.uint8)
+    modes, rng = encoder.encode(image), np.random.default_rng(0)
+    other = np.mean([encoder.encode(image, rng) != modes for _ in range(4_000)])
+    assert abs(other - 0.01 * (1 - 1 / encoder.classes)) < 0.002
+
+
 def test_another_kind_of_graph_is_no_encoder(make_bundle) -> None:
     with pytest.raises(BundleError, match='one square RGB image'):
         Encoder(make_bundle().graphs['actor.onnx'])

@@ -98,6 +98,21 @@ def test_a_finished_training_goes_on_with_more_updates(toy: Toy) -> None:
     assert toy.curve.splitlines()[-1].startswith('16,')
 
 
+def test_after_a_return_to_an_earlier_checkpoint_later_ones_are_of_no_use(toy: Toy) -> None:
+    """The newest is another name of the last numbered one, so it is replaced, not written into."""
+    toy.train()
+    earlier = toy.checkpoint.with_stem(f'{STAGE}-00000004')
+    before = earlier.read_bytes()
+    toy.checkpoint.unlink()
+    shutil.copy(earlier, toy.checkpoint)
+    with pytest.raises(StoppedError, match='after 5 of 12'):
+        toy.train(should_stop=stop_after(1))
+    numbered = sorted(toy.run.glob(f'{STAGE}-*.safetensors'))
+    assert [path.stem[-2:] for path in numbered] == ['04', '05']
+    assert earlier.read_bytes() == before
+    assert load_state(numbered[-1])['optimizer']['updates'] == 5
+
+
 def test_a_finished_training_begins_anew_when_what_it_builds_on_has_changed(
     toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor
-from toy_training import SPEC, TINY
+from toy_training import TINY, make_model
 
 from genrl_ros.config import (
     ConnectConfig,
@@ -21,7 +21,6 @@ from genrl_ros.config import (
 )
 from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.training import learn as learning
-from genrl_ros.training.export import write_model
 from genrl_ros.training.graphs import graphed
 from genrl_ros.training.learn import learn
 from genrl_ros.training.run import StoppedError
@@ -100,8 +99,7 @@ def test_a_graph_computes_what_it_recorded(
 def test_a_policy_is_learned_on_a_gpu_resumed_and_served_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.manual_seed(0)
-    write_model(tmp_path / 'model', MFWM(TINY), SPEC, 'embedded', 'f' * 64, {'seed': 0})
+    make_model(tmp_path / 'model')
     config = LearnConfig(updates=12, starts=8, precision='bf16')
     prompt = torch.randn(TINY.embed_dim).numpy()
     monkeypatch.setattr(learning, 'SAVE_EVERY', 5)

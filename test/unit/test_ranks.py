@@ -23,6 +23,7 @@ from toy_training import (
     Toy,
     fail_second,
     learn_tiny,
+    make_model,
     make_store,
     rows,
     stop_second,
@@ -34,7 +35,6 @@ from toy_training import (
 from genrl_ros.config import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.serving.bundle import load_bundle
-from genrl_ros.training.export import write_model
 from genrl_ros.world_model import noise
 from genrl_ros.world_model.checkpoint import load_state
 from genrl_ros.world_model.losses import (
@@ -142,8 +142,7 @@ def test_every_stage_of_a_world_model_can_be_shared(encoded: Path, tmp_path: Pat
 
 
 def test_two_processes_learn_the_behaviour_of_one(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    write_model(tmp_path / 'model', MFWM(TINY), SPEC, 'embedded', 'f' * 64, {'seed': 0})
+    make_model(tmp_path / 'model')
     learn_tiny(tmp_path / 'model', tmp_path / 'one')
     assert together(partial(learn_tiny, tmp_path / 'model', tmp_path / 'two'), 2) == ['', '']
     one, two = (rows((tmp_path / name / 'task.csv').read_text()) for name in ('one', 'two'))

@@ -35,6 +35,7 @@ from genrl_ros.config import (
 )
 from genrl_ros.data.episode_store import Episode, EpisodeStore
 from genrl_ros.data.replay import Replay, StepReplay
+from genrl_ros.training.export import write_model
 from genrl_ros.training.fit import fit
 from genrl_ros.training.learn import learn
 from genrl_ros.training.pretrain import (
@@ -50,6 +51,7 @@ from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.ranks import ALONE, Ranks, joined
 
 SPEC = EnvSpec('toy', ('a', 'b', 'c'), (2.0, 2.0, 2.0), 0.08, 2, 10, ())
+LEARN = LearnConfig(updates=4, starts=8, threads=1, critic_first=0)
 STAGE = 'stage'
 TOLERANCE = {'rtol': 2e-4, 'atol': 1e-6}
 """Sums are taken in another order, which is a matter of the last bits of float32; each update
@@ -73,6 +75,13 @@ def make_store(path: Path, episodes: int = 6, poisoned: Iterable[int] = (), side
         state = rng.normal(size=(12, 4)).astype(np.float32)
         store.append(f'{index:06d}', Episode(image, action, state, 'random', str(index)))
     return path
+
+
+def make_model(folder: Path) -> Path:
+    """A world model that has learned nothing."""
+    torch.manual_seed(0)
+    write_model(folder, MFWM(TINY), SPEC, 'embedded', 'f' * 64, {'seed': 0})
+    return folder
 
 
 @dataclass(frozen=True)
