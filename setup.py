@@ -50,7 +50,8 @@ COMPILED = Extension(
     [f'{NAME}/world_model/norm_silu.cpp'],
     language='c++',
     extra_compile_args=[
-        *('-std=c++17', '-O3', '-fopenmp', '-fno-math-errno', '-fno-trapping-math'),
+        *('-std=c++17', '-O3', '-fopenmp'),
+        *('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast'),
     ],
     extra_link_args=['-fopenmp'],
     optional=True,  # the library does the same, more slowly

@@ -28,7 +28,9 @@ from genrl_ros.training.bench import (
     measure,
 )
 from genrl_ros.training.bench_updates import (
+    NUMBERS,
     behavior_updates,
+    norms,
     plain_world_updates,
     random_batch,
     world_updates,
@@ -80,6 +82,7 @@ def main(config: Config) -> int:
         'starts': config.starts,
         'peak_gflops': max(size['peak_gflops'] for size in results),
         'sizes': results,
+        'norms': _norms(device, config.repeats),
     }
     if config.json:
         print(json.dumps(report, indent=2))
@@ -127,6 +130,18 @@ def _size(size: Size, machine: Machine, config: Config, with_small: bool) -> dic
         'update': forms,
         'behavior': {form: _row(timing, config.starts) for form, timing in behavior.items()},
     }
+
+
+def _norms(device: str, repeats: int) -> list[dict[str, Any]]:
+    return [
+        {
+            'channels': channels,
+            'precision': precision,
+            'form': form,
+            'ns_each': 1e9 * timing.seconds / NUMBERS,
+        }
+        for (form, channels, precision), timing in measure(norms(device), repeats, device).items()
+    ]
 
 
 def _bf16(results: Sequence[Mapping[str, Any]]) -> str:

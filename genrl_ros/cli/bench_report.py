@@ -41,6 +41,12 @@ def show(report: Mapping[str, Any], markdown: bool) -> None:
         for form, row in size['behavior'].items()
     ]
     table(f'Update of a behaviour from {report["starts"]} starts', columns, rows)
+    columns = ['channels', 'precision', 'form', 'ns a number']
+    rows = [
+        [str(row['channels']), row['precision'], row['form'], f'{row["ns_each"]:.1f}']
+        for row in report['norms']
+    ]
+    table('LayerNorm and SiLU, forwards and backwards', columns, rows)
 
 
 def _update_row(size: Mapping[str, Any], form: str, parts: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,11 @@ from genrl_ros.training.bench import ACTIONS, Captured, Run, Size
 from genrl_ros.training.graphs import Loss, graphed
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.norm_silu import by_library
+from genrl_ros.world_model.norm_silu import by_library, is_compiled, norm_silu
 from genrl_ros.world_model.optim import Optimizer
 from genrl_ros.world_model.sequence import State
 
+CHANNELS, NUMBERS = (24, 1024), 2**20
 PARTS = ('encoder', 'sequence', 'decoder', 'connector', 'optimiser')
 WORLD, CONNECT, OPTIM = WorldModelConfig(), ConnectConfig(), OptimConfig()
 Parameters = list[nn.Parameter]
@@ -177,6 +179,28 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
     if mixed:
         runs['ours bf16'] = lambda: mixed_agent.update(model, start, matcher)
     return runs | {'plain': _by_library(by_hand)}
+
+
+def norms(device: str) -> dict[tuple[str, int, str], Run]:
+    """LayerNorm and SiLU of `NUMBERS` numbers, forwards and backwards, by library and compiled.
+
+    By form, channels, and precision.
+    """
+    runs: dict[tuple[str, int, str], Run] = {}
+    for channels in CHANNELS:
+        norm = nn.LayerNorm(channels, device=device)
+        for precision, dtype in (('float32', torch.float32), ('bf16', torch.bfloat16)):
+            x = torch.randn(NUMBERS // channels, channels, device=device, dtype=dtype)
+            run = partial(_norm, x.requires_grad_(), norm, torch.randn_like(x))
+            runs['library', channels, precision] = _by_library(run)
+            if is_compiled() and device == 'cpu':
+                runs['compiled', channels, precision] = run
+    return runs
+
+
+def _norm(x: Tensor, norm: nn.LayerNorm, grad: Tensor) -> None:
+    x.grad = None
+    norm_silu(x, norm).backward(grad)
 
 
 def _losses(model: MFWM, device: str, mixed: bool) -> tuple[Loss, Loss]:

@@ -14,6 +14,7 @@ from genrl_ros.training import bench
 from genrl_ros.training.bench import ACTIONS, Captured, Size, Timing, measure
 from genrl_ros.training.bench_updates import PARTS, random_batch, world_updates
 from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.norm_silu import is_compiled
 
 
 def test_report(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +28,8 @@ def test_report(capsys: pytest.CaptureFixture[str]) -> None:
         assert ('| plain | ' in shown) == markdown
     assert report['peak_gflops'] > 0
     assert report['machine']['threads'] == 1
+    forms = {'library', 'compiled'} if is_compiled() else {'library'}
+    assert {row['form'] for row in report['norms']} == forms
     (size,) = report['sizes']
     assert {'ours', 'plain', 'small'} <= size['update'].keys()
     mixed = {'ours bf16'} if report['machine']['bf16'] else set()
