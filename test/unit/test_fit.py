@@ -8,11 +8,9 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,19 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from toy_training import STAGE, TINY, Toy, make_store, stop_after
+from toy_training import STAGE, Toy, make_store, stop_after
 
-from genrl_ros.config import ConnectConfig, RecordConfig, WorldModelConfig
+from genrl_ros.config import RecordConfig
 from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.data.replay import Replay
-from genrl_ros.files import write_json
-from genrl_ros.training import pretrain
-from genrl_ros.training.curve import Curve
-from genrl_ros.training.guard import EXPLODED, REMEMBERED, Guard
-from genrl_ros.training.pretrain import train_world_model
-from genrl_ros.training.run import Progress, Run, StoppedError
+from genrl_ros.training.run import Progress, StoppedError
 from genrl_ros.world_model.checkpoint import CheckpointError, load_state, save_state
-from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.optim import Optimizer
 
 
@@ -136,22 +127,6 @@ def test_an_unfinished_training_goes_on_when_what_it_builds_on_has_changed(toy: 
     assert load_state(toy.checkpoint)['built_on'] == 'another tokenizer'
 
 
-def test_a_connector_does_not_go_on_with_another_embedder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(pretrain, 'fit', lambda *args: asked.append(args[-1]))
-    replay = SimpleNamespace(embedder='e' * 64)
-    pretrain.train_connector(MFWM(TINY), replay, ConnectConfig(), Run(tmp_path))  # type: ignore[arg-type]
-    assert asked[0]['embedder'] == 'e' * 64
-
-
-@pytest.mark.parametrize(('threads', 'seed', 'option'), [(0, 0, '--threads'), (1, -1, '--seed')])
-def test_numbers_that_cannot_be_are_named(threads: int, seed: int, option: str) -> None:
-    with pytest.raises(ValueError, match=option):
-        pretrain.prepare(threads, seed)
-
-
 def test_the_result_is_the_average_of_the_weights_and_the_checkpoint_has_both(toy: Toy) -> None:
     net = toy.train()
     state = load_state(toy.checkpoint)
@@ -210,55 +185,6 @@ def test_the_last_checkpoints_are_kept_and_a_torn_one_is_passed_over(
     assert not list(toy.run.glob('.*'))
 
 
-def test_a_checkpoint_of_another_model_is_refused(toy: Toy) -> None:
-    toy.train()
-    with pytest.raises(CheckpointError, match='another model or preset; choose another folder'):
-        replace(toy, width=3).train()
-
-
-def test_a_training_with_other_settings_is_refused(toy: Toy, tmp_path: Path) -> None:
-    with pytest.raises(StoppedError):
-        toy.train(should_stop=stop_after(4), settings={'batch': 4, 'optim': {'lr': 0.01}})
-    with pytest.raises(
-        CheckpointError, match=r'settings \(optim.lr was 0.01, not 0.02\): .*--run'
-    ):
-        toy.train(settings={'batch': 4, 'optim': {'lr': 0.02}})
-    toy.train(settings={'batch': 4, 'added in a later release': 1})
-    with pytest.raises(CheckpointError, match='batch was 4, not 5'):
-        toy.train(settings={'batch': 5})
-    elsewhere = tmp_path / 'elsewhere'
-    store = EpisodeStore.open(make_store(elsewhere, 7))
-    replace(toy, data=elsewhere).train()  # the same, grown
-    store.manifest['seed'] = 3
-    write_json(elsewhere / 'manifest.json', store.manifest)
-    with pytest.raises(CheckpointError, match='data.seed was 0, not 3'):
-        replace(toy, data=elsewhere).train()
-
-
-def test_the_stages_of_a_world_model_remember_their_settings(tmp_path: Path) -> None:
-    data, model = make_store(tmp_path / 'data', side=64), MFWM(TINY)
-
-    def train(updates: int, free_nats: float, seed: int = 0) -> None:
-        config = WorldModelConfig(updates=updates, batch=4, length=8, free_nats=free_nats)
-        run = Run(tmp_path / 'run', RecordConfig(picture_every=0))
-        train_world_model(model, Replay(EpisodeStore.open(data), 4, 8, seed), config, run)
-
-    train(1, 1.0)
-    train(2, 1.0)
-    with pytest.raises(CheckpointError, match='free_nats was 1.0, not 2.0'):
-        train(2, 2.0)
-    with pytest.raises(CheckpointError, match='seed was 0, not 1'):
-        train(2, 1.0, seed=1)
-
-
-def test_a_curve_of_more_than_a_million_updates_is_read_again(tmp_path: Path) -> None:
-    curve = Curve(tmp_path / 'curve.csv', 50)
-    for update in (1_000_000, 1_000_050):
-        curve.add(update, {'loss': 1 / 3}, last=False)
-    curve.cut(1_000_049)
-    assert curve.path.read_text() == 'update,loss\n1000000,0.333333\n'
-
-
 def poisoned(tmp_path: Path) -> tuple[Toy, str]:
     store = EpisodeStore.open(make_store(tmp_path / 'plain', 60))
     bad = store.training[20]
@@ -313,39 +239,6 @@ def test_training_goes_on_from_before_its_first_update(toy: Toy, tmp_path: Path)
     assert load_state(cut.checkpoint)['optimizer']['updates'] == 0
     assert same_weights(cut.train(), net)
     assert cut.curve == toy.curve
-
-
-numbers = st.floats(-100, 100)
-
-
-@settings(max_examples=50, deadline=None)
-@given(level=numbers, spread=st.floats(0.01, 10), seed=st.integers(0, 9))
-def test_a_loss_that_varies_is_no_explosion_but_one_that_leaps_is(
-    level: float, spread: float, seed: int
-) -> None:
-    guard = Guard()
-    rng = np.random.default_rng(seed)
-    for loss in rng.normal(level, spread, 2 * REMEMBERED):
-        guard.check(float(loss))
-    with pytest.raises(FloatingPointError, match='exploded'):
-        guard.check(level + 2 * EXPLODED * (abs(level) + 4 * spread))
-
-
-@settings(max_examples=15, deadline=None)
-@given(cut_at=st.integers(0, 200), torn=st.integers(0, 12))
-def test_a_torn_curve_keeps_its_whole_rows(
-    tmp_path_factory: pytest.TempPathFactory, cut_at: int, torn: int
-) -> None:
-    curve = Curve(tmp_path_factory.mktemp('curve') / 'c.csv', 1)
-    for update in range(1, 20):
-        curve.add(update, {'a': update / 3, 'b': -1.0}, last=False)
-    text = curve.path.read_text()
-    curve.path.write_text(text[: min(cut_at, len(text))])
-    curve.cut(torn)
-    left = curve.path.read_text() if curve.path.exists() else ''
-    assert text.startswith(left)
-    assert len(left.splitlines()) <= torn + 1
-    assert left == '' or left.endswith('\n')
 
 
 def test_a_full_disk_ends_training_and_leaves_the_last_checkpoint(toy: Toy) -> None:
