@@ -41,3 +41,19 @@ def share_path(*parts: str) -> Path:
         f'{os.path.join(*parts)} is not among the shared files of {PACKAGE}. Looked in: {tried}. '
         f'Install the package anew (`make setup`, or `pip install .` in the checkout).'
     )
+
+
+def shipped_model(domain: str) -> Path:
+    """The folder of the world model that ships for a domain.
+
+    Raises:
+        FileNotFoundError: naming those that do, if there is none.
+    """
+    models = share_path('models')
+    shipped = {file.parent.name: file.parent for file in models.glob('*/mfwm.json')}
+    if domain not in shipped:
+        raise FileNotFoundError(
+            f'no world model ships for {domain!r}, only for {", ".join(sorted(shipped))}: name '
+            'yours with --model'
+        )
+    return shipped[domain]

@@ -22,7 +22,7 @@ from genrl_ros.data.replay import Replay, StepReplay
 from genrl_ros.envs.registry import element_positions, movable
 from genrl_ros.files import write_json
 from genrl_ros.presets import PresetName
-from genrl_ros.share import share_path
+from genrl_ros.share import shipped_model
 from genrl_ros.training.embeddings import embed_dataset
 from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
@@ -79,7 +79,7 @@ def main(config: Config) -> int:
     store = EpisodeStore.of(config.domain, config.data)
     with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
         prepare(config.threads, config.seed)
-        finished, card = load_mfwm(config.model or share_path('models', config.domain))
+        finished, card = load_mfwm(config.model or shipped_model(config.domain))
         store.check_robot(card.spec)
         scores = card.training.get('scores', {})
         sizes = replace(finished.config, embed_dim=embedder.dim)

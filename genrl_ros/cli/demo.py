@@ -25,7 +25,7 @@ from genrl_ros.cli.up import check_domain, find_params_file
 from genrl_ros.data.video import write_video
 from genrl_ros.files import write_json
 from genrl_ros.nodes.graph import BRINGUP, NODES, Value
-from genrl_ros.share import share_path
+from genrl_ros.share import shipped_model
 from genrl_ros.types import EnvSpec
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def main(config: Config) -> int:
     """Run the demo; 0 if the task was reached, 1 if not."""
     end_in_order()
     console = Console()
-    model = (config.model or share_path('models', config.domain)).resolve()
+    model = (config.model or shipped_model(config.domain)).resolve()
     run = Run((config.runs / datetime.now().strftime('%Y%m%d-%H%M%S')).resolve())
     run.folder.mkdir(parents=True)
     try:

@@ -15,7 +15,7 @@ from genrl_ros.config import Device, LearnConfig
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.presets import PresetName
-from genrl_ros.share import share_path
+from genrl_ros.share import shipped_model
 from genrl_ros.training.ground import embed_prompt
 from genrl_ros.training.learn import Progress, learn
 from genrl_ros.world_model.checkpoint import read_card
@@ -69,7 +69,7 @@ def learn_prompt(
         StoppedError: if `should_stop` said so; everything is saved.
         ValueError: if the dataset is of another robot than the model.
     """
-    folder = config.model or share_path('models', config.domain)
+    folder = config.model or shipped_model(config.domain)
     _, card = read_card(folder)
     embedding = embed_prompt(card, config.prompt, config.video)
     replay = None

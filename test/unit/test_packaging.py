@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from genrl_ros.cli import main as cli
 from genrl_ros.nodes.graph import NODES, NodeSpec
 from genrl_ros.serving import manifest
-from genrl_ros.share import share_path
+from genrl_ros.share import share_path, shipped_model
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES = 30_000_000
@@ -115,6 +115,12 @@ def test_shared_files_are_found_in_ament_prefixes(
     file.touch()
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'/nowhere:{tmp_path}')
     assert share_path('config', 'robot.yaml') == file
+
+
+def test_a_domain_without_a_shipped_model_is_told_those_with_one() -> None:
+    assert shipped_model('kitchen') == share_path('models', 'kitchen')
+    with pytest.raises(FileNotFoundError, match="for 'nowhere', only for kitchen: .* --model"):
+        shipped_model('nowhere')
 
 
 def test_a_missing_shared_file_is_named() -> None:
