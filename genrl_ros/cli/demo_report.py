@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from genrl_ros.files import atomic_file
 
@@ -128,7 +128,8 @@ def _episode(run: Run, recording: Any) -> dict[str, Any]:
 
 
 def _table(content: dict[str, Any]) -> Table:
-    table = Table(show_header=False, title=content['prompt'], title_style='bold')
+    columns = Column(no_wrap=True), Column(overflow='fold')  # a path is of no use without its end
+    table = Table(*columns, show_header=False, title=content['prompt'], title_style='bold')
     if content['error']:
         verdict = f'[red]not finished[/red]: {content["error"].splitlines()[0]}'
     elif content['element'] is None:
