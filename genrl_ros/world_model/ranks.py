@@ -15,6 +15,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from genrl_ros.world_model import noise
 
@@ -133,7 +135,14 @@ def joined(device: str) -> Iterator[Ranks]:
         torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', '0')))
     with _lost():
         backend = 'cpu:gloo,cuda:nccl' if device.startswith('cuda') else 'gloo'
-        dist.init_process_group(backend, timeout=PATIENCE)
+        store, rank, _ = next(rendezvous('env://', timeout=PATIENCE))
+        if os.environ.get('GROUP_WORLD_SIZE') == '1':
+            # The store of a torchrun outlives a restart (torch 2.13), and so do addresses in it.
+            attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+            store = PrefixStore(f'attempt {attempt}', store)
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=world, timeout=PATIENCE
+        )
     try:
         yield Ranks(dist.get_rank(), world)
     finally:
