@@ -184,12 +184,13 @@ def _begin(kept: UnfinishedLearning, ranks: Ranks) -> None:
     kept.path.parent.mkdir(parents=True, exist_ok=True)
     if kept.path.exists():
         kept.load()
+    elif ranks.first:
+        kept.save()
     if ranks.world > 1:
         ranks.check_same('the weights', weights_identity(kept.agent))
     if ranks.first:
         clean(kept.path.parent, kept.path.stem)
         kept.curve.cut(kept.updates)
-        kept.save()
     ranks.wait()
     if not kept.path.exists():
         raise CheckpointError(f'{kept.path} is not there: all processes need the same folder')

@@ -191,8 +191,12 @@ INLINE void backward_part_of(Norm norm, const void *grad, const void *x, const f
   T *to = static_cast<T *>(grad_x) + at;
   moments += 2 * first;
   switch (norm.width) {
-    case 24: return backward_rows({norm.scale, norm.shift, 24}, given, from, moments, to, grads, rows, room);
-    case 48: return backward_rows({norm.scale, norm.shift, 48}, given, from, moments, to, grads, rows, room);
+    case 24:
+      return backward_rows({norm.scale, norm.shift, 24}, given, from, moments, to, grads, rows,
+                           room);
+    case 48:
+      return backward_rows({norm.scale, norm.shift, 48}, given, from, moments, to, grads, rows,
+                           room);
     default: return backward_rows(norm, given, from, moments, to, grads, rows, room);
   }
 }
@@ -206,7 +210,9 @@ CLONES void forward_part(bool rounded, Norm norm, float eps, const void *x, void
 CLONES void backward_part(bool rounded, Norm norm, const void *grad, const void *x,
                           const float *moments, void *grad_x, double *grads,
                           std::ptrdiff_t first, std::ptrdiff_t rows, float *room) {
-  if (rounded) return backward_part_of<bfloat16>(norm, grad, x, moments, grad_x, grads, first, rows, room);
+  if (rounded) {
+    return backward_part_of<bfloat16>(norm, grad, x, moments, grad_x, grads, first, rows, room);
+  }
   backward_part_of<float>(norm, grad, x, moments, grad_x, grads, first, rows, room);
 }
 
@@ -229,8 +235,7 @@ extern "C" void norm_silu_forward(std::ptrdiff_t rounded, const void *x, const f
 extern "C" void norm_silu_backward(std::ptrdiff_t rounded, const void *grad, const void *x,
                                    const float *moments, const float *scale, const float *shift,
                                    void *grad_x, double *grads, std::ptrdiff_t rows,
-                                   std::ptrdiff_t width,
-                                  std::ptrdiff_t threads) {
+                                   std::ptrdiff_t width, std::ptrdiff_t threads) {
 #pragma omp parallel for num_threads(int(threads))
   for (std::ptrdiff_t part = 0; part < threads; part++) {
     const std::ptrdiff_t first = rows * part / threads, last = rows * (part + 1) / threads;

@@ -15,8 +15,6 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
 from genrl_ros.world_model import noise
 
@@ -135,11 +133,12 @@ def joined(device: str) -> Iterator[Ranks]:
         torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', '0')))
     with _lost():
         backend = 'cpu:gloo,cuda:nccl' if device.startswith('cuda') else 'gloo'
-        store, rank, _ = next(rendezvous('env://', timeout=PATIENCE))
+        meeting = dist.rendezvous('env://', timeout=PATIENCE)  # type: ignore[attr-defined]
+        store, rank, _ = next(meeting)
         if os.environ.get('GROUP_WORLD_SIZE') == '1':
             # The store of a torchrun outlives a restart (torch 2.13), and so do addresses in it.
             attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
-            store = PrefixStore(f'attempt {attempt}', store)
+            store = dist.PrefixStore(f'attempt {attempt}', store)  # type: ignore[attr-defined]
         dist.init_process_group(
             backend, store=store, rank=rank, world_size=world, timeout=PATIENCE
         )

@@ -1,4 +1,4 @@
-"""Learning resumes exactly, models survive the disk, and what is exported is what was learned."""
+"""Models survive the disk, and what is exported is what was learned."""
 
 from __future__ import annotations
 
