@@ -327,6 +327,7 @@ class LearnConfig:
             kinds = get_args(kind)
             message = f'learn.{name} must be one of {", ".join(kinds)}'
             _check(getattr(self, name) in kinds, message)
+        _check(self.seed >= 0, 'learn.seed must not be negative')
         _check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')
         _check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
         _check(self.prior >= 0, 'learn.prior must not be negative')

@@ -86,6 +86,19 @@ def exclusive(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def check_writable(folder: Path) -> None:
+    """Check that files can be put into a folder, before hours of work whose result goes there.
+
+    Raises:
+        OSError: naming the folder, if they cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
 def clean(folder: Path, stem: str) -> None:
     """Remove what `atomic_file` left half-written in a folder, of names that begin with `stem`."""
     for torn in folder.glob(f'.{stem}*.tmp'):

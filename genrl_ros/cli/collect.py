@@ -10,7 +10,9 @@ from typing import Annotated
 
 import tyro
 
+from genrl_ros.cli.options import at_least
 from genrl_ros.cli.progress import bar
+from genrl_ros.cli.session import Deadline, saying_stopped
 from genrl_ros.data.collect import Recipe, collect
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.envs.kitchen import Kitchen
@@ -40,15 +42,15 @@ class Config:
     """Processes to use."""
 
     def __post_init__(self) -> None:
-        for name in ('frames', 'workers'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'--{name} must be at least 1, got {getattr(self, name)}')
+        at_least(self, 1, 'frames', 'workers')
+        at_least(self, 0, 'seed')
 
 
 def main(config: Config) -> int:
     """Collect what is not collected yet."""
-    store = fill(config)
-    print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
+    with Deadline(None) as deadline, saying_stopped():
+        store = fill(config, deadline.passed)
+        print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
     return 0
 
 
@@ -60,8 +62,10 @@ def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> Epi
         OSError: if another process collects into the same folder.
     """
     spec = env_spec(config.domain)
-    command = f'genrl collect {config.domain} --frames {config.frames} --seed {config.seed}'
     out = config.out or Path('data') / config.domain
+    command = (
+        f'genrl collect {config.domain} --frames {config.frames} --seed {config.seed} --out {out}'
+    )
     recipe = RECIPES[config.domain]()
     with exclusive(out), bar('collect', config.frames) as show:
         store = EpisodeStore.create(out, spec, command, config.seed)

@@ -7,7 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
+
+from genrl_ros.cli.progress import columns
 
 LINE_EVERY_S = 20.0
 
@@ -19,12 +21,9 @@ class LearningProgress:
         self._console = console
         self._line_due = 0.0
         self._bar = Progress(
-            TextColumn('{task.description}'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn('{task.fields[note]}'),
+            *columns(),
             console=console,
+            expand=True,
             refresh_per_second=2,
             disable=not console.is_terminal,
         )
@@ -46,10 +45,7 @@ class LearningProgress:
 
     def show(self, feedback: Any) -> None:
         """Show the latest feedback."""
-        note = (
-            f'{feedback.updates_per_s:.1f} a second, {feedback.remaining_s:.0f} s left, '
-            f'imagined return {feedback.imagined_return:.2f}'
-        )
+        note = f'{feedback.updates_per_s:.1f}/s  return {feedback.imagined_return:.2f}'
         self._bar.update(
             self._task,
             description=feedback.stage,
@@ -60,4 +56,7 @@ class LearningProgress:
         now = time.monotonic()
         if not self._console.is_terminal and now >= self._line_due:
             self._line_due = now + LINE_EVERY_S
-            self._console.print(f'{feedback.stage}: {feedback.update} of {feedback.of}, {note}')
+            self._console.print(
+                f'{feedback.stage} {feedback.update}/{feedback.of}  '
+                f'{feedback.remaining_s:.0f} s left  {note}'
+            )

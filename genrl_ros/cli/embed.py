@@ -8,9 +8,10 @@ from typing import Annotated
 
 import tyro
 
-from genrl_ros.cli.progress import bar
+from genrl_ros.cli.session import Deadline, saying_stopped, work_through
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.training.embeddings import embed_dataset
+from genrl_ros.training.run import Run
 from genrl_ros.vlm import load_embedder
 
 
@@ -30,9 +31,7 @@ def main(config: Config) -> int:
     """Embed what is not embedded yet."""
     store = EpisodeStore.of(config.domain, config.data)
     embedder = load_embedder(config.embedder)
-    with bar('embed', store.num_frames) as show:
-        done = 0
-        for frames in embed_dataset(store, embedder):
-            done += frames
-            show(done, f'{embedder.name} {embedder.identity[:8]}')
+    with Deadline(None) as deadline, saying_stopped():
+        run = Run(store.path, should_stop=deadline.passed)
+        work_through('embed', store.num_frames, embed_dataset(store, embedder), run)
     return 0

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from genrl_ros.cli.evaluate_tasks import run_task
+from genrl_ros.cli.evaluate_tasks import Row, Runs, learn_and_run, run_task
 from genrl_ros.cli.learn import Config as Learn
-from genrl_ros.cli.learn import learn_prompt
+from genrl_ros.cli.options import at_least
+from genrl_ros.cli.session import Deadline
 from genrl_ros.config import Device, LearnConfig
 from genrl_ros.envs.registry import env_spec, paraphrases
-from genrl_ros.files import write_json
+from genrl_ros.files import check_writable, write_json
 from genrl_ros.presets import PresetName
+from genrl_ros.serving.bundle import load_bundle
+from genrl_ros.share import shipped_model
+from genrl_ros.training.run import StoppedError
 from genrl_ros.types import Task
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,77 +63,99 @@ class Config:
     learning: LearnConfig = field(default_factory=LearnConfig)
     """How to learn; its seed is the one above."""
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, 'episodes', 'workers')
+        at_least(self, 0, 'seed')
+        own = [name for name in ('prompt', 'video', 'policy') if getattr(self, name)]
+        if len(own) > 1:
+            raise ValueError(f'give one of --prompt, --video and --policy, not {len(own)}')
+        if self.paraphrases and own:
+            raise ValueError(f'--paraphrases asks in its own words: leave out --{own[0]}')
+        if self.json is not None and self.json.is_dir():
+            raise ValueError(f'--json {self.json} is a folder: name a file')
+
 
 def main(config: Config) -> int:
-    """Evaluate and print a table."""
+    """Evaluate and print a table; what is finished counts, however it ends."""
     spec = env_spec(config.domain)
     tasks = [spec.task(name) for name in config.tasks] or list(spec.tasks)
     own = config.prompt or config.video or config.policy
     if len(tasks) > 1 and own:
         raise ValueError('--prompt, --video and --policy need one task: add --tasks NAME')
-    if config.paraphrases and own:
-        raise ValueError('--paraphrases asks in its own words: leave out what else to ask with')
-    out = config.out or Path('runs/eval') / time.strftime('%Y%m%d-%H%M%S')
-    results = {}
-    for task in tasks:
-        row = _measure(config, task, config.prompt or task.prompt, out / task.name)
-        if config.paraphrases:
-            row['paraphrases'] = [
-                _measure(config, task, prompt, out / f'{task.name}-{index}')
-                for index, prompt in enumerate(paraphrases(config.domain, task.name), 1)
-            ]
-        results[task.name] = row
-    report = {'tasks': results, 'seed': config.seed} | _means(results)
-    _show(config.domain, report)
     if config.json is not None:
-        write_json(config.json, report)
+        config.json.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(config.json.parent)
+    out = config.out or Path('runs/eval') / time.strftime('%Y%m%d-%H%M%S')
+    results: dict[str, Row] = {}
+    with Deadline(None) as deadline:
+        try:
+            for task in tasks:
+                for prompt, bundle in _questions(config, task, out):
+                    row = _measure(config, task, prompt, bundle, deadline.passed)
+                    if task.name in results:
+                        results[task.name].setdefault('paraphrases', []).append(row)
+                    else:
+                        results[task.name] = row
+        except StoppedError as stopped:
+            if results:
+                _show(config.domain, results)
+            print(f'Stopped: {stopped}. The same command with --out {out} goes on from there.')
+            raise KeyboardInterrupt from None
+    _show(config.domain, results)
+    if config.json is not None:
+        write_json(config.json, {'tasks': results, 'seed': config.seed} | _means(results))
     return 0
 
 
-def _measure(config: Config, task: Task, prompt: str, bundle: Path) -> Row:
-    began = time.monotonic()
-    if config.policy is None:
-        _learn(config, prompt, bundle)
-    score = run_task(
-        task, config.domain, config.policy or bundle, config.episodes, config.seed, config.workers
+def _questions(config: Config, task: Task, out: Path) -> Iterator[tuple[str, Path]]:
+    """What to ask for, and where its bundle goes."""
+    yield config.prompt or ('' if config.video else task.prompt), out / task.name
+    if config.paraphrases:
+        for index, prompt in enumerate(paraphrases(config.domain, task.name), 1):
+            yield prompt, out / f'{task.name}-{index}'
+
+
+def _measure(
+    config: Config, task: Task, prompt: str, bundle: Path, should_stop: Callable[[], bool]
+) -> Row:
+    runs = Runs(config.episodes, config.seed, config.workers)
+    if config.policy is not None:
+        began = time.monotonic()
+        prompt = load_bundle(config.policy).description.prompt
+        score = run_task(task, config.domain, config.policy, runs, should_stop)
+        seconds = round(time.monotonic() - began, 1)
+        return asdict(score) | {'prompt': prompt, 'seconds': seconds}
+    learning = Learn(
+        domain=config.domain,
+        prompt=prompt,
+        video=config.video,
+        name=bundle.name,
+        out=bundle.parent,
+        model=config.model or shipped_model(config.domain),
+        force=True,
+        device=config.device,
+        learning=replace(config.learning, seed=config.seed),
     )
-    return asdict(score) | {
-        'prompt': str(config.video or prompt),
-        'seconds': round(time.monotonic() - began, 1),
-    }
+    return learn_and_run(learning, task, runs, should_stop)
 
 
 def _means(results: Mapping[str, Row]) -> dict[str, float]:
-    means = {'mean': mean(row['score'] for row in results.values())}
+    """Means over tasks, and over paraphrases of all tasks, where there are any."""
+    means = {'mean': mean(row['score'] for row in results.values())} if results else {}
     others = [other['score'] for row in results.values() for other in row.get('paraphrases', ())]
     return means | ({'paraphrases_mean': mean(others)} if others else {})
 
 
-def _learn(config: Config, prompt: str, bundle: Path) -> None:
-    learn_prompt(
-        Learn(
-            domain=config.domain,
-            prompt='' if config.video else prompt,
-            video=config.video,
-            name=bundle.name,
-            out=bundle.parent,
-            model=config.model,
-            device=config.device,
-            learning=replace(config.learning, seed=config.seed),
-        )
-    )
-
-
-def _show(domain: str, report: Mapping[str, Any]) -> None:
+def _show(domain: str, results: Mapping[str, Row]) -> None:
     columns = ('task', 'success', 'standard error', 'episodes', 'seconds', 'prompt')
     table = Table(*columns, title=domain)
-    for name, row in report['tasks'].items():
+    for name, row in results.items():
         for label, one in ((name, row), *(('', other) for other in row.get('paraphrases', ()))):
             table.add_row(
                 label, f'{one["score"]:.2f}', f'{one["se"]:.2f}', str(one['episodes']),
                 str(one['seconds']), one['prompt'],
             )  # fmt: skip
-    table.add_row('mean', f'{report["mean"]:.2f}')
-    if 'paraphrases_mean' in report:
-        table.add_row('of the paraphrases', f'{report["paraphrases_mean"]:.2f}')
+    titles = {'mean': 'mean', 'paraphrases_mean': 'of the paraphrases'}
+    for name, value in _means(results).items():
+        table.add_row(titles[name], f'{value:.2f}')
     Console().print(table)

@@ -1,99 +1,101 @@
-"""Every task of a domain learned and run, one after the other, each done only once."""
+"""A task learned and run in the simulator, each only once for the same question."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
+import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from genrl_ros.cli.learn import Config as Learn
+from genrl_ros.cli.learn import learn_prompt
 from genrl_ros.cli.progress import bar
-from genrl_ros.config import LearnConfig
-from genrl_ros.envs.registry import env_spec
-from genrl_ros.files import write_json
+from genrl_ros.files import sha256, write_json
+from genrl_ros.training.checkpoints import changed_settings
 from genrl_ros.training.evaluate import Score, evaluate, summarize
-from genrl_ros.training.ground import embed_prompt
-from genrl_ros.training.learn import Progress, learn
 from genrl_ros.training.run import StoppedError
 from genrl_ros.types import Task
 from genrl_ros.world_model.checkpoint import read_card
 
-SEED = 7
+Row = dict[str, Any]
 
 
-def evaluate_tasks(
-    domain: str,
-    model: Path,
-    place: Path,
-    learning: LearnConfig,
-    episodes: int,
-    workers: int,
-    should_stop: Callable[[], bool],
-    device: str,
-) -> dict[str, Any]:
-    """Success rate of each task, by its own prompt.
+@dataclass(frozen=True)
+class Runs:
+    """How a policy is run.
+
+    Attributes:
+        episodes: number of episodes.
+        seed: of the first one; the next has the next.
+        workers: simulators that run in parallel.
+    """
+
+    episodes: int
+    seed: int
+    workers: int
+
+
+def learn_and_run(
+    learning: Learn, task: Task, runs: Runs, should_stop: Callable[[], bool] = lambda: False
+) -> Row:
+    """Success rate of what is learned for a prompt, with progress.
+
+    `<bundle>.json` beside the bundle keeps what was asked and what came out, so that the same call
+    does nothing twice, and goes on where it was interrupted.
 
     Args:
-        domain: environment to run in.
-        model: folder of the world model.
-        place: folder of the policies and of a file of scores for each task.
-        learning: how to learn.
-        episodes: episodes a task.
-        workers: simulators that run in parallel.
+        learning: what to learn, from which world model, and where the bundle goes.
+        task: what the robot has to do then.
+        runs: how often.
         should_stop: asked often.
-        device: what to learn on.
+
+    Returns:
+        The fields of `Score`, `prompt`, and the `seconds` that it took in all.
 
     Raises:
         StoppedError: if there was no time to finish.
+        ValueError: if something else was learned in that place.
     """
-    scores: dict[str, Any] = {}
-    for task in env_spec(domain).tasks:
-        way = hashlib.sha256(json.dumps(asdict(learning)).encode()).hexdigest()[:8]
-        name, asked = f'{task.name}-{way}', {'learning': way, 'episodes': episodes}
-        file = place / f'{task.name}.json'
-        held = json.loads(file.read_text()) if file.is_file() else {}
-        if held.get('asked') != asked:
-            if not (place / name).exists():
-                _learn(task, model, place, name, learning, should_stop, device)
-            score = run_task(task, domain, place / name, episodes, SEED, workers, should_stop)
-            held = {'asked': asked, 'score': asdict(score)}
-            write_json(file, held)
-        scores[task.name] = held['score']
-    return scores
-
-
-def _learn(
-    task: Task,
-    model: Path,
-    place: Path,
-    name: str,
-    learning: LearnConfig,
-    should_stop: Callable[[], bool],
-    device: str,
-) -> None:
-    _, card = read_card(model)
-    embedding = embed_prompt(card, task.prompt, None)
-    with bar(f'learn {task.name}', learning.updates) as show:
-
-        def on_progress(progress: Progress) -> None:
-            show(progress.update, f'return {progress.imagined_return:.2f}')
-
-        learn(
-            model, embedding, learning, place, name, task.prompt, on_progress, should_stop,
-            export_early=False, device=device,
-        )  # fmt: skip
+    assert learning.model is not None
+    bundle = learning.out / learning.name
+    file = learning.out / f'{learning.name}.json'
+    _, card = read_card(learning.model)
+    learned = {
+        'prompt': learning.prompt,
+        'video': None if learning.video is None else sha256(learning.video),
+        'model': card.sha256,
+        'learning': asdict(learning.learning),
+    }
+    run = {'task': task.name, 'episodes': runs.episodes, 'seed': runs.seed}
+    kept: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    if changed := changed_settings(kept.get('learned', {}), learned):
+        raise ValueError(
+            f'{bundle} was learned otherwise: {", ".join(changed)}; choose another folder'
+        )
+    if kept.get('run') != run:
+        kept = {'learned': learned, 'seconds': kept.get('seconds', 0.0)}
+        write_json(file, kept)
+        began = time.monotonic()
+        try:
+            if not bundle.exists():
+                learn_prompt(learning, should_stop=should_stop)
+            score = run_task(task, learning.domain, bundle, runs, should_stop)
+            kept |= {'run': run, 'score': asdict(score)}
+        finally:
+            kept['seconds'] = round(kept['seconds'] + time.monotonic() - began, 1)
+            write_json(file, kept)
+    prompt = str(learning.video or learning.prompt)
+    return {**kept['score'], 'prompt': prompt, 'seconds': kept['seconds']}
 
 
 def run_task(
     task: Task,
     domain: str,
     bundle: Path,
-    episodes: int,
-    seed: int,
-    workers: int,
+    runs: Runs,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Score:
     """Success rate of a policy in the simulator, with progress.
@@ -102,11 +104,12 @@ def run_task(
         StoppedError: if there was no time to finish.
     """
     outcomes = []
-    coming = evaluate(domain, bundle, task.element, episodes, seed, workers)
-    with bar(f'run {task.name}', episodes) as show, contextlib.closing(coming):
+    coming = evaluate(domain, bundle, task.element, runs.episodes, runs.seed, runs.workers)
+    with bar(f'run {task.name}', runs.episodes) as show, contextlib.closing(coming):
         for outcome in coming:
             outcomes.append(outcome)
             show(len(outcomes), f'success {summarize(outcomes).score:.2f}')
-            if should_stop() and len(outcomes) < episodes:
-                raise StoppedError(f'{task.name} after {len(outcomes)} of {episodes} episodes')
+            if should_stop() and len(outcomes) < runs.episodes:
+                done = f'{len(outcomes)} of {runs.episodes} episodes'
+                raise StoppedError(f'{task.name} after {done}')
     return summarize(outcomes)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
+from genrl_ros.cli.options import at_least
 from genrl_ros.data.bag import find_bags
 from genrl_ros.data.episode_store import EpisodeError, EpisodeStore
 from genrl_ros.data.ingest import Recipe, Report, Stream, ingest
@@ -49,8 +50,7 @@ class Config:
     def __post_init__(self) -> None:
         if not self.bags:
             raise ValueError('name at least one bag')
-        if self.min_steps < 1:
-            raise ValueError(f'--min-steps must be at least 1, got {self.min_steps}')
+        at_least(self, 1, 'min_steps')
 
 
 def make_recipe(robot: Embodiment, namespace: str = '') -> Recipe:
@@ -91,7 +91,7 @@ def main(config: Config) -> int:
 
 
 def _fill(out: Path, config: Config, recipe: Recipe) -> int:
-    command = f'genrl ingest {" ".join(map(str, config.bags))} --robot {config.robot}'
+    command = f'genrl ingest {" ".join(map(str, config.bags))} --robot {config.robot} --out {out}'
     store = EpisodeStore.create(out, recipe.spec, command, seed=0)
     _check_same_robot(store, recipe.spec)
     for bag in (bag for path in config.bags for bag in find_bags(path)):
@@ -99,7 +99,7 @@ def _fill(out: Path, config: Config, recipe: Recipe) -> int:
         added = known = 0
         try:
             for name, episode in ingest(bag, recipe, config.min_steps, report):
-                if name in store.manifest['episodes']:
+                if store.has(name):
                     known += 1
                     continue
                 store.append(name, episode)

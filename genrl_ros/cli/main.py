@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from types import FrameType
 from typing import Any, Protocol, cast
 
 COMMANDS = {
@@ -64,9 +67,10 @@ def usage() -> str:
 
 def run(name: str, arguments: Sequence[str]) -> int:
     """Parse the arguments of a subcommand and run it."""
-    import tyro
+    with _nothing_to_save():
+        import tyro
 
-    command = load(name)
+        command = load(name)
     defaults = _preset(command.Config, arguments)
     config: Any = tyro.cli(
         command.Config,
@@ -119,12 +123,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(name, rest)
     except KeyboardInterrupt:
+        print(f'genrl {name}: interrupted', file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError, FloatingPointError) as error:
         if traceback:
             raise
         print(f'genrl {name}: {_which_process()}{error}', file=sys.stderr)
         return 1
+
+
+@contextlib.contextmanager
+def _nothing_to_save() -> Iterator[None]:
+    """A block in which Ctrl-C ends the process: imported libraries may swallow an exception."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        os.write(sys.stderr.fileno(), b'genrl: interrupted before it began\n')
+        os._exit(INTERRUPTED)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _which_process() -> str:

@@ -33,7 +33,7 @@ from genrl_ros.config import (
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay
 from genrl_ros.envs.registry import movable
-from genrl_ros.files import sha256
+from genrl_ros.files import check_writable, sha256
 from genrl_ros.presets import PresetName
 from genrl_ros.training.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.report import open_loop_picture, report_world_model
@@ -100,7 +100,7 @@ def pretrain(config: Config, run: Run) -> None:
     # Before all else: a mistyped name is told at once, and not after hours of training.
     embedder = load_embedder(config.embedder) if config.stage == 'all' else None
     store = EpisodeStore.of(config.domain, config.data)
-    store.check_writable()  # before hours of training, after which embeddings are put there
+    check_writable(store.path)  # where latents and embeddings are put
     spec, objects = store.spec, movable(store.spec)
     prepare(config.threads, config.seed)
     sizes = model_preset(config.preset, spec.action_dim)

@@ -11,15 +11,34 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 Show = Callable[[int, str], None]
 
 
 LINE_EVERY_S = 10.0
+
+
+def columns() -> tuple[ProgressColumn, ...]:
+    """What a bar shows; on a narrow terminal it is the field `note` that is cut off."""
+    return (
+        TextColumn('{task.description}'),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('gone'),
+        TimeRemainingColumn(),
+        TextColumn('left'),
+        TextColumn(
+            '{task.fields[note]}',
+            table_column=Column(ratio=1, no_wrap=True, overflow='ellipsis'),
+        ),
+    )
 
 
 @contextlib.contextmanager
@@ -28,16 +47,7 @@ def bar(title: str, total: int) -> Iterator[Show]:
 
     Where the output is no terminal, it is a line every ten seconds instead.
     """
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn('left'),
-        TimeRemainingColumn(),
-        TextColumn('{task.fields[note]}'),
-    )
-    with Progress(*columns, refresh_per_second=2) as progress:
+    with Progress(*columns(), refresh_per_second=2, expand=True) as progress:
         task = progress.add_task(title, total=total, note='')
         lines = not progress.console.is_terminal
         printed_s = 0.0

@@ -62,10 +62,19 @@ class Deadline:
 
 
 @contextlib.contextmanager
+def saying_stopped() -> Iterator[None]:
+    """A block that may be stopped early (`StoppedError`), which is said and is well."""
+    try:
+        yield
+    except StoppedError as stopped:
+        print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
+
+
+@contextlib.contextmanager
 def processes(device: str) -> Iterator[Ranks]:
     """The processes that `torchrun` started, of which only the first prints; or this one alone.
 
-    What they do may be stopped early (`StoppedError`), which is said and is well.
+    What they do may be stopped early, as in `saying_stopped`.
 
     Raises:
         ValueError: if there is no such device.
@@ -75,10 +84,8 @@ def processes(device: str) -> Iterator[Ranks]:
         if not ranks.first:
             nowhere = stack.enter_context(open(os.devnull, 'w', encoding='utf-8'))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        try:
-            yield ranks
-        except StoppedError as stopped:
-            print(f'Stopped: {stopped}. All is saved; the same command goes on from there.')
+        stack.enter_context(saying_stopped())
+        yield ranks
 
 
 @contextlib.contextmanager

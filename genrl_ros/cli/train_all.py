@@ -25,7 +25,9 @@ from typing import Annotated, Any
 import tyro
 
 from genrl_ros.cli import collect, pretrain
-from genrl_ros.cli.evaluate_tasks import evaluate_tasks
+from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run
+from genrl_ros.cli.learn import Config as Learn
+from genrl_ros.cli.options import at_least
 from genrl_ros.cli.session import session, work_through
 from genrl_ros.config import (
     ConnectConfig,
@@ -38,6 +40,7 @@ from genrl_ros.config import (
     WorldModelConfig,
 )
 from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.envs.registry import env_spec
 from genrl_ros.files import atomic_folder, write_json
 from genrl_ros.presets import PresetName
 from genrl_ros.training.embeddings import embed_dataset
@@ -48,6 +51,7 @@ from genrl_ros.world_model.checkpoint import read_card
 from genrl_ros.world_model.ranks import ALONE
 
 MODEL_FILES = ('mfwm.json', 'mfwm.safetensors', 'encoder.onnx')
+EVALUATION_SEED = 7
 PICTURES = ('open_loop.png', 'goals.png', 'video_goals.png')
 """Those that there are: the first needs a held-out episode in which something moves, the second
 tasks."""
@@ -101,9 +105,8 @@ class Config:
     """How to learn the tasks that it is evaluated with."""
 
     def __post_init__(self) -> None:
-        for name in ('frames', 'episodes', 'threads', 'workers'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'--{name} must be at least 1, got {getattr(self, name)}')
+        at_least(self, 1, 'frames', 'episodes', 'threads', 'workers')
+        at_least(self, 0, 'seed', 'data_seed')
 
 
 def main(config: Config) -> int:
@@ -225,11 +228,23 @@ class _Making:
 
     def evaluate(self, sha256: str) -> Result:
         """Learn every task, and run it."""
-        config, place = self.config, self.run.folder / 'evaluation' / sha256[:12]
-        return evaluate_tasks(
-            config.domain, self.model, place, config.learning, config.episodes, config.workers,
-            self.run.should_stop, self.run.device,
-        )  # fmt: skip
+        config = self.config
+        way = json.dumps([sha256, asdict(config.learning)])
+        place = self.run.folder / 'evaluation' / hashlib.sha256(way.encode()).hexdigest()[:8]
+        scores = {}
+        for task in env_spec(config.domain).tasks:
+            learning = Learn(
+                domain=config.domain,
+                prompt=task.prompt,
+                name=task.name,
+                out=place,
+                model=self.model,
+                device=config.device,
+                learning=config.learning,
+            )
+            runs = Runs(config.episodes, EVALUATION_SEED, config.workers)
+            scores[task.name] = learn_and_run(learning, task, runs, self.run.should_stop)
+        return scores
 
     def export(self, model: Mapping[str, Any], scores: Mapping[str, Any]) -> Result:
         """Put the model into one folder with its scores, its pictures and a card.

@@ -126,7 +126,7 @@ def run_episode(env: Simulator, recipe: Recipe, seed: int, index: int) -> Episod
 
 def _finished(store: EpisodeStore, name: str) -> bool:
     """Whether an episode is stored; one whose file is there, but not its entry, gets it."""
-    if name in store.manifest['episodes']:
+    if store.has(name):
         return True
     try:
         store.register(name)

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import json
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -167,13 +166,15 @@ class EpisodeStore:
         """The dataset of a domain: in `data/DOMAIN` unless another folder is given.
 
         Raises:
-            EpisodeError: as `open` does, and if the episodes are of another domain.
+            EpisodeError: as `open` does, if the episodes are of another domain, and if one is
+                missing or damaged.
         """
         store = cls.open(path or Path('data') / domain)
         if store.spec.domain != domain:
             raise EpisodeError(
                 f'{store.path} is a dataset of {store.spec.domain}, not of {domain}'
             )
+        store.check_episodes()
         return store
 
     @property
@@ -203,17 +204,27 @@ class EpisodeStore:
                     f'dataset, and {there} in the model'
                 )
 
-    def check_writable(self) -> None:
-        """Check that embeddings, latents and states can be put beside the episodes.
+    def has(self, name: str) -> bool:
+        """Whether an episode is in the manifest, with a whole file of as many frames."""
+        entry = self.manifest['episodes'].get(name)
+        try:
+            return entry is not None and len(self.image(name)) == entry['frames']
+        except EpisodeError:
+            return False
+
+    def check_episodes(self) -> None:
+        """Check that all episodes are there and whole, before hours of work with them.
 
         Raises:
-            OSError: naming the folder, if they cannot.
+            EpisodeError: naming one that is not, and the command that makes it again.
         """
-        try:
-            with tempfile.TemporaryFile(dir=self.path):
-                pass
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        broken = [name for name in self.episode_ids if not self.has(name)]
+        if broken:
+            raise EpisodeError(
+                f'{len(broken)} of {len(self.episode_ids)} episodes are missing or damaged, first '
+                f'{self.episode_path(broken[0])}. The command that made them makes them '
+                f'again; the last one was: {self.manifest["command"]}'
+            )
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -294,7 +305,7 @@ class EpisodeStore:
         place: Callable[[str], Path],
         tensors: Callable[[str], Mapping[str, npt.NDArray[Any]]],
     ) -> Iterator[int]:
-        """Write what can be computed from each episode beside it, where it is not yet.
+        """Write what can be computed from each episode beside it, where it is not yet, or damaged.
 
         Args:
             ids: episodes to go through; all unless given.
@@ -309,7 +320,7 @@ class EpisodeStore:
         """
         for episode in self.episode_ids if ids is None else ids:
             path = place(episode)
-            if not path.exists():
+            if not _is_whole(path):
                 write_tensors(path, tensors(episode))
             yield self.length(episode)
 
@@ -350,6 +361,14 @@ def _map(path: Path, name: str) -> npt.NDArray[Any]:
     return np.memmap(path, place.dtype, 'r', place.offset, place.shape)
 
 
+def _is_whole(path: Path) -> bool:
+    try:
+        _header(path)
+    except EpisodeError:
+        return False
+    return True
+
+
 def _header(path: Path) -> _Header:
     """Where the tensors of a safetensors file are, and its metadata."""
     try:
@@ -370,7 +389,7 @@ def _parse(path: Path, size: int, _modified: int) -> _Header:
         metadata = entries.pop('__metadata__', {})
         places = {name: _place(entry, 8 + length, size) for name, entry in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise EpisodeError(f'{path} is damaged: {error}; remove it and make it again') from error
+        raise EpisodeError(f'{path} is damaged: {error}') from error
     return _Header(places, metadata)
 
 

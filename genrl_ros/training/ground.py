@@ -1,4 +1,4 @@
-"""From a prompt, in words or as a video, to its embedding."""
+"""From a prompt, in words or as a video, to its embedding and its meaning."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from genrl_ros.data.video import read_video, sample_frames
 from genrl_ros.types import FloatArray, VideoTextEmbedder
 from genrl_ros.vlm import load_embedder
+from genrl_ros.vlm.grounding import Grounding, ground
 from genrl_ros.world_model.checkpoint import ModelCard
 
 
@@ -26,16 +27,20 @@ def matching_embedder(card: ModelCard) -> VideoTextEmbedder:
     return embedder
 
 
-def embed_prompt(card: ModelCard, prompt: str, video: Path | None) -> FloatArray:
-    """Embedding `(D,)` of a sentence or of a video, of which just one must be given.
+def ground_prompt(
+    card: ModelCard, prompt: str, video: Path | None
+) -> tuple[FloatArray, Grounding]:
+    """Embedding `(D,)` of a sentence or of a video, and what it means to the embedder.
 
     Raises:
         ValueError: if neither or both are given, or the video cannot be read.
     """
     if bool(prompt.strip()) == (video is not None):
-        raise ValueError('give either a prompt or a video')
+        raise ValueError('give either --prompt or --video')
     embedder = matching_embedder(card)
     if video is None:
-        return embedder.embed_text([prompt])[0]
-    clip = sample_frames(read_video(video), embedder.n_frames)
-    return embedder.embed_video(clip[None])[0]
+        embedding = embedder.embed_text([prompt])[0]
+    else:
+        clip = sample_frames(read_video(video), embedder.n_frames)
+        embedding = embedder.embed_video(clip[None])[0]
+    return embedding, ground(embedder, embedding)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
-import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -98,7 +97,7 @@ def test_a_torn_file_is_refused(store: EpisodeStore, keep: int) -> None:
     store.append('one', episode())
     whole = store.episode_path('one').read_bytes()
     store.episode_path('two').write_bytes(whole[:keep])
-    with pytest.raises(EpisodeError, match=r'two\.safetensors is damaged.*remove it'):
+    with pytest.raises(EpisodeError, match=r'two\.safetensors is damaged'):
         store.register('two')
     assert EpisodeStore.open(store.path).episode_ids == ['one']
 
@@ -144,20 +143,38 @@ def test_episodes_of_another_robot_are_told(store: EpisodeStore) -> None:
         store.check_robot(replace(SPEC, action_names=('a', 'c')))
 
 
-def test_a_store_that_nothing_can_be_put_into_is_told(
-    store: EpisodeStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('harm', [Path.unlink, lambda path: path.write_bytes(b'torn')])
+def test_episodes_that_are_gone_or_torn_are_told(
+    store: EpisodeStore, harm: Callable[[Path], object]
 ) -> None:
-    store.check_writable()
-    before = set(store.path.iterdir())
+    for name in ('one', 'two', 'three'):
+        store.append(name, episode())
+    store.check_episodes()
+    harm(store.episode_path('two'))
+    assert [store.has(name) for name in ('one', 'two', 'four')] == [True, False, False]
+    with pytest.raises(EpisodeError, match=r'1 of 3 .* first .*two\.safe.* was: a command$'):
+        store.check_episodes()
+    with pytest.raises(EpisodeError, match='1 of 3'):
+        EpisodeStore.of(SPEC.domain, store.path)
 
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.EROFS, 'Read-only file system')
 
-    monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
-    with pytest.raises(OSError, match='Read-only') as caught:
-        store.check_writable()
-    assert caught.value.filename == str(store.path)
-    assert set(store.path.iterdir()) == before
+def test_what_is_derived_is_made_where_it_is_not_or_is_torn(store: EpisodeStore) -> None:
+    for name in ('one', 'two', 'three'):
+        store.append(name, episode())
+    made: list[str] = []
+
+    def tensors(name: str) -> dict[str, np.ndarray]:
+        made.append(name)
+        return {'video': np.zeros((5, 2), np.float32)}
+
+    def derive() -> int:
+        return sum(store.derive(None, lambda name: store.embedding_path('me', name), tensors))
+
+    assert derive() == derive() == 15
+    assert made == ['one', 'three', 'two']
+    store.embedding_path('me', 'three').write_bytes(b'torn')
+    assert derive() == 15
+    assert made[3:] == ['three']
 
 
 def test_a_store_is_not_continued_with_another_seed(store: EpisodeStore) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from toy_training import SPEC, TINY
 
 from genrl_ros.cli import main
 from genrl_ros.data.episode_store import Episode, write_episode
-from genrl_ros.files import exclusive
+from genrl_ros.files import check_writable, exclusive
 from genrl_ros.world_model.checkpoint import save_mfwm, save_state
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -70,6 +72,21 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, write: Callable[[Path],
     with no_room(), pytest.raises(OSError, match='File too large') as failure:
         write(path)
     assert str(path) in str(failure.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_nothing_can_be_put_into_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_writable(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, 'Read-only file system')
+
+    monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
+    with pytest.raises(OSError, match='Read-only') as caught:
+        check_writable(tmp_path)
+    assert caught.value.filename == str(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,15 +8,20 @@ import inspect
 import json
 import os
 import signal
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 
+from genrl_ros.cli import collect
 from genrl_ros.cli import main as cli
 from genrl_ros.cli.session import Deadline, session, work_through
 from genrl_ros.config import RecordConfig
+from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.processes import age_s
 from genrl_ros.training.run import Run, StoppedError
 from genrl_ros.training.stages import Stages
@@ -52,6 +57,59 @@ def test_stopping_early_is_said_and_is_no_failure(
         work_through('embed', 3, iter([1, 1, 1]), run)
         raise AssertionError('it went on')
     assert 'Stopped: embed is not finished. All is saved' in capsys.readouterr().out
+
+
+INTERRUPTED = """
+import os, signal
+from genrl_ros.cli import main
+
+def load(name):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        pass  # as libraries do while they are imported
+    print('it went on')
+
+main.load = load
+main.main(['learn', 'kitchen'])
+"""
+
+
+def test_an_interrupt_while_a_command_is_loaded_is_not_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, '-c', INTERRUPTED], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (cli.INTERRUPTED, '')
+    assert done.stderr == 'genrl: interrupted before it began\n'
+
+
+def test_an_interrupt_while_a_command_runs_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(name: str, arguments: object) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError('it went on')
+
+    monkeypatch.setattr(cli, 'run', run)
+    assert cli.main(['learn', 'kitchen']) == cli.INTERRUPTED
+    assert capsys.readouterr().err == 'genrl learn: interrupted\n'
+
+
+def test_a_collection_that_is_stopped_goes_on_and_mends_what_is_torn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'data'
+    asked = collect.Config('kitchen', frames=1, out=out, workers=1)
+    with pytest.raises(StoppedError, match=r'\d+ of 500 frames are collected'):
+        collect.fill(dataclasses.replace(asked, frames=500), lambda: True)
+    store = EpisodeStore.open(out)
+    assert 0 < store.num_frames < 500
+    file = store.episode_path('000000')
+    action = np.array(store.action('000000'))
+    file.write_bytes(file.read_bytes()[:-1])
+    assert collect.main(asked) == 0
+    assert f'episodes at {out}' in capsys.readouterr().out
+    np.testing.assert_array_equal(store.action('000000'), action)
 
 
 def test_work_without_a_limit_is_finished(tmp_path: Path) -> None:
