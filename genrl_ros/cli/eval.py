@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import mean
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
-from genrl_ros.cli.evaluate_tasks import Row, Runs, learn_and_run, run_task
+from genrl_ros.cli.evaluate_tasks import Row, Runs, learn_and_run, means, run_task, show_scores
 from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.options import at_least
 from genrl_ros.cli.session import Deadline
@@ -98,12 +95,12 @@ def main(config: Config) -> int:
                         results[task.name] = row
         except StoppedError as stopped:
             if results:
-                _show(config.domain, results)
+                show_scores(config.domain, results)
             print(f'Stopped: {stopped}. The same command with --out {out} goes on from there.')
             raise KeyboardInterrupt from None
-    _show(config.domain, results)
+    show_scores(config.domain, results)
     if config.json is not None:
-        write_json(config.json, {'tasks': results, 'seed': config.seed} | _means(results))
+        write_json(config.json, {'tasks': results, 'seed': config.seed} | means(results))
     return 0
 
 
@@ -137,25 +134,3 @@ def _measure(
         learning=replace(config.learning, seed=config.seed),
     )
     return learn_and_run(learning, task, runs, should_stop)
-
-
-def _means(results: Mapping[str, Row]) -> dict[str, float]:
-    """Means over tasks, and over paraphrases of all tasks, where there are any."""
-    means = {'mean': mean(row['score'] for row in results.values())} if results else {}
-    others = [other['score'] for row in results.values() for other in row.get('paraphrases', ())]
-    return means | ({'paraphrases_mean': mean(others)} if others else {})
-
-
-def _show(domain: str, results: Mapping[str, Row]) -> None:
-    columns = ('task', 'success', 'standard error', 'episodes', 'seconds', 'prompt')
-    table = Table(*columns, title=domain)
-    for name, row in results.items():
-        for label, one in ((name, row), *(('', other) for other in row.get('paraphrases', ()))):
-            table.add_row(
-                label, f'{one["score"]:.2f}', f'{one["se"]:.2f}', str(one['episodes']),
-                str(one['seconds']), one['prompt'],
-            )  # fmt: skip
-    titles = {'mean': 'mean', 'paraphrases_mean': 'of the paraphrases'}
-    for name, value in _means(results).items():
-        table.add_row(titles[name], f'{value:.2f}')
-    Console().print(table)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.learn import learn_prompt
@@ -113,3 +117,27 @@ def run_task(
                 done = f'{len(outcomes)} of {runs.episodes} episodes'
                 raise StoppedError(f'{task.name} after {done}')
     return summarize(outcomes)
+
+
+def means(results: Mapping[str, Row]) -> dict[str, float]:
+    """Means over tasks, and over paraphrases of all tasks, where there are any."""
+    own = [row['score'] for row in results.values()]
+    others = [other['score'] for row in results.values() for other in row.get('paraphrases', ())]
+    both = {'mean': own, 'paraphrases_mean': others}
+    return {name: mean(scores) for name, scores in both.items() if scores}
+
+
+def show_scores(domain: str, results: Mapping[str, Row]) -> None:
+    """Print rows as a table."""
+    columns = ('task', 'success', 'standard error', 'episodes', 'seconds', 'prompt')
+    table = Table(*columns, title=domain)
+    for name, row in results.items():
+        for label, one in ((name, row), *(('', other) for other in row.get('paraphrases', ()))):
+            table.add_row(
+                label, f'{one["score"]:.2f}', f'{one["se"]:.2f}', str(one['episodes']),
+                str(one['seconds']), one['prompt'],
+            )  # fmt: skip
+    titles = {'mean': 'mean', 'paraphrases_mean': 'of the paraphrases'}
+    for name, value in means(results).items():
+        table.add_row(titles[name], f'{value:.2f}')
+    Console().print(table)

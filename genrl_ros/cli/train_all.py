@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import tyro
 
 from genrl_ros.cli import collect, pretrain
-from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run
+from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run, show_scores
 from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.options import at_least
 from genrl_ros.cli.session import session, work_through
@@ -72,7 +72,8 @@ class Config:
     run: Path | None = None
     """Folder of everything that is made on the way; `runs/train-all/DOMAIN` unless given."""
     out: Path | None = None
-    """Where the model goes in the end, with scores and card; `RUN/export` unless given."""
+    """Where the model goes in the end, with scores and card; unless given, `export` beside what
+    its training leaves, so that another model gets another folder."""
     preset: PresetName = 'small'
     """Sizes of the model, and the defaults of its training below."""
     embedder: str = 'embedded'
@@ -128,8 +129,8 @@ class _Making:
     def __init__(self, config: Config, run: Run) -> None:
         self.config, self.stages = config, Stages(run.folder / 'stages', run.ranks, tell)
         self.data = config.data or Path('data') / config.domain
-        self.out = config.out or run.folder / 'export'
         self.run = replace(run, folder=run.folder / f'training-{self.lineage()}')
+        self.out = config.out or self.run.folder / 'export'
         self.model = self.run.folder / 'model'
 
     def everything(self) -> None:
@@ -157,7 +158,12 @@ class _Making:
             return
         self.run = replace(self.run, ranks=ALONE)  # the others have left
         self.stages = self.stages.alone()
-        asked = {'model': model, 'episodes': config.episodes, 'learning': asdict(config.learning)}
+        asked = {
+            'model': model,
+            'episodes': config.episodes,
+            'seed': EVALUATION_SEED,
+            'learning': asdict(config.learning),
+        }
         scores = self.stages.do('evaluate', asked, lambda: self.evaluate(model['sha256']), ())
         self.stages.do(
             'export',
@@ -165,6 +171,7 @@ class _Making:
             lambda: self.export(model, scores),
             (self.out / 'mfwm.json',),
         )
+        show_scores(config.domain, scores)
         print(f'Finished: {self.out}')
 
     def collect(self) -> Result:
@@ -275,7 +282,8 @@ class _Making:
 
     def card(self, model: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         """What the folder says of itself."""
-        config = self.config
+        config, (_, card) = self.config, read_card(self.model)
+        frames = card.training['data']['frames']
         rows = [
             f'| {name} | {score["score"]:.2f} | {score["se"]:.2f} | {score["episodes"]} |'
             for name, score in scores.items()
@@ -285,7 +293,7 @@ class _Making:
                 f'# World model of the {config.domain}, preset {config.preset}',
                 '',
                 f'Made by `genrl train-all {config.domain}` on {datetime.now(UTC).date()}, from '
-                f'{config.frames} frames (seed {config.data_seed}) with seed {config.seed}. All '
+                f'{frames} frames (seed {config.data_seed}) with seed {config.seed}. All '
                 'settings of the training are in `mfwm.json`.',
                 '',
                 f'sha256 of the weights: `{model["sha256"]}`',

@@ -16,7 +16,7 @@ from toy_training import LEARN, SPEC, TINY, make_model, make_store
 
 from genrl_ros.behavior.matching import target_features
 from genrl_ros.cli import train_all
-from genrl_ros.config import LearnConfig, from_mapping
+from genrl_ros.config import LearnConfig, WorldModelConfig, from_mapping
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.serving.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy import NO_TOKEN, Encoder, PolicyRunner
@@ -154,6 +154,7 @@ def test_an_export_stays_until_the_next_one_is_complete(
     making.export(made, {})
     names = {'mfwm.json', 'mfwm.safetensors', 'encoder.onnx', 'scores.json', 'CARD.md'}
     assert {path.name for path in making.out.iterdir()} == names
+    assert 'from 9 frames (seed 1) with seed 0' in (making.out / 'CARD.md').read_text()
     (making.run.folder / 'goals.png').write_bytes(b'picture')
     making.export(made, {})
     assert {path.name for path in making.out.iterdir()} == names | {'goals.png'}
@@ -163,6 +164,18 @@ def test_an_export_stays_until_the_next_one_is_complete(
         making.export(made, {})
     assert load_mfwm(making.out)[1] == before
     assert not list(tmp_path.glob('.export*'))
+
+
+def test_another_seed_does_not_take_the_place_of_an_export(tmp_path: Path) -> None:
+    first, other, longer = (
+        train_all._Making(config, Run(tmp_path)).out
+        for config in (
+            train_all.Config('toy'),
+            train_all.Config('toy', seed=1),
+            train_all.Config('toy', world_model=WorldModelConfig(updates=9)),
+        )
+    )
+    assert first == longer != other
 
 
 def test_episodes_are_followed_as_a_policy_meets_them(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def make_store(path: Path, episodes: int = 6, poisoned: Iterable[int] = (), side
 def make_model(folder: Path) -> Path:
     """A world model that has learned nothing."""
     torch.manual_seed(0)
-    write_model(folder, MFWM(TINY), SPEC, 'embedded', 'f' * 64, {'seed': 0})
+    write_model(folder, MFWM(TINY), SPEC, 'embedded', 'f' * 64, {'seed': 0, 'data': {'frames': 9}})
     return folder
 
 
