@@ -28,7 +28,7 @@ from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.pictures import write_grid
 from genrl_ros.training.pretrain import prepare, train_connector, train_prior
-from genrl_ros.training.report import goal_rows, report_goals, video_goal_rows
+from genrl_ros.training.report import goal_strips, report_goals, video_goal_strips
 from genrl_ros.training.run import Run
 from genrl_ros.types import VideoTextEmbedder
 from genrl_ros.vlm import load_embedder
@@ -126,7 +126,7 @@ def connect(
     tokenizer = encode(store, model, run)
     alone = run.ranks.world == 1
     objects = movable(spec)
-    run = replace(run, pictures={'connector': goal_rows(model, store, spec, objects, embedder)})
+    run = replace(run, pictures={'connector': goal_strips(model, store, spec, objects, embedder)})
     replay = Replay(
         store, config.batch, config.length, seed, embedder.identity, tokenizer, growing=alone
     )
@@ -143,8 +143,8 @@ def connect(
     if not run.ranks.first:
         return
     model.cpu()
-    if rows := video_goal_rows(model, store, objects, embedder):
-        write_grid(run.folder / 'video_goals.png', rows)
+    if strips := video_goal_strips(model, store, objects, embedder):
+        write_grid(run.folder / 'video_goals.png', strips)
     if spec.tasks:
         elements = element_positions(spec.domain)
         goals = report_goals(model, store, spec, elements, embedder, run.folder)

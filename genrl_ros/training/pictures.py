@@ -7,48 +7,61 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.files import atomic_file
-from genrl_ros.training.measure import predict
+from genrl_ros.training.measure import batch, predict
+from genrl_ros.training.run import Strip
 from genrl_ros.types import Image
 from genrl_ros.world_model.images import to_uint8
 from genrl_ros.world_model.mfwm import MFWM
 
-GAP = 2
+GAP, SCALE, CAPTION = 2, 2, 18
+"""Pixels between frames, the factor that they are enlarged by, and pixels of a line of text."""
 
 
-def grid(rows: list[Image], scale: int = 2) -> Image:
-    """Rows of frames `(T, 3, H, W)` uint8, one below the other, as one picture `(H, W, 3)`."""
-    lines = [_line(row) for row in rows]
-    width = max(line.shape[1] for line in lines)
-    padded = [
-        np.pad(line, ((0, GAP), (0, width - line.shape[1]), (0, 0)), constant_values=255)
-        for line in lines
-    ]
-    return np.concatenate(padded).repeat(scale, 0).repeat(scale, 1)
+def grid(strips: list[Strip]) -> Image:
+    """Strips, one below the other, each under its caption, as one picture `(H, W, 3)`."""
+    rows = [_row(strip.frames).repeat(SCALE, 0).repeat(SCALE, 1) for strip in strips]
+    width = max(row.shape[1] for row in rows)
+    lines = []
+    for strip, row in zip(strips, rows, strict=True):
+        text = np.full((CAPTION, width, 3), 255, np.uint8)
+        cv2.putText(
+            text, strip.caption, (1, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0),
+            lineType=cv2.LINE_AA,
+        )  # fmt: skip
+        rest = np.full((row.shape[0], width - row.shape[1], 3), 255, np.uint8)
+        lines += [text, np.concatenate([row, rest], 1)]
+    return np.concatenate(lines)
 
 
-def write_grid(path: Path, rows: list[Image], scale: int = 2) -> None:
-    """Write what `grid` makes of the rows as a PNG file."""
-    _, png = cv2.imencode('.png', grid(rows, scale)[..., ::-1])
+def write_grid(path: Path, strips: list[Strip]) -> None:
+    """Write what `grid` makes of strips as a PNG file."""
+    _, png = cv2.imencode('.png', grid(strips)[..., ::-1])
     with atomic_file(path) as temporary:
         temporary.write_bytes(png.tobytes())
 
 
-def _line(row: Image) -> npt.NDArray[np.uint8]:
-    frames = row.transpose(0, 2, 3, 1)
-    return np.concatenate(
-        [np.pad(f, ((0, 0), (0, GAP), (0, 0)), constant_values=255) for f in frames], 1
-    )
+def _row(frames: Image) -> npt.NDArray[np.uint8]:
+    spaced = np.pad(frames, ((0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
+    return np.concatenate(list(spaced.transpose(0, 2, 3, 1)), 1)
 
 
-def open_loop_rows(
-    model: MFWM, image: torch.Tensor, action: torch.Tensor, context: int, every: int = 2
-) -> list[Image]:
-    """For each sequence: the true frames, and reconstructions that turn into predictions."""
+def open_loop_strips(
+    model: MFWM,
+    store: EpisodeStore,
+    windows: list[tuple[str, int]],
+    context: int,
+    horizon: int,
+    every: int = 2,
+) -> list[Strip]:
+    """For each window: the true frames, and reconstructions that turn into predictions."""
+    image, action = batch(store, windows, context + horizon)
     guess = to_uint8(predict(model, image, action, context))
-    rows: list[Image] = []
-    for true, predicted in zip(image, guess, strict=True):
-        rows += [true[::every].numpy(), predicted[::every].numpy()]
-    return rows
+    strips = []
+    for (episode, start), true, predicted in zip(windows, image, guess, strict=True):
+        where = f'episode {episode}, held out, frames from {start} on, one of {every}'
+        after = f'the model: reconstructed up to frame {start + context - 1}, then predicted'
+        strips += [Strip(where, true[::every].numpy()), Strip(after, predicted[::every].numpy())]
+    return strips

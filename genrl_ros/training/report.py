@@ -11,10 +11,10 @@ import numpy as np
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import CLIP
-from genrl_ros.training.measure import Probe, batch, fit_probe, moving_windows, open_loop
-from genrl_ros.training.pictures import open_loop_rows, write_grid
-from genrl_ros.training.run import Rows
-from genrl_ros.types import EnvSpec, Image, VideoTextEmbedder
+from genrl_ros.training.measure import Probe, fit_probe, moving_windows, open_loop
+from genrl_ros.training.pictures import open_loop_strips, write_grid
+from genrl_ros.training.run import Strip, Strips
+from genrl_ros.types import EnvSpec, VideoTextEmbedder
 from genrl_ros.world_model.mfwm import MFWM
 
 CONTEXT, HORIZON = 8, 16
@@ -35,8 +35,8 @@ def report_world_model(
     """
     windows = moving_windows(store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=64)
     result = open_loop(model, store, windows, CONTEXT, HORIZON)
-    image, action = batch(store, windows[:4], CONTEXT + HORIZON)
-    write_grid(run / 'open_loop.png', open_loop_rows(model, image, action, CONTEXT))
+    strips = open_loop_strips(model, store, windows[:4], CONTEXT, HORIZON)
+    write_grid(run / 'open_loop.png', strips)
     return {
         'windows': result.windows,
         'predicted': round(result.predicted, 2),
@@ -46,37 +46,35 @@ def report_world_model(
     }
 
 
-def open_loop_picture(model: MFWM, store: EpisodeStore, objects: slice) -> Rows | None:
+def open_loop_picture(model: MFWM, store: EpisodeStore, objects: slice) -> Strips | None:
     """What draws the model's predictions for held-out windows; none if no object moves in any."""
     windows = moving_windows(store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=4)
     if not windows:
         return None
 
-    def rows() -> list[Image]:
-        image, action = batch(store, windows, CONTEXT + HORIZON)
-        return open_loop_rows(model, image, action, CONTEXT)
-
-    return rows
+    return lambda: open_loop_strips(model, store, windows, CONTEXT, HORIZON)
 
 
-def goal_rows(
+def goal_strips(
     model: MFWM, store: EpisodeStore, spec: EnvSpec, objects: slice, embedder: VideoTextEmbedder
-) -> Rows:
-    """What draws the model's goal of each task, one row a task, and then `video_goal_rows`."""
+) -> Strips:
+    """What draws the model's goal of each task, and then `video_goal_strips`."""
 
-    def rows() -> list[Image]:
-        drawn = video_goal_rows(model, store, objects, embedder)
+    def strips() -> list[Strip]:
+        drawn = video_goal_strips(model, store, objects, embedder)
         if spec.tasks:
-            embeddings = embedder.embed_text([task.prompt for task in spec.tasks])
-            drawn = [make_goal(model, each).frames[::2] for each in embeddings] + drawn
+            prompts = [task.prompt for task in spec.tasks]
+            embeddings = embedder.embed_text(prompts)
+            goals = [make_goal(model, each).frames[::2] for each in embeddings]
+            drawn = list(map(Strip, prompts, goals)) + drawn
         return drawn
 
-    return rows
+    return strips
 
 
-def video_goal_rows(
+def video_goal_strips(
     model: MFWM, store: EpisodeStore, objects: slice, embedder: VideoTextEmbedder
-) -> list[Image]:
+) -> list[Strip]:
     """Held-out clips of eight frames, and below each the goal that the model makes of it.
 
     Of an embodiment without objects that could move, clips are taken from the middle of episodes.
@@ -85,12 +83,15 @@ def video_goal_rows(
     windows = moving_windows(store, held_out, objects, CLIP, 1, limit=4) or [
         (name, (store.length(name) - CLIP) // 2) for name in held_out[:4]
     ]
-    rows: list[Image] = []
+    strips = []
     for episode, start in windows:
         clip = np.array(store.image(episode)[start : start + CLIP])
         goal = make_goal(model, embedder.embed_video(clip[None])[0], steps=CLIP)
-        rows += [clip, goal.frames]
-    return rows
+        strips += [
+            Strip(f'a clip of episode {episode}, held out, from frame {start} on', clip),
+            Strip('the goal that it is understood as', goal.frames),
+        ]
+    return strips
 
 
 def report_goals(
@@ -108,14 +109,14 @@ def report_goals(
         mean over a few goals.
     """
     probe = fit_probe(model, store, store.episode_ids[:PROBE_EPISODES])
-    rows, readings = [], {}
+    strips, readings = [], {}
     for task in spec.tasks:
         embedding = embedder.embed_text([task.prompt])[0]
         goals = [make_goal(model, embedding, seed) for seed in range(GOAL_SEEDS)]
-        rows.append(goals[0].frames[::2])
+        strips.append(Strip(task.prompt, goals[0].frames[::2]))
         frames = [goal.frames for goal in goals]
         readings[task.name] = _reading(probe, model, frames, elements[task.element])
-    write_grid(run / 'goals.png', rows)
+    write_grid(run / 'goals.png', strips)
     return readings
 
 

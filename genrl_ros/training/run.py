@@ -12,7 +12,16 @@ from genrl_ros.config import Precision, RecordConfig
 from genrl_ros.types import Image
 from genrl_ros.world_model.ranks import ALONE, Ranks
 
-Rows = Callable[[], list[Image]]
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of a picture: frames `(T, 3, H, W)` uint8, and what they are in words."""
+
+    caption: str
+    frames: Image
+
+
+Strips = Callable[[], list[Strip]]
 
 
 class StoppedError(Exception):
@@ -56,7 +65,7 @@ class Run:
         device: what torch computes on.
         precision: of losses; with `bf16`, products are rounded to it, and what needs its bits is
             not. Parameters, gradients and sums over batches are float32 in any case.
-        pictures: by stage, what to draw at intervals: rows of frames `(T, 3, H, W)` uint8.
+        pictures: by stage, what to draw at intervals.
     """
 
     folder: Path
@@ -66,7 +75,7 @@ class Run:
     ranks: Ranks = ALONE
     device: str = 'cpu'
     precision: Precision = 'float32'
-    pictures: Mapping[str, Rows] = field(default_factory=dict)
+    pictures: Mapping[str, Strips] = field(default_factory=dict)
 
     def computing(self) -> torch.autocast:
         """The context in which losses are computed."""

@@ -24,7 +24,7 @@ class Watch:
     def __init__(self, run: Run, stage: str, update: int) -> None:
         self._folder, self._stage = run.folder / 'pictures', stage
         self._every = run.record.picture_every
-        self._rows = run.pictures.get(stage) if run.ranks.first else None
+        self._strips = run.pictures.get(stage) if run.ranks.first else None
         self._events: Any = None
         if run.record.tensorboard and run.ranks.first:
             try:
@@ -45,15 +45,15 @@ class Watch:
 
     def is_due(self, update: int) -> bool:
         """Whether a picture is to be drawn after an update."""
-        return self._rows is not None and self._every > 0 and update % self._every == 0
+        return self._strips is not None and self._every > 0 and update % self._every == 0
 
     def draw(self, update: int) -> None:
         """Draw a picture into `pictures/<stage>-<update>.png`."""
-        assert self._rows is not None
-        rows = self._rows()
-        write_grid(self._folder / f'{self._stage}-{update:08d}.png', rows)
+        assert self._strips is not None
+        strips = self._strips()
+        write_grid(self._folder / f'{self._stage}-{update:08d}.png', strips)
         if self._events is not None:
-            self._events.add_image('picture', grid(rows), update, dataformats='HWC')
+            self._events.add_image('picture', grid(strips), update, dataformats='HWC')
 
     def close(self) -> None:
         """Write what is not written yet."""

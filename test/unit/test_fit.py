@@ -23,7 +23,7 @@ from toy_training import STAGE, Toy, make_store, stop_after
 
 from genrl_ros.config import RecordConfig
 from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.training.run import Progress, StoppedError
+from genrl_ros.training.run import Progress, StoppedError, Strip
 from genrl_ros.world_model.checkpoint import CheckpointError, load_state, save_state
 from genrl_ros.world_model.optim import Optimizer
 
@@ -298,11 +298,11 @@ def test_pictures_and_events_are_written_beside_the_curve(toy: Toy, tmp_path: Pa
     record = RecordConfig(report_every=2, save_every=4, picture_every=6, tensorboard=True)
     whole = replace(toy, run=tmp_path / 'watched', record=record)
 
-    def rows() -> list[np.ndarray]:
+    def strips() -> list[Strip]:
         torch.rand(5)  # what drawing needs of random numbers must not change training
-        return [np.zeros((2, 3, 8, 8), np.uint8)]
+        return [Strip('nothing', np.zeros((2, 3, 8, 8), np.uint8))]
 
-    watched, plain = whole.train(pictures={STAGE: rows}), toy.train()
+    watched, plain = whole.train(pictures={STAGE: strips}), toy.train()
     assert same_weights(watched, plain)
     pictures = sorted(path.name for path in (whole.run / 'pictures').iterdir())
     assert pictures == [f'{STAGE}-{update:08d}.png' for update in (6, 12)]
