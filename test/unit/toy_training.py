@@ -44,7 +44,7 @@ from genrl_ros.training.pretrain import (
     train_prior,
     train_world_model,
 )
-from genrl_ros.training.run import Progress, Rows, Run
+from genrl_ros.training.run import Progress, Run, Strips
 from genrl_ros.types import EnvSpec
 from genrl_ros.world_model import noise
 from genrl_ros.world_model.mfwm import MFWM
@@ -120,7 +120,7 @@ class Toy:
         on_progress: Callable[[Progress], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
         spoil: Callable[[Tensor], Tensor] = lambda loss: loss,
-        pictures: Mapping[str, Rows] | None = None,
+        pictures: Mapping[str, Strips] | None = None,
         seed: int = 0,
         built_on: str = '',
         settings: Mapping[str, Any] | None = None,
