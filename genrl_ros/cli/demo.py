@@ -20,6 +20,7 @@ from genrl_ros.cli.demo_progress import LearningProgress
 from genrl_ros.cli.demo_report import Stages, element_of, report, write_curve
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.memory import PeakMemory
+from genrl_ros.cli.options import at_least
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.cli.up import check_domain, find_params_file
 from genrl_ros.data.video import write_video
@@ -63,8 +64,9 @@ class Config:
 
     def __post_init__(self) -> None:
         check_domain(self.domain)
-        if self.updates < 0:
-            raise ValueError('updates must not be negative')
+        at_least(self, 0, 'updates')
+        if not self.prompt.strip():
+            raise ValueError('--prompt must say what the robot shall do')
 
 
 @dataclass
@@ -160,11 +162,13 @@ def _set_task(config: Config, session: Session, run: Run, console: Console) -> N
         shutil.copyfile(Path(answer.goal_video).with_name(name), run.folder / name)
     run.element = element_of(answer.concept)
     console.print(
-        f'grounds as [bold]{answer.concept}[/bold]: cosine {answer.score:.2f}, '
-        f'{answer.margin:.2f} ahead of the next concept'
+        f'the nearest concept is [bold]{answer.concept}[/bold]: cosine {answer.score:.2f}, '
+        f'{answer.margin:.2f} ahead of the next'
     )
     console.print(f'decoded goal: {run.folder / "goal.mp4"}, {run.folder / "goal.png"}')
     console.print(answer.message)
+    if not answer.learn:
+        raise ValueError(f'{config.prompt!r} is not learned: {answer.message}')
 
 
 def _learn(session: Session, run: Run, console: Console) -> None:

@@ -145,7 +145,8 @@ def _table(content: dict[str, Any]) -> Table:
     table.add_row('task', verdict)
     for stage, seconds in content['seconds'].items():
         table.add_row(stage, f'{seconds:.1f} s')
-    table.add_row('from prompt to policy', f'{content["prompt_to_policy_s"]:.1f} s')
+    if 'learning' in content:
+        table.add_row('from prompt to policy', f'{content["prompt_to_policy_s"]:.1f} s')
     episode = episodes[-1] if episodes else {}
     if 'reached_after_s' in episode:
         table.add_row('reached after', f'{episode["reached_after_s"]:.1f} s of simulated time')

@@ -166,6 +166,7 @@ class PromptNode(ManagedNode):
         response.nearest_concept = grounded.concept
         response.grounding_margin = grounded.margin
         response.goal_video = str(video)
+        response.learn = goal.learn
         self.get_logger().info(
             f'"{prompt}" is "{grounded.concept}" (cosine {grounded.score:.2f}, the next is '
             f'{grounded.margin:.2f} behind); its goal is in {video}; {response.message}'

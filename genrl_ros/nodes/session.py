@@ -44,6 +44,7 @@ class TaskAnswer:
     concept: str
     margin: float
     goal_video: str
+    learn: bool
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ class Session:
             concept=answer.nearest_concept,
             margin=answer.grounding_margin,
             goal_video=answer.goal_video,
+            learn=answer.learn,
         )
 
     def follow_learning(

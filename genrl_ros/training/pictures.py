@@ -49,19 +49,14 @@ def _row(frames: Image) -> npt.NDArray[np.uint8]:
 
 
 def open_loop_strips(
-    model: MFWM,
-    store: EpisodeStore,
-    windows: list[tuple[str, int]],
-    context: int,
-    horizon: int,
-    every: int = 2,
+    model: MFWM, store: EpisodeStore, windows: list[tuple[str, int]], context: int, horizon: int
 ) -> list[Strip]:
-    """For each window: the true frames, and reconstructions that turn into predictions."""
+    """For each window: every other frame, and reconstructions that turn into predictions."""
     image, action = batch(store, windows, context + horizon)
     guess = to_uint8(predict(model, image, action, context))
     strips = []
     for (episode, start), true, predicted in zip(windows, image, guess, strict=True):
-        where = f'episode {episode}, held out, frames from {start} on, one of {every}'
+        where = f'episode {episode}, held out, every other frame from {start} on'
         after = f'the model: reconstructed up to frame {start + context - 1}, then predicted'
-        strips += [Strip(where, true[::every].numpy()), Strip(after, predicted[::every].numpy())]
+        strips += [Strip(where, true[::2].numpy()), Strip(after, predicted[::2].numpy())]
     return strips

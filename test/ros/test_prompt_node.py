@@ -113,6 +113,7 @@ def test_a_sentence_becomes_a_goal_that_can_be_seen(user, bench) -> None:
     )
     assert goal.tokens.tolist() == np.arange(12).reshape(3, 4).tolist()
     assert goal.mfwm_sha256 == 'a' * 64
+    assert answer.learn
     decoded = read_video(Path(answer.goal_video))
     assert decoded.shape == (3, 3, 64, 64)
     assert Path(answer.goal_video).with_name('goal.png').is_file()
@@ -120,7 +121,9 @@ def test_a_sentence_becomes_a_goal_that_can_be_seen(user, bench) -> None:
 
 
 def test_a_preview_is_not_to_be_learned(user, bench) -> None:
-    assert 'preview' in user.set_task('open it', preview_only=True).message
+    answer = user.set_task('open it', preview_only=True)
+    assert 'preview' in answer.message
+    assert not answer.learn
     bench.until(lambda: user.goals, 'the goal')
     assert not user.goals[0].learn
 
@@ -128,6 +131,7 @@ def test_a_preview_is_not_to_be_learned(user, bench) -> None:
 def test_a_prompt_that_resembles_nothing_is_shown_and_not_learned(user, bench) -> None:
     answer = user.set_task('bake a cake')
     assert answer.accepted
+    assert not answer.learn
     assert answer.message == (
         'a preview only: call learn_task to learn it; this resembles nothing'
     )

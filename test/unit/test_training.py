@@ -24,7 +24,7 @@ from genrl_ros.training.evaluate import evaluate
 from genrl_ros.training.export import write_model
 from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.learn import learn
-from genrl_ros.training.report import video_goal_rows
+from genrl_ros.training.report import video_goal_strips
 from genrl_ros.training.run import Run
 from genrl_ros.types import FloatArray, Image
 from genrl_ros.world_model import latents
@@ -214,12 +214,14 @@ def test_the_goal_of_a_held_out_clip_is_drawn_below_it(tmp_path: Path) -> None:
 
     for objects, starts in ((slice(0, None), range(5)), (slice(4, None), (2,))):
         seen.clear()
-        rows = video_goal_rows(model, store, objects, Embedder())  # type: ignore[arg-type]
-        assert len(rows) == 2 * min(4, len(store.held_out)) > 0
-        assert {row.shape for row in rows} == {(8, 3, 64, 64)}
-        for clip, embedded, episode in zip(rows[::2], seen, store.held_out, strict=False):
-            assert np.array_equal(clip, embedded)
-            assert any(np.array_equal(clip, store.image(episode)[s : s + 8]) for s in starts)
+        strips = video_goal_strips(model, store, objects, Embedder())  # type: ignore[arg-type]
+        assert len(strips) == 2 * min(4, len(store.held_out)) > 0
+        assert {strip.frames.shape for strip in strips} == {(8, 3, 64, 64)}
+        for strip, embedded, episode in zip(strips[::2], seen, store.held_out, strict=False):
+            assert np.array_equal(strip.frames, embedded)
+            windows = [store.image(episode)[s : s + 8] for s in starts]
+            assert any(np.array_equal(strip.frames, window) for window in windows)
+            assert episode in strip.caption
 
 
 def test_targets_differ_between_tasks(model_folder: Path) -> None:
