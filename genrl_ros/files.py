@@ -26,9 +26,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     It lies in a folder `.<name>.*.tmp` beside `path`, as does whatever else a library puts beside
     the file that it writes: all that a killed process leaves.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
-    temporary = Path(folder) / path.name
+    folder = _beside(path)
+    temporary = folder / path.name
     try:
         yield temporary
         sync(temporary)
@@ -52,8 +51,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise FileExistsError(f'{path} exists already')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp'))
+    temporary = _beside(path)
     try:
         yield temporary
         for file in temporary.rglob('*'):
@@ -63,6 +61,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A new folder `.<name>.*.tmp` beside a path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    return Path(folder)
 
 
 @contextlib.contextmanager

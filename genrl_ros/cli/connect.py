@@ -149,7 +149,6 @@ def connect(
         elements = element_positions(spec.domain)
         goals = report_goals(model, store, spec, elements, embedder, run.folder)
         scores = {**scores, 'goals': goals}
-    print(json.dumps(scores, indent=2))
     description = {
         **training,
         'date': datetime.now(UTC).date().isoformat(),
@@ -159,6 +158,7 @@ def connect(
     }
     write_model(out, model, spec, embedder.name, embedder.identity, description)
     write_json(run.folder / 'scores.json', scores)
+    print(json.dumps(scores, indent=2))
     print(f'model: {out}, pictures: {run.folder}')
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from genrl_ros.cli.options import at_least
 from genrl_ros.data.video import write_video
 from genrl_ros.envs.registry import env_spec, film_task
 
@@ -30,6 +31,15 @@ class Config:
     """Height of the camera; the robot's is at -35 degrees."""
     seed: int = 4242
     """Seed of the episode."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, 'seed')
+        if not 0.5 <= self.distance_m <= 10:
+            raise ValueError(f'--distance-m must be in [0.5, 10], got {self.distance_m}')
+        if not -90 <= self.elevation_deg <= 90:
+            raise ValueError(f'--elevation-deg must be in [-90, 90], got {self.elevation_deg}')
+        if self.out is not None and self.out.suffix.lower() != '.mp4':
+            raise ValueError(f'--out must end in .mp4, got {self.out}')
 
 
 def main(config: Config) -> int:

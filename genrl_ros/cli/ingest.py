@@ -86,15 +86,16 @@ def main(config: Config) -> int:
     robot = load_embodiment(find_embodiment(config.robot))
     recipe = make_recipe(robot, config.namespace)
     out = config.out or Path('data') / robot.name
+    bags = [bag for path in config.bags for bag in find_bags(path)]
     with exclusive(out):
-        return _fill(out, config, recipe)
+        return _fill(out, config, bags, recipe)
 
 
-def _fill(out: Path, config: Config, recipe: Recipe) -> int:
+def _fill(out: Path, config: Config, bags: list[Path], recipe: Recipe) -> int:
     command = f'genrl ingest {" ".join(map(str, config.bags))} --robot {config.robot} --out {out}'
     store = EpisodeStore.create(out, recipe.spec, command, seed=0)
     _check_same_robot(store, recipe.spec)
-    for bag in (bag for path in config.bags for bag in find_bags(path)):
+    for bag in bags:
         report = Report()
         added = known = 0
         try:

@@ -21,6 +21,8 @@ from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES, Value
 from genrl_ros.share import share_path
 
 WATCH_S = 0.2
+LAST_ROS_DOMAIN = 232
+"""Beyond it there are no ports left."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Config:
 
     def __post_init__(self) -> None:
         check_domain(self.domain)
+        if self.ros_domain is not None and not 0 <= self.ros_domain <= LAST_ROS_DOMAIN:
+            raise ValueError(
+                f'--ros-domain must be in [0, {LAST_ROS_DOMAIN}], got {self.ros_domain}'
+            )
 
 
 def check_domain(domain: str) -> None:

@@ -68,7 +68,10 @@ class Checkpoints:
                 sys.stderr.write(f'{problem}; going on from {path}\n')
             return state
         if problem is not None:
-            raise problem
+            raise CheckpointError(
+                f'{problem}; nor can another of its checkpoints be read. Remove '
+                f'{self.newest.with_suffix("")}*.safetensors to begin this stage anew'
+            ) from problem
         return None
 
     def check_settings(self, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

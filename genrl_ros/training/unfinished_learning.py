@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +15,7 @@ import torch
 from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.config import LearnConfig
 from genrl_ros.data.replay import Replay
+from genrl_ros.training.checkpoints import changed_settings
 from genrl_ros.training.curve import Curve
 from genrl_ros.training.guard import Guard
 from genrl_ros.types import FloatArray
@@ -83,7 +82,7 @@ class UnfinishedLearning:
     """
 
     path: Path
-    identity: str
+    identity: dict[str, Any]
     embedding: FloatArray
     agent: ActorCritic
     target: torch.Tensor
@@ -124,10 +123,10 @@ class UnfinishedLearning:
             state = load_state(self.path)
         except CheckpointError as error:
             raise OtherLearningError(f'{error}. Remove the file to begin anew') from error
-        if state.get('identity') != self.identity or not self._same_prompt(state['embedding']):
+        if changed := self._changed(state):
             raise OtherLearningError(
-                f'{self.path} is an interrupted learning of another prompt, world model or '
-                'configuration: choose another name, or remove the file to begin anew'
+                f'{self.path} is another interrupted learning ({"; ".join(changed)}): choose '
+                'another name, or remove the file to begin anew'
             )
         self.agent.load_training_state(state['agent'])
         self.guard.load(state['guard'])
@@ -137,6 +136,13 @@ class UnfinishedLearning:
         self.curve.load_state_dict(state.get('curve', {}))
         if self.replay is not None and 'replay' in state:
             self.replay.load_state_dict(state['replay'])
+
+    def _changed(self, state: Mapping[str, Any]) -> list[str]:
+        held = state.get('identity')
+        if not isinstance(held, Mapping):
+            return ['it is of another version']
+        same = self._same_prompt(state['embedding'])
+        return ([] if same else ['of another prompt']) + changed_settings(held, self.identity)
 
     def _same_prompt(self, held: torch.Tensor) -> bool:
         asked = torch.from_numpy(self.embedding)
@@ -157,9 +163,9 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def identity(card: ModelCard, config: LearnConfig, replay: Replay | None) -> str:
-    """sha256 over what makes a learning of a prompt the same one, however long it goes on."""
+def identity(card: ModelCard, config: LearnConfig, replay: Replay | None) -> dict[str, Any]:
+    """What makes a learning of a prompt the same one, however long it goes on."""
     left_out = ('updates', 'threads', 'precision')
     settings = {k: v for k, v in asdict(config).items() if k not in left_out}
-    about = [card.sha256, settings, 'data-free' if replay is None else replay.origin]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    data = 'none' if replay is None else replay.origin
+    return {'world model': card.sha256, 'learning': settings, 'data': data}

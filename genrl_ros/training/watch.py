@@ -31,8 +31,7 @@ class Watch:
                 from tensorboardX import SummaryWriter
             except ImportError as error:
                 raise ValueError(
-                    'TensorBoard events need the package tensorboardX: '
-                    "pip install 'genrl_ros[training]'"
+                    'TensorBoard events need the package tensorboardX: pip install tensorboardX'
                 ) from error
             self._events = SummaryWriter(str(run.folder / 'events' / stage), purge_step=update + 1)
 

@@ -147,6 +147,8 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
         CheckpointError: naming the file and what is wrong with it.
     """
     path = folder / 'mfwm.json'
+    if not path.is_file():
+        raise CheckpointError(f'there is no world model in {folder}: {path.name} is missing')
     try:
         values = json.loads(path.read_text())
         version = values['format_version']

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genrl_ros.cli import shared_memory
+from genrl_ros.cli import shared_memory, up
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses
 from genrl_ros.nodes.graph import BRINGUP, NODES
@@ -59,6 +59,11 @@ def wait_for_nodes(tmp_path: Path) -> None:
     until(lambda: says(tmp_path, 'bringup', 'everything is active'), 'the bring-up')
     for node in SOME:
         until(lambda node=node: says(tmp_path, node.name, 'wait'), f'{node.name} to wait')
+
+
+def test_a_ros_domain_that_has_no_ports_is_told() -> None:
+    with pytest.raises(ValueError, match=r'--ros-domain must be in \[0, 232\], got 999'):
+        up.Config('kitchen', ros_domain=999)
 
 
 def test_nodes_end_together_and_leave_nothing(processes, tmp_path) -> None:

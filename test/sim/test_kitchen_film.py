@@ -1,8 +1,10 @@
 """A film shows the task being done, from the side that was asked for, and can be a prompt."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from genrl_ros.cli.film import Config, main
 from genrl_ros.data.video import read_video, sample_frames
@@ -16,6 +18,20 @@ def test_a_film_is_a_video_prompt(tmp_path: Path) -> None:
     assert clip.shape == (8, 3, 64, 64)
     change = np.abs(clip[-1].astype(int) - clip[0]).max(0)
     assert (change > 40).sum() > 50
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        ({'out': Path('film.gif')}, r'--out must end in \.mp4'),
+        ({'distance_m': -1.0}, '--distance-m must be in'),
+        ({'elevation_deg': 100.0}, '--elevation-deg must be in'),
+        ({'seed': -1}, '--seed must be at least 0'),
+    ],
+)
+def test_a_film_that_cannot_be_is_told(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Config('kitchen', 'slide', **wrong)
 
 
 def test_the_camera_stands_where_it_is_asked_to() -> None:

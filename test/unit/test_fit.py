@@ -183,6 +183,11 @@ def test_the_last_checkpoints_are_kept_and_a_torn_one_is_passed_over(
     assert same_weights(toy.train(), whole)
     assert 'going on from' in capsys.readouterr().err
     assert not list(toy.run.glob('.*'))
+    for path in toy.run.glob('*.safetensors'):
+        path.unlink()
+        path.write_bytes(b'torn')
+    with pytest.raises(CheckpointError, match=rf'Remove .*{STAGE}\*.safetensors to begin this'):
+        toy.train()
 
 
 def poisoned(tmp_path: Path) -> tuple[Toy, str]:

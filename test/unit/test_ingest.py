@@ -426,6 +426,9 @@ def test_files_that_are_no_bags_are_refused(tmp_path) -> None:
         if words:
             with pytest.raises(BagError, match=words):
                 find_bags(path)
+    with pytest.raises(BagError, match='does not exist'):
+        main(Config((tmp_path / 'none',), robot='kitchen', out=tmp_path / 'data'))
+    assert not (tmp_path / 'data').exists()
     damage: list[str] = []
     file = tmp_path / 'd.db3'
     file.write_bytes(b'no database' * 1000)

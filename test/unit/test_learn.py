@@ -160,8 +160,11 @@ def test_an_interrupted_learning_of_something_else_is_refused(
         begin(embedding, LEARN, stop=True)
     curve = tmp_path / 'task.csv'
     curve.write_text('update,reward\n3,1\n')
-    for prompt, config in ((other, LEARN), (embedding, replace(LEARN, seed=1))):
-        with pytest.raises(CheckpointError, match='of another prompt, world model or'):
+    for prompt, config, difference in (
+        (other, LEARN, 'of another prompt'),
+        (embedding, replace(LEARN, seed=1), 'learning.seed was 0, not 1'),
+    ):
+        with pytest.raises(CheckpointError, match=rf'another interrupted .*\({difference}\)'):
             begin(prompt, config, stop=False)
     (tmp_path / 'task').mkdir()
     with pytest.raises(FileExistsError, match='choose another name'):

@@ -94,6 +94,7 @@ def _future(path: Path) -> None:
         (_future, 'has format 99'),
         (Path.unlink, 'mfwm.safetensors is missing'),
         (lambda path: path.with_name('mfwm.json').write_text('[]'), 'not a world model'),
+        (lambda path: path.with_name('mfwm.json').unlink(), 'there is no world model in .*/model'),
     ],
 )
 def test_a_damaged_model_is_refused_by_name(
