@@ -6,11 +6,8 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from genrl_ros.cli.options import at_least
+from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import Deadline, saying_stopped
 from genrl_ros.data.collect import Recipe, collect
@@ -30,7 +27,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 class Config:
     """Arguments of `genrl collect`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """Domain to collect in."""
     frames: int = 120_000
     """Frames wanted; whole episodes are collected until there are as many."""

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
+from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.cli.session import session, stage, work_through
 from genrl_ros.config import ConnectConfig, Device, Precision, PriorConfig, RecordConfig
 from genrl_ros.data.episode_store import EpisodeStore
@@ -40,7 +39,7 @@ from genrl_ros.world_model.mfwm import MFWM
 class Config:
     """Arguments of `genrl connect`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """Domain of the world model."""
     model: Path | None = None
     """World model; the shipped one unless given."""
@@ -70,6 +69,10 @@ class Config:
     """Training of connector and aligner."""
     prior: PriorConfig = field(default_factory=PriorConfig)
     """Training of the action prior."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, 'threads')
+        at_least(self, 0, 'seed')
 
 
 def main(config: Config) -> int:

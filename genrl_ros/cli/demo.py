@@ -11,16 +11,15 @@ import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
 from rich.console import Console
 
 from genrl_ros.cli.demo_progress import LearningProgress
 from genrl_ros.cli.demo_report import Stages, element_of, report, write_curve
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.memory import PeakMemory
-from genrl_ros.cli.options import at_least
+from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.cli.up import check_domain, find_params_file
 from genrl_ros.data.video import write_video
@@ -49,7 +48,7 @@ VIDEO_SCALE = 4
 class Config:
     """Arguments of `genrl demo`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """The scene to simulate."""
     prompt: str = 'open the microwave'
     """What the robot shall do."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from genrl_ros.cli.options import Domain
 from genrl_ros.cli.session import Deadline, saying_stopped, work_through
 from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.training.embeddings import embed_dataset
@@ -19,7 +17,7 @@ from genrl_ros.vlm import load_embedder
 class Config:
     """Arguments of `genrl embed`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """Domain of the dataset."""
     data: Path | None = None
     """Dataset; `data/DOMAIN` unless given."""

@@ -7,13 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from genrl_ros.cli.evaluate_tasks import Row, Runs, learn_and_run, means, run_task, show_scores
 from genrl_ros.cli.learn import Config as Learn
-from genrl_ros.cli.options import at_least
+from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.cli.session import Deadline
 from genrl_ros.config import Device, LearnConfig
 from genrl_ros.envs.registry import env_spec, paraphrases
@@ -29,7 +26,7 @@ from genrl_ros.types import Task
 class Config:
     """Arguments of `genrl eval`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """Domain to evaluate."""
     tasks: tuple[str, ...] = ()
     """Tasks to run; all of the domain's unless given."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from genrl_ros.cli.options import at_least
+from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.data.video import write_video
 from genrl_ros.envs.registry import env_spec, film_task
 
@@ -17,9 +17,9 @@ from genrl_ros.envs.registry import env_spec, film_task
 class Config:
     """Arguments of `genrl film`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """Domain of the task."""
-    task: Annotated[str, tyro.conf.Positional]
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='TASK')]
     """Task to film."""
     out: Path | None = None
     """The film, an MP4 file; `runs/TASK.mp4` unless given."""

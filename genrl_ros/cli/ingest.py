@@ -36,7 +36,7 @@ from genrl_ros.types import EnvSpec
 class Config:
     """Arguments of `genrl ingest`."""
 
-    bags: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    bags: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar='BAG [BAG ...]')]
     """Bags: rosbag2 folders, `.mcap` or `.db3` files, or folders with such in them."""
     robot: str
     """Embodiment file of the robot, or the name of a shipped one, such as `kitchen`."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from genrl_ros.cli.options import Domain
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import Deadline, processes
 from genrl_ros.config import Device, LearnConfig
@@ -30,7 +28,7 @@ WINDOW = 32
 class Config:
     """Arguments of `genrl learn`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """Domain of the world model."""
     prompt: str = ''
     """The task in words."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.metadata
 import os
 import signal
 import sys
@@ -56,7 +56,7 @@ def usage() -> str:
     lines = [f'  {name:<{width}}  {purpose}' for name, purpose in COMMANDS.items()]
     return '\n'.join(
         [
-            'usage: genrl [--traceback] COMMAND [ARGUMENTS]',
+            'usage: genrl [--version] [--traceback] COMMAND [ARGUMENTS]',
             '',
             *lines,
             '',
@@ -113,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traceback = rest[:1] == ['--traceback']
     if traceback:
         del rest[0]
+    if rest == ['--version']:
+        print(f'genrl_ros {importlib.metadata.version("genrl_ros")}')
+        return 0
     if not rest or rest[0] in ('-h', '--help', 'help'):
         print(usage())
         return 0 if rest else USAGE_ERROR

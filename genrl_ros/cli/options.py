@@ -1,8 +1,13 @@
-"""Checks of options that several commands have."""
+"""Arguments that several commands have, and checks of them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
+
+Domain = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DOMAIN')]
+Robot = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='ROBOT')]
 
 
 def at_least(config: Any, least: int, *names: str) -> None:

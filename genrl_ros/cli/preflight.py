@@ -9,10 +9,8 @@ Publishes nothing. The exit status is 0 only if everything is as the file says.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-import tyro
-
+from genrl_ros.cli.options import Robot
 from genrl_ros.serving.embodiment import EmbodimentError
 from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
 from genrl_ros.serving.preflight import Finding, check
@@ -22,7 +20,7 @@ from genrl_ros.serving.preflight import Finding, check
 class Config:
     """Arguments of `genrl preflight`."""
 
-    robot: Annotated[str, tyro.conf.Positional]
+    robot: Robot
     """Embodiment file of the robot, or the name of a shipped one, such as `kitchen`."""
     namespace: str = ''
     """ROS namespace of the robot."""

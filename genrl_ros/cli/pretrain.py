@@ -14,11 +14,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any, Literal
 
 from genrl_ros.cli.connect import connect, encode
+from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.cli.session import session, stage
 from genrl_ros.config import (
     ConnectConfig,
@@ -46,7 +45,7 @@ from genrl_ros.world_model.mfwm import MFWM
 class Config:
     """Arguments of `genrl pretrain`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """Domain of the dataset."""
     data: Path | None = None
     """Dataset; `data/DOMAIN` unless given."""
@@ -80,6 +79,10 @@ class Config:
     """Training of connector and aligner."""
     prior: PriorConfig = field(default_factory=PriorConfig)
     """Training of the action prior."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, 'threads')
+        at_least(self, 0, 'seed')
 
 
 def main(config: Config) -> int:

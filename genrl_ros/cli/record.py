@@ -15,10 +15,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from genrl_ros.cli.options import Robot
 from genrl_ros.cli.processes import end_in_order
 from genrl_ros.nodes.graph import NodeSpec, Value, command, overrides
 from genrl_ros.processes import die_with_parent
@@ -31,7 +29,7 @@ RECORDER = NodeSpec('recorder_node')
 class Config:
     """Arguments of `genrl record`."""
 
-    robot: Annotated[str, tyro.conf.Positional]
+    robot: Robot
     """Embodiment file of the robot, or the name of a shipped one, such as `kitchen`."""
     out: Path = Path('runs/recordings')
     """Folder of the bags; a new recording goes on with the next number."""

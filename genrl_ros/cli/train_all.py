@@ -20,14 +20,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from genrl_ros.cli import collect, pretrain
 from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run, show_scores
 from genrl_ros.cli.learn import Config as Learn
-from genrl_ros.cli.options import at_least
+from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.cli.session import session, work_through
 from genrl_ros.config import (
     ConnectConfig,
@@ -61,7 +59,7 @@ tasks."""
 class Config:
     """Arguments of `genrl train-all`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """Domain of the world model."""
     frames: int = 120_000
     """Frames to collect."""

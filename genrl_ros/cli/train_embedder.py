@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tyro
-
+from genrl_ros.cli.options import Domain
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import session
 from genrl_ros.config import RecordConfig
@@ -19,7 +18,7 @@ from genrl_ros.training.run import Run
 class Config:
     """What to make the embedder from, and where to put it."""
 
-    domain: tyro.conf.Positional[str]
+    domain: Domain
     """Domain whose clips are learned; `kitchen` is the only one so far."""
     clips: Path = Path('data/embedder-clips')
     """Folder of the clips; they are made if it does not exist."""

@@ -10,11 +10,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from genrl_ros.cli.discovery import private_domain
+from genrl_ros.cli.options import Domain
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.config import Device
 from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES, Value
@@ -29,7 +27,7 @@ LAST_ROS_DOMAIN = 232
 class Config:
     """Arguments of `genrl up`."""
 
-    domain: Annotated[str, tyro.conf.Positional]
+    domain: Domain
     """The scene to simulate."""
     prompt: str = ''
     """A task to begin with, such as "open the microwave"."""

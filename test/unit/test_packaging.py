@@ -171,6 +171,13 @@ def test_help_imports_nothing_heavy() -> None:
         assert f'  {name} ' in shown.stdout
 
 
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(['--version']) == 0
+    version = importlib.metadata.version('genrl_ros')
+    assert capsys.readouterr().out == f'genrl_ros {version}\n'
+    assert f'<version>{version}</version>' in (ROOT / 'package.xml').read_text()
+
+
 def test_an_unknown_subcommand_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(['dance']) == cli.USAGE_ERROR
     assert "there is no command 'dance'" in capsys.readouterr().err

@@ -53,6 +53,13 @@ def given(monkeypatch: pytest.MonkeyPatch, command: object, *arguments: str) -> 
     return seen[0]
 
 
+@pytest.mark.parametrize('command', ['pretrain', 'connect', 'train-all', 'collect'])
+def test_a_seed_that_is_none_is_told(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main([command, 'kitchen', '--seed', '-1'])
+    assert '--seed must be at least 0, got -1' in capsys.readouterr().err
+
+
 def test_pretrain_takes_the_published_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     config = given(monkeypatch, pretrain, '--preset', 'paper', '--data', 'somewhere')
     assert config.data == Path('somewhere')
