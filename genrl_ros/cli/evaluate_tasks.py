@@ -62,6 +62,7 @@ def learn_and_run(
     Raises:
         StoppedError: if there was no time to finish.
         ValueError: if something else was learned in that place.
+        FileExistsError: if there is a bundle of which nothing is known.
     """
     assert learning.model is not None
     bundle = learning.out / learning.name
@@ -75,6 +76,10 @@ def learn_and_run(
     }
     run = {'task': task.name, 'episodes': runs.episodes, 'seed': runs.seed}
     kept: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    if bundle.exists() and not kept:
+        raise FileExistsError(
+            f'{bundle} exists already, made by something else: choose another folder'
+        )
     if changed := changed_settings(kept.get('learned', {}), learned):
         raise ValueError(
             f'{bundle} was learned otherwise: {", ".join(changed)}; choose another folder'

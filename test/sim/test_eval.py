@@ -63,6 +63,9 @@ def test_a_measurement_that_is_stopped_goes_on(tmp_path: Path) -> None:
     row = learn_and_run(learning, task, runs)
     assert (row['episodes'], row['prompt']) == (2, 'switch light on')
     assert learn_and_run(learning, task, runs, lambda: True) == row
+    (tmp_path / 'light.json').unlink()
+    with pytest.raises(FileExistsError, match='made by something else'):
+        learn_and_run(learning, task, runs)
 
 
 @pytest.mark.parametrize(
