@@ -181,12 +181,12 @@ class _Making:
             )
             collect.fill(asked, self.run.should_stop)
         self.run.ranks.wait()
-        store = EpisodeStore.open(self.data)
+        store = EpisodeStore.of(self.config.domain, self.data)
         return {'frames': store.num_frames, 'seed': store.manifest['seed']}
 
     def embed(self) -> Result:
         """Embed it."""
-        store, ranks = EpisodeStore.open(self.data), self.run.ranks
+        store, ranks = EpisodeStore.of(self.config.domain, self.data), self.run.ranks
         embedder = load_embedder(self.config.embedder)
         steps = embed_dataset(store, embedder, store.episode_ids[ranks.rank :: ranks.world])
         work_through('embed', store.num_frames, steps, self.run)
