@@ -165,9 +165,12 @@ def _set_task(config: Config, session: Session, run: Run, console: Console) -> N
         f'{answer.margin:.2f} ahead of the next'
     )
     console.print(f'decoded goal: {run.folder / "goal.mp4"}, {run.folder / "goal.png"}')
-    console.print(answer.message)
     if not answer.learn:
-        raise ValueError(f'{config.prompt!r} is not learned: {answer.message}')
+        raise ValueError(
+            f'{config.prompt!r} resembles nothing that the embedder knows, so it is not learned; '
+            '`genrl learn --force` learns it all the same'
+        )
+    console.print(answer.message)
 
 
 def _learn(session: Session, run: Run, console: Console) -> None:

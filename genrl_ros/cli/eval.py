@@ -8,13 +8,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from genrl_ros.cli.evaluate_tasks import Row, Runs, learn_and_run, means, run_task, show_scores
+from genrl_ros.cli.evaluate_tasks import (
+    Row,
+    Runs,
+    learn_and_run,
+    means,
+    run_task,
+    show_scores,
+    what_is_known,
+)
 from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.cli.session import Deadline
 from genrl_ros.config import Device, LearnConfig
 from genrl_ros.envs.registry import env_spec, paraphrases
-from genrl_ros.files import check_writable, write_json
+from genrl_ros.files import check_writable, exclusive, write_json
 from genrl_ros.presets import PresetName
 from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.share import shipped_model
@@ -70,11 +78,10 @@ class Config:
 
 
 def main(config: Config) -> int:
-    """Evaluate and print a table; what is finished counts, however it ends."""
+    """Evaluate and print a table of what is finished, however it ends."""
     spec = env_spec(config.domain)
-    tasks = [spec.task(name) for name in config.tasks] or list(spec.tasks)
-    own = config.prompt or config.video or config.policy
-    if len(tasks) > 1 and own:
+    tasks = [spec.task(name) for name in dict.fromkeys(config.tasks)] or list(spec.tasks)
+    if len(tasks) > 1 and (config.prompt or config.video or config.policy):
         raise ValueError('--prompt, --video and --policy need one task: add --tasks NAME')
     if config.json is not None:
         config.json.parent.mkdir(parents=True, exist_ok=True)
@@ -83,51 +90,73 @@ def main(config: Config) -> int:
     results: dict[str, Row] = {}
     with Deadline(None) as deadline:
         try:
-            for task in tasks:
-                for prompt, bundle in _questions(config, task, out):
-                    row = _measure(config, task, prompt, bundle, deadline.passed)
-                    if task.name in results:
-                        results[task.name].setdefault('paraphrases', []).append(row)
-                    else:
-                        results[task.name] = row
+            if config.policy is not None:
+                results[tasks[0].name] = _run(config, config.policy, tasks[0], deadline.passed)
+            else:
+                _learn_and_run(config, tasks, out, results, deadline.passed)
         except StoppedError as stopped:
+            print(f'Stopped: {stopped}.')
+            raise KeyboardInterrupt from None
+        finally:
             if results:
                 show_scores(config.domain, results)
-            print(f'Stopped: {stopped}. The same command with --out {out} goes on from there.')
-            raise KeyboardInterrupt from None
-    show_scores(config.domain, results)
     if config.json is not None:
         write_json(config.json, {'tasks': results, 'seed': config.seed} | means(results))
     return 0
 
 
-def _questions(config: Config, task: Task, out: Path) -> Iterator[tuple[str, Path]]:
-    """What to ask for, and where its bundle goes."""
-    yield config.prompt or ('' if config.video else task.prompt), out / task.name
-    if config.paraphrases:
-        for index, prompt in enumerate(paraphrases(config.domain, task.name), 1):
-            yield prompt, out / f'{task.name}-{index}'
+def _run(config: Config, policy: Path, task: Task, should_stop: Callable[[], bool]) -> Row:
+    began = time.monotonic()
+    prompt = load_bundle(policy).description.prompt
+    score = run_task(task, config.domain, policy, _runs(config), should_stop)
+    seconds = round(time.monotonic() - began, 1)
+    return asdict(score) | {'prompt': prompt, 'seconds': seconds}
 
 
-def _measure(
-    config: Config, task: Task, prompt: str, bundle: Path, should_stop: Callable[[], bool]
-) -> Row:
-    runs = Runs(config.episodes, config.seed, config.workers)
-    if config.policy is not None:
-        began = time.monotonic()
-        prompt = load_bundle(config.policy).description.prompt
-        score = run_task(task, config.domain, config.policy, runs, should_stop)
-        seconds = round(time.monotonic() - began, 1)
-        return asdict(score) | {'prompt': prompt, 'seconds': seconds}
-    learning = Learn(
+def _learn_and_run(
+    config: Config,
+    tasks: list[Task],
+    out: Path,
+    results: dict[str, Row],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Fill `results`, row by row."""
+    questions = [(task, list(_learnings(config, task, out))) for task in tasks]
+    for _, learnings in questions:
+        for learning in learnings:
+            what_is_known(learning)  # before all else, to say what is in the way
+    with exclusive(out):
+        try:
+            for task, (own, *others) in questions:
+                row = learn_and_run(own, task, _runs(config), should_stop)
+                results[task.name] = row
+                for other in others:
+                    again = learn_and_run(other, task, _runs(config), should_stop)
+                    row.setdefault('paraphrases', []).append(again)
+        except BaseException:
+            if any(out.iterdir()):
+                print(f'With --out {out}, the same command goes on from what is finished.')
+            raise
+
+
+def _learnings(config: Config, task: Task, out: Path) -> Iterator[Learn]:
+    """What to learn for a task: its own prompt or another, then paraphrases."""
+    own = Learn(
         domain=config.domain,
-        prompt=prompt,
+        prompt=config.prompt or ('' if config.video else task.prompt),
         video=config.video,
-        name=bundle.name,
-        out=bundle.parent,
+        name=task.name,
+        out=out,
         model=config.model or shipped_model(config.domain),
         force=True,
         device=config.device,
         learning=replace(config.learning, seed=config.seed),
     )
-    return learn_and_run(learning, task, runs, should_stop)
+    yield own
+    if config.paraphrases:
+        for index, prompt in enumerate(paraphrases(config.domain, task.name), 1):
+            yield replace(own, prompt=prompt, name=f'{task.name}-{index}')
+
+
+def _runs(config: Config) -> Runs:
+    return Runs(config.episodes, config.seed, config.workers)

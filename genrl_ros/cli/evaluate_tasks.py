@@ -18,6 +18,7 @@ from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.learn import learn_prompt
 from genrl_ros.cli.progress import bar
 from genrl_ros.files import sha256, write_json
+from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.training.checkpoints import changed_settings
 from genrl_ros.training.evaluate import Score, evaluate, summarize
 from genrl_ros.training.run import StoppedError
@@ -47,8 +48,8 @@ def learn_and_run(
 ) -> Row:
     """Success rate of what is learned for a prompt, with progress.
 
-    `<bundle>.json` beside the bundle keeps what was asked and what came out, so that the same call
-    does nothing twice, and goes on where it was interrupted.
+    `<bundle>.evaluation.json` beside the bundle keeps what was asked and what came out, so that
+    the same call does nothing twice. Learning that was interrupted goes on; episodes begin again.
 
     Args:
         learning: what to learn, from which world model, and where the bundle goes.
@@ -62,35 +63,18 @@ def learn_and_run(
     Raises:
         StoppedError: if there was no time to finish.
         ValueError: if something else was learned in that place.
-        FileExistsError: if there is a bundle of which nothing is known.
+        FileExistsError: if there is a bundle that was not learned here.
     """
-    assert learning.model is not None
-    bundle = learning.out / learning.name
-    file = learning.out / f'{learning.name}.json'
-    _, card = read_card(learning.model)
-    learned = {
-        'prompt': learning.prompt,
-        'video': None if learning.video is None else sha256(learning.video),
-        'model': card.sha256,
-        'learning': asdict(learning.learning),
-    }
+    bundle, file = learning.out / learning.name, _record(learning)
+    kept = what_is_known(learning)
     run = {'task': task.name, 'episodes': runs.episodes, 'seed': runs.seed}
-    kept: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    if bundle.exists() and not kept:
-        raise FileExistsError(
-            f'{bundle} exists already, made by something else: choose another folder'
-        )
-    if changed := changed_settings(kept.get('learned', {}), learned):
-        raise ValueError(
-            f'{bundle} was learned otherwise: {", ".join(changed)}; choose another folder'
-        )
     if kept.get('run') != run:
-        kept = {'learned': learned, 'seconds': kept.get('seconds', 0.0)}
-        write_json(file, kept)
         began = time.monotonic()
         try:
             if not bundle.exists():
                 learn_prompt(learning, should_stop=should_stop)
+                kept |= {'bundle': load_bundle(bundle).sha256, 'learned': _question(learning)}
+                write_json(file, kept)
             score = run_task(task, learning.domain, bundle, runs, should_stop)
             kept |= {'run': run, 'score': asdict(score)}
         finally:
@@ -98,6 +82,47 @@ def learn_and_run(
             write_json(file, kept)
     prompt = str(learning.video or learning.prompt)
     return {**kept['score'], 'prompt': prompt, 'seconds': kept['seconds']}
+
+
+def what_is_known(learning: Learn) -> dict[str, Any]:
+    """What was kept of a bundle that is there already; `seconds` alone where there is none.
+
+    Raises:
+        ValueError: if something else was learned in that place, or its record is damaged.
+        FileExistsError: if there is a bundle that was not learned here.
+    """
+    bundle, file = learning.out / learning.name, _record(learning)
+    try:
+        kept = json.loads(file.read_text()) if file.is_file() else {}
+        kept.setdefault('seconds', 0.0)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f'{file} is damaged ({error}): remove it and {bundle}') from error
+    if not bundle.exists():
+        return {'seconds': kept['seconds']}
+    if kept.get('bundle') != load_bundle(bundle).sha256:
+        raise FileExistsError(f'{bundle} exists and was not learned here: choose another folder')
+    if changed := changed_settings(kept['learned'], _question(learning)):
+        raise ValueError(
+            f'{bundle} was learned otherwise ({"; ".join(changed)}): choose another folder'
+        )
+    return dict(kept)
+
+
+def _record(learning: Learn) -> Path:
+    return learning.out / f'{learning.name}.evaluation.json'
+
+
+def _question(learning: Learn) -> dict[str, Any]:
+    assert learning.model is not None
+    _, card = read_card(learning.model)
+    settings = asdict(learning.learning)
+    del settings['threads']
+    return {
+        'prompt': learning.prompt,
+        'video': None if learning.video is None else sha256(learning.video),
+        'model': card.sha256,
+        'learning': settings,
+    }
 
 
 def run_task(

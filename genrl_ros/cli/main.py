@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if traceback:
         del rest[0]
     if rest == ['--version']:
-        print(f'genrl_ros {importlib.metadata.version("genrl_ros")}')
+        print(f'genrl_ros {_version()}')
         return 0
     if not rest or rest[0] in ('-h', '--help', 'help'):
         print(usage())
@@ -143,13 +143,21 @@ def _nothing_to_save() -> Iterator[None]:
         os.write(sys.stderr.fileno(), b'genrl: interrupted before it began\n')
         os._exit(INTERRUPTED)
 
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, end)
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version('genrl_ros')
+    except importlib.metadata.PackageNotFoundError:
+        return 'from a folder, not installed'
 
 
 def _which_process() -> str:

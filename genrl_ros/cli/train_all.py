@@ -244,6 +244,7 @@ class _Making:
                 name=task.name,
                 out=place,
                 model=self.model,
+                force=True,
                 device=config.device,
                 learning=config.learning,
             )

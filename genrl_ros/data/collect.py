@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, write_episode
-from genrl_ros.processes import die_with_parent
+from genrl_ros.processes import die_with_parent, without_interrupts
 from genrl_ros.types import Env, FloatArray
 
 
@@ -57,7 +57,7 @@ class Recipe:
 def collect(
     store: EpisodeStore, recipe: Recipe, frames: int, seed: int, workers: int
 ) -> Generator[str, None, None]:
-    """Add episodes until the store holds at least `frames` frames.
+    """Add episodes until the store holds at least `frames` frames, and mend those that are torn.
 
     Episode i depends on `seed` and i alone: not on the number of workers, nor on whether the
     collection was interrupted and taken up again.
@@ -71,10 +71,14 @@ def collect(
 
     Yields:
         The name of each episode, once it is in the manifest.
+
+    Raises:
+        OSError: if a simulator's process ends before its episode.
     """
     count = -(-frames // (int(store.manifest['spec']['episode_steps']) + 1))
     todo = []
-    for index in range(count):
+    torn = [int(name) for name in store.episode_ids if name.isdecimal() and not store.has(name)]
+    for index in sorted({*range(count), *torn}):
         name = episode_name(index)
         if _finished(store, name):
             yield name
@@ -84,9 +88,10 @@ def collect(
     with ProcessPoolExecutor(workers, context, _start_worker, (recipe,)) as pool:
         jobs: dict[Future[None], str] = {}
         try:
-            for index in todo:
-                name = episode_name(index)
-                jobs[pool.submit(_work, store.episode_path(name), seed, index)] = name
+            with without_interrupts():
+                for index in todo:
+                    name = episode_name(index)
+                    jobs[pool.submit(_work, store.episode_path(name), seed, index)] = name
             while jobs:
                 done, _ = wait(jobs, return_when=FIRST_COMPLETED)
                 for job in done:
@@ -94,6 +99,11 @@ def collect(
                     name = jobs.pop(job)
                     store.register(name)
                     yield name
+        except BrokenProcessPool as error:
+            raise OSError(
+                'a simulator ended abruptly: what it said is above; if that is nothing, memory '
+                'may have run out: try fewer --workers'
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -141,7 +151,6 @@ _worker: tuple[Simulator, Recipe] | None = None
 def _start_worker(recipe: Recipe) -> None:
     global _worker
     die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work, episode by episode
     _worker = recipe.make_env(), recipe
 
 

@@ -56,9 +56,8 @@ class Checkpoints:
             CheckpointError: if there are some, but none can be read.
         """
         problem: CheckpointError | None = None
-        for path in (self.newest, *reversed(self._filed())):
-            if not path.exists():
-                continue
+        found = [path for path in (self.newest, *reversed(self._filed())) if path.exists()]
+        for path in found:
             try:
                 state = load_state(path)
             except CheckpointError as error:
@@ -69,8 +68,8 @@ class Checkpoints:
             return state
         if problem is not None:
             raise CheckpointError(
-                f'{problem}; nor can another of its checkpoints be read. Remove '
-                f'{self.newest.with_suffix("")}*.safetensors to begin this stage anew'
+                f'{problem}; that was the last of {", ".join(path.name for path in found)}, of '
+                'which none can be read. If they are damaged, remove them to begin this stage anew'
             ) from problem
         return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import signal
 from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from genrl_ros.envs.registry import make_env
-from genrl_ros.processes import die_with_parent
+from genrl_ros.processes import die_with_parent, without_interrupts
 from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.serving.policy import PolicyRunner
 from genrl_ros.types import Env, Image
@@ -86,7 +85,6 @@ _env: Env
 def _begin(domain: str, bundle: Path) -> None:
     global _policy, _env
     die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asked
     _policy, _env = PolicyRunner(load_bundle(bundle)), make_env(domain)
 
 
@@ -115,7 +113,9 @@ def evaluate(
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(workers, context, _begin, (domain, bundle)) as pool:
         try:
-            yield from pool.map(partial(_run, element=element), range(seed, seed + episodes))
+            with without_interrupts():
+                outcomes = pool.map(partial(_run, element=element), range(seed, seed + episodes))
+            yield from outcomes
         except BrokenProcessPool as error:
             raise OSError(
                 f'a simulator of {domain!r} with the policy {bundle} ended abruptly: what it said '

@@ -1,6 +1,11 @@
 """`genrl eval` learns with the shipped model and counts successes in the simulator."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +18,11 @@ from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.learn import learn_prompt
 from genrl_ros.config import LearnConfig
 from genrl_ros.envs.registry import env_spec, paraphrases
+from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.share import shipped_model
 from genrl_ros.training.run import StoppedError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_task_and_its_paraphrases_are_measured_once(tmp_path: Path) -> None:
@@ -46,7 +54,7 @@ def test_a_task_and_its_paraphrases_are_measured_once(tmp_path: Path) -> None:
     assert json.loads(report_path.read_text()) == report
     assert {path: path.stat().st_mtime_ns for path in bundles.iterdir()} == made
     otherwise = replace(config, learning=LearnConfig(updates=2, starts=4))
-    with pytest.raises(ValueError, match='light was learned otherwise: learning.updates was 1'):
+    with pytest.raises(ValueError, match='light was learned otherwise .learning.updates was 1'):
         main(otherwise)
 
 
@@ -63,9 +71,61 @@ def test_a_measurement_that_is_stopped_goes_on(tmp_path: Path) -> None:
     row = learn_and_run(learning, task, runs)
     assert (row['episodes'], row['prompt']) == (2, 'switch light on')
     assert learn_and_run(learning, task, runs, lambda: True) == row
-    (tmp_path / 'light.json').unlink()
-    with pytest.raises(FileExistsError, match='made by something else'):
+    record = tmp_path / 'light.evaluation.json'
+    known = record.read_text()
+    for content in ('', '{}', known.replace(json.loads(known)['bundle'], 'f' * 64)):
+        record.write_text(content)
+        with pytest.raises((FileExistsError, ValueError), match='not learned here|is damaged'):
+            learn_and_run(learning, task, runs)
+
+
+def test_what_was_not_learned_to_its_end_may_be_learned_otherwise(tmp_path: Path) -> None:
+    """The file of the learning refuses what cannot go on, and nothing else does."""
+    learning = Learn(
+        'kitchen', video=tmp_path / 'nothing.mp4', name='light', out=tmp_path / 'out',
+        model=shipped_model('kitchen'), learning=LearnConfig(updates=2, starts=4),
+    )  # fmt: skip
+    task, runs = env_spec('kitchen').task('light'), Runs(episodes=1, seed=7, workers=1)
+    (tmp_path / 'nothing.mp4').write_bytes(b'nothing')
+    with pytest.raises(ValueError, match=r'nothing\.mp4'):
         learn_and_run(learning, task, runs)
+    words = replace(learning, video=None, prompt='switch light on')
+    with pytest.raises(StoppedError, match='after 1 of 2 updates'):
+        learn_and_run(words, task, runs, lambda: True)
+    longer = replace(words, learning=LearnConfig(updates=3, starts=4, threads=2))
+    assert learn_and_run(longer, task, runs)['episodes'] == 1
+    assert load_bundle(tmp_path / 'out' / 'light').description.updates == 3
+
+
+def child_processes(parent: int) -> set[int]:
+    found = set()
+    for status in Path('/proc').glob('[0-9]*/stat'):
+        with contextlib.suppress(OSError):
+            if int(status.read_text().rpartition(')')[2].split()[1]) == parent:
+                found.add(int(status.parent.name))
+    return found
+
+
+@pytest.mark.parametrize('command', ['collect', 'eval'])
+def test_ctrl_c_while_simulators_begin_ends_in_order(tmp_path: Path, command: str) -> None:
+    words = {
+        'collect': ['--frames', '9000', '--workers', '2', '--out', 'data'],
+        'eval': ['--tasks', 'light', '--learning.updates', '1', '--out', 'out', '--workers', '2'],
+    }
+    with subprocess.Popen(
+        [sys.executable, '-m', 'genrl_ros.cli.main', command, 'kitchen', *words[command]],
+        cwd=tmp_path, env=os.environ | {'PYTHONPATH': str(ROOT)}, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        while len(child_processes(process.pid)) < 2 and process.poll() is None:
+            pass  # the first is what multiprocessing keeps for itself
+        os.killpg(process.pid, signal.SIGINT)
+        out, error = process.communicate()
+    assert 'Stopped: ' in out
+    assert 'Traceback' not in error
+    if command == 'eval':
+        assert 'With --out out, the same command goes on' in out
+    assert process.returncode == {'collect': 0, 'eval': 130}[command]
 
 
 @pytest.mark.parametrize(

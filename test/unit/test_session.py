@@ -21,7 +21,7 @@ from genrl_ros.cli import collect
 from genrl_ros.cli import main as cli
 from genrl_ros.cli.session import Deadline, session, work_through
 from genrl_ros.config import RecordConfig
-from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.data.episode_store import Episode, EpisodeStore
 from genrl_ros.processes import age_s
 from genrl_ros.training.run import Run, StoppedError
 from genrl_ros.training.stages import Stages
@@ -104,12 +104,23 @@ def test_a_collection_that_is_stopped_goes_on_and_mends_what_is_torn(
         collect.fill(dataclasses.replace(asked, frames=500), lambda: True)
     store = EpisodeStore.open(out)
     assert 0 < store.num_frames < 500
+    store.append(
+        '000007',
+        Episode(
+            *(np.array(each('000000')) for each in (store.image, store.action, store.state)),
+            kind='made by a larger one',
+            seed='1/7',
+        ),
+    )
+    store.episode_path('000007').write_bytes(b'torn')
     file = store.episode_path('000000')
     action = np.array(store.action('000000'))
     file.write_bytes(file.read_bytes()[:-1])
     assert collect.main(asked) == 0
     assert f'episodes at {out}' in capsys.readouterr().out
     np.testing.assert_array_equal(store.action('000000'), action)
+    EpisodeStore.of('kitchen', out)  # all are whole
+    assert EpisodeStore.open(out).kind('000007') != 'made by a larger one'
 
 
 def test_work_without_a_limit_is_finished(tmp_path: Path) -> None:
