@@ -88,10 +88,12 @@ def what_is_known(learning: Learn) -> dict[str, Any]:
     """What was kept of a bundle that is there already; `seconds` alone where there is none.
 
     Raises:
-        ValueError: if something else was learned in that place, or its record is damaged.
+        ValueError: if something else was learned in that place, its record is damaged, or there is
+            no such world model.
+        OSError: if there is no such video.
         FileExistsError: if there is a bundle that was not learned here.
     """
-    bundle, file = learning.out / learning.name, _record(learning)
+    bundle, file, asked = learning.out / learning.name, _record(learning), _question(learning)
     try:
         kept = json.loads(file.read_text()) if file.is_file() else {}
         kept.setdefault('seconds', 0.0)
@@ -101,7 +103,7 @@ def what_is_known(learning: Learn) -> dict[str, Any]:
         return {'seconds': kept['seconds']}
     if kept.get('bundle') != load_bundle(bundle).sha256:
         raise FileExistsError(f'{bundle} exists and was not learned here: choose another folder')
-    if changed := changed_settings(kept['learned'], _question(learning)):
+    if changed := changed_settings(kept['learned'], asked):
         raise ValueError(
             f'{bundle} was learned otherwise ({"; ".join(changed)}): choose another folder'
         )

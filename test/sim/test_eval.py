@@ -97,6 +97,14 @@ def test_what_was_not_learned_to_its_end_may_be_learned_otherwise(tmp_path: Path
     assert load_bundle(tmp_path / 'out' / 'light').description.updates == 3
 
 
+def test_what_is_not_there_is_told_before_a_folder_is_made(tmp_path: Path) -> None:
+    out, nothing = tmp_path / 'out', tmp_path / 'nothing'
+    for wrong, error in (({'model': nothing}, ValueError), ({'video': nothing}, OSError)):
+        with pytest.raises(error, match='nothing'):
+            main(Config('kitchen', tasks=('light',), out=out, **wrong))
+    assert not out.exists()
+
+
 def child_processes(parent: int) -> set[int]:
     found = set()
     for status in Path('/proc').glob('[0-9]*/stat'):
