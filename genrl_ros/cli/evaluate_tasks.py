@@ -18,7 +18,7 @@ from genrl_ros.cli.learn import Config as Learn
 from genrl_ros.cli.learn import learn_prompt
 from genrl_ros.cli.progress import bar
 from genrl_ros.files import sha256, write_json
-from genrl_ros.serving.bundle import load_bundle
+from genrl_ros.serving.bundle import PolicyBundle, load_bundle
 from genrl_ros.training.checkpoints import changed_settings
 from genrl_ros.training.evaluate import Score, evaluate, summarize
 from genrl_ros.training.run import StoppedError
@@ -72,9 +72,10 @@ def learn_and_run(
         began = time.monotonic()
         try:
             if not bundle.exists():
+                kept['learned'] = _question(learning)
+                write_json(file, kept)  # before the bundle, which a kill may leave alone
                 learn_prompt(learning, should_stop=should_stop)
-                kept |= {'bundle': load_bundle(bundle).sha256, 'learned': _question(learning)}
-                write_json(file, kept)
+            kept['bundle'] = load_bundle(bundle).sha256
             score = run_task(task, learning.domain, bundle, runs, should_stop)
             kept |= {'run': run, 'score': asdict(score)}
         finally:
@@ -101,13 +102,24 @@ def what_is_known(learning: Learn) -> dict[str, Any]:
         raise ValueError(f'{file} is damaged ({error}): remove it and {bundle}') from error
     if not bundle.exists():
         return {'seconds': kept['seconds']}
-    if kept.get('bundle') != load_bundle(bundle).sha256:
+    if not _is_of(load_bundle(bundle), kept):
         raise FileExistsError(f'{bundle} exists and was not learned here: choose another folder')
     if changed := changed_settings(kept['learned'], asked):
         raise ValueError(
             f'{bundle} was learned otherwise ({"; ".join(changed)}): choose another folder'
         )
     return dict(kept)
+
+
+def _is_of(bundle: PolicyBundle, kept: Mapping[str, Any]) -> bool:
+    """Whether a record is of that bundle, of which it may not know yet if a kill came between."""
+    learned, about = kept.get('learned'), bundle.description
+    return (
+        learned is not None
+        and kept.get('bundle', bundle.sha256) == bundle.sha256
+        and learned['prompt'] in ('', about.prompt)
+        and (learned['model'], learned['learning']['updates']) == (about.mfwm, about.updates)
+    )
 
 
 def _record(learning: Learn) -> Path:

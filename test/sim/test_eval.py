@@ -73,7 +73,13 @@ def test_a_measurement_that_is_stopped_goes_on(tmp_path: Path) -> None:
     assert learn_and_run(learning, task, runs, lambda: True) == row
     record = tmp_path / 'light.evaluation.json'
     known = record.read_text()
-    for content in ('', '{}', known.replace(json.loads(known)['bundle'], 'f' * 64)):
+    killed = {name: value for name, value in json.loads(known).items() if name == 'learned'}
+    record.write_text(json.dumps(killed))  # between the bundle and what is said of it
+    assert learn_and_run(learning, task, runs)['score'] == row['score']
+    for content in (
+        '', '{}', known.replace(json.loads(known)['bundle'], 'f' * 64),
+        json.dumps(killed).replace('"updates": 2', '"updates": 3'),
+    ):  # fmt: skip
         record.write_text(content)
         with pytest.raises((FileExistsError, ValueError), match='not learned here|is damaged'):
             learn_and_run(learning, task, runs)
