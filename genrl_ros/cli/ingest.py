@@ -17,7 +17,8 @@ import tyro
 
 from genrl_ros.cli.options import at_least
 from genrl_ros.data.bag import find_bags
-from genrl_ros.data.episode_store import EpisodeError, EpisodeStore
+from genrl_ros.data.episode_file import EpisodeError
+from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.ingest import Recipe, Report, Stream, ingest
 from genrl_ros.data.mcap import BagError
 from genrl_ros.files import exclusive

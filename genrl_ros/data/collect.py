@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, write_episode
+from genrl_ros.data.episode_file import Episode, EpisodeError, write_episode
+from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.processes import die_with_parent, without_interrupts
 from genrl_ros.types import Env, FloatArray
 

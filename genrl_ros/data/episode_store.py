@@ -1,99 +1,36 @@
-"""Episodes on disk: one safetensors file each, a manifest, read through memory maps.
+"""Episodes on disk: a folder with a manifest, a file for each, and what was computed from them.
 
-A store is a folder. `manifest.json` says what is in it; `episodes/<id>.safetensors` hold `image`
-`(T, 3, 64, 64)` uint8, `action` `(T, A)` float32, where `action[t]` led to `image[t]` (zeros at
-t = 0), and `state` `(T, Q)` float32, the simulator's positions, for probes only. Embeddings of
-clips and latents of images lie beside them, one folder an embedder or a tokenizer. Files appear
-whole or not at all.
+`manifest.json` says what is in it; `episodes/<id>.safetensors` are the episodes, as
+`episode_file.py` describes them. Embeddings of clips and latents of images lie beside them, one
+folder an embedder or a tokenizer.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from genrl_ros.data.episode_file import (
+    FORMAT,
+    Episode,
+    EpisodeError,
+    is_whole,
+    map_tensor,
+    read_header,
+    write_episode,
+)
 from genrl_ros.files import write_json, write_tensors
 from genrl_ros.types import EnvSpec, FloatArray, Image
 
-FORMAT = 'genrl-episodes-1'
 HELD_OUT_PERCENT = 5
-DTYPES: dict[str, np.dtype[Any]] = {
-    'U8': np.dtype(np.uint8),
-    'F16': np.dtype(np.float16),
-    'F32': np.dtype(np.float32),
-}
-MAX_HEADER_BYTES = 1_000_000
-
-
-class EpisodeError(ValueError):
-    """A store or one of its files is missing, damaged or of another kind."""
-
-
-@dataclass(frozen=True)
-class Episode:
-    """What was seen and done from a reset on.
-
-    Attributes:
-        image: `(T, 3, H, W)` uint8.
-        action: `(T, A)` float32 in [-1, 1]; `action[t]` led to `image[t]`, `action[0]` is zero.
-        state: `(T, Q)` float32, the simulator's positions.
-        kind: what kind of behaviour it is.
-        seed: what it was made from.
-    """
-
-    image: Image
-    action: FloatArray
-    state: FloatArray
-    kind: str
-    seed: str
-
-    def __post_init__(self) -> None:
-        lengths = {len(self.image), len(self.action), len(self.state)}
-        if len(lengths) != 1 or self.image.ndim != 4:
-            raise EpisodeError(
-                f'an episode needs as many images as actions and states, got shapes '
-                f'{self.image.shape}, {self.action.shape}, {self.state.shape}'
-            )
-
-
-def write_episode(path: Path, episode: Episode) -> None:
-    """Write one episode atomically.
-
-    Raises:
-        OSError: naming the file, if it cannot be written.
-    """
-    tensors: dict[str, npt.NDArray[Any]] = {
-        'image': np.ascontiguousarray(episode.image, np.uint8),
-        'action': np.ascontiguousarray(episode.action, np.float32),
-        'state': np.ascontiguousarray(episode.state, np.float32),
-    }
-    metadata = {'format': FORMAT, 'kind': episode.kind, 'seed': episode.seed}
-    write_tensors(path, tensors, metadata)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a tensor lies in a file."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
-@dataclass(frozen=True)
-class _Header:
-    places: dict[str, _Place]
-    metadata: dict[str, str]
 
 
 class EpisodeStore:
@@ -261,27 +198,27 @@ class EpisodeStore:
 
     def image(self, episode: str) -> Image:
         """Memory map `(T, 3, H, W)` uint8."""
-        return _map(self.episode_path(episode), 'image')
+        return map_tensor(self.episode_path(episode), 'image')
 
     def action(self, episode: str) -> FloatArray:
         """Memory map `(T, A)` float32."""
-        return _map(self.episode_path(episode), 'action')
+        return map_tensor(self.episode_path(episode), 'action')
 
     def state(self, episode: str) -> FloatArray:
         """Memory map `(T, Q)` float32; for probes, never for training."""
-        return _map(self.episode_path(episode), 'state')
+        return map_tensor(self.episode_path(episode), 'state')
 
     def embedding(self, identity: str, episode: str) -> FloatArray:
         """Memory map `(T, D)` float32; entry t is of frames t-7..t, the first seven are zero."""
-        return _map(self.embedding_path(identity, episode), 'video')
+        return map_tensor(self.embedding_path(identity, episode), 'video')
 
     def logits(self, tokenizer: str, episode: str) -> npt.NDArray[np.float16]:
         """Memory map `(T, S, K)` float16: posterior logits by the tokenizer of that identity."""
-        return _map(self.logits_path(tokenizer, episode), 'logits')
+        return map_tensor(self.logits_path(tokenizer, episode), 'logits')
 
     def deter(self, dynamics: str, episode: str) -> npt.NDArray[np.float16]:
         """Memory map `(T, H)` float16: states by the world model of that identity."""
-        return _map(self.states_path(dynamics, episode), 'deter')
+        return map_tensor(self.states_path(dynamics, episode), 'deter')
 
     def episode_path(self, episode: str) -> Path:
         """File of an episode."""
@@ -320,7 +257,7 @@ class EpisodeStore:
         """
         for episode in self.episode_ids if ids is None else ids:
             path = place(episode)
-            if not _is_whole(path):
+            if not is_whole(path):
                 write_tensors(path, tensors(episode))
             yield self.length(episode)
 
@@ -335,7 +272,7 @@ class EpisodeStore:
         Raises:
             EpisodeError: if the file is missing or damaged.
         """
-        header = _header(self.episode_path(name))
+        header = read_header(self.episode_path(name))
         frames = header.places['image'].shape[0]
         entry = {'frames': frames, **{key: header.metadata[key] for key in ('kind', 'seed')}}
         self.manifest['episodes'][name] = entry
@@ -351,53 +288,3 @@ def is_held_out(episode: str) -> bool:
     """Whether an episode is kept from training; the same for an id in every dataset."""
     digest = hashlib.sha256(episode.encode()).digest()
     return int.from_bytes(digest[:8], 'big') % 100 < HELD_OUT_PERCENT
-
-
-def _map(path: Path, name: str) -> npt.NDArray[Any]:
-    header = _header(path)
-    if name not in header.places:
-        raise EpisodeError(f'{path} has no tensor {name!r}')
-    place = header.places[name]
-    return np.memmap(path, place.dtype, 'r', place.offset, place.shape)
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        _header(path)
-    except EpisodeError:
-        return False
-    return True
-
-
-def _header(path: Path) -> _Header:
-    """Where the tensors of a safetensors file are, and its metadata."""
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise EpisodeError(f'{path} is missing') from error
-    return _parse(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=8192)
-def _parse(path: Path, size: int, _modified: int) -> _Header:
-    try:
-        with path.open('rb') as file:
-            length = int.from_bytes(file.read(8), 'little')
-            if length > min(MAX_HEADER_BYTES, size - 8):
-                raise ValueError('its header is longer than the file')
-            entries: dict[str, Any] = json.loads(file.read(length))
-        metadata = entries.pop('__metadata__', {})
-        places = {name: _place(entry, 8 + length, size) for name, entry in entries.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise EpisodeError(f'{path} is damaged: {error}') from error
-    return _Header(places, metadata)
-
-
-def _place(entry: dict[str, Any], start: int, size: int) -> _Place:
-    dtype, shape = DTYPES[entry['dtype']], tuple(int(n) for n in entry['shape'])
-    begin, end = (int(offset) for offset in entry['data_offsets'])
-    if begin < 0 or any(n < 0 for n in shape) or start + end > size:
-        raise ValueError('a tensor does not fit the file')
-    if end - begin != math.prod(shape) * dtype.itemsize:
-        raise ValueError('a tensor has not the size that it says')
-    return _Place(start + begin, shape, dtype)

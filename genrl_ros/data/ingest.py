@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.data.bag import bag_name, deserialize, read_bag
-from genrl_ros.data.episode_store import Episode
+from genrl_ros.data.episode_file import Episode
 from genrl_ros.data.mcap import BagError
 from genrl_ros.data.synchronise import Frame, Group, Pace, Synchroniser, Vector
 from genrl_ros.types import EnvSpec, Image

@@ -11,7 +11,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.data.episode_store import EpisodeError, EpisodeStore
+from genrl_ros.data.episode_file import EpisodeError
+from genrl_ros.data.episode_store import EpisodeStore
 
 REFRESH_EVERY = 500
 CLIP = 8

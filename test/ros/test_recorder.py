@@ -15,7 +15,8 @@ from std_srvs.srv import Trigger
 
 from genrl_ros.cli.ingest import Config, main
 from genrl_ros.data.bag import find_bags
-from genrl_ros.data.episode_store import Episode, EpisodeStore
+from genrl_ros.data.episode_file import Episode
+from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.envs.kitchen import Kitchen
 from genrl_ros.nodes import qos
 from genrl_ros.nodes.conversions import from_stamp, to_image, to_joint_state, to_stamp

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from genrl_ros.data.collect import Recipe, collect, episode_name, run_episode
-from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, is_held_out
+from genrl_ros.data.episode_file import Episode, EpisodeError
+from genrl_ros.data.episode_store import EpisodeStore, is_held_out
 from genrl_ros.training.measure import moving_windows
 from genrl_ros.types import EnvSpec, Observation
 

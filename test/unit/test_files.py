@@ -18,7 +18,7 @@ import torch
 from toy_training import SPEC, TINY
 
 from genrl_ros.cli import main
-from genrl_ros.data.episode_store import Episode, write_episode
+from genrl_ros.data.episode_file import Episode, write_episode
 from genrl_ros.files import check_writable, exclusive
 from genrl_ros.world_model.checkpoint import save_mfwm, save_state
 from genrl_ros.world_model.mfwm import MFWM

@@ -18,7 +18,8 @@ from onnx import TensorProto, helper
 
 from genrl_ros.config import ModelConfig
 from genrl_ros.data.bag import find_bags, read_bag
-from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, write_episode
+from genrl_ros.data.episode_file import Episode, EpisodeError, write_episode
+from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.video import VideoError, VideoLimits, read_video
 from genrl_ros.files import read_at_most, sha256
 from genrl_ros.serving import manifest

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from genrl_ros.data.collect import episode_name
-from genrl_ros.data.episode_store import Episode, EpisodeError, EpisodeStore, is_held_out
+from genrl_ros.data.episode_file import Episode, EpisodeError
+from genrl_ros.data.episode_store import EpisodeStore, is_held_out
 from genrl_ros.data.prefetch import Prefetch
 from genrl_ros.data.replay import REFRESH_EVERY, Replay, StepReplay, geometric
 from genrl_ros.files import write_tensors

@@ -21,7 +21,8 @@ from genrl_ros.cli import collect
 from genrl_ros.cli import main as cli
 from genrl_ros.cli.session import Deadline, session, work_through
 from genrl_ros.config import RecordConfig
-from genrl_ros.data.episode_store import Episode, EpisodeStore
+from genrl_ros.data.episode_file import Episode
+from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.processes import age_s
 from genrl_ros.training.run import Run, StoppedError
 from genrl_ros.training.stages import Stages

@@ -33,7 +33,8 @@ from genrl_ros.config import (
     WorldModelConfig,
     model_preset,
 )
-from genrl_ros.data.episode_store import Episode, EpisodeStore
+from genrl_ros.data.episode_file import Episode
+from genrl_ros.data.episode_store import EpisodeStore
 from genrl_ros.data.replay import Replay, StepReplay
 from genrl_ros.training.export import write_model
 from genrl_ros.training.fit import fit
