@@ -7,7 +7,6 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -17,16 +16,6 @@ def die_with_parent(signum: int = signal.SIGKILL) -> None:
     """Ask Linux for a signal to this process when its parent ends, however it ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum)
-
-
-@contextlib.contextmanager
-def without_interrupts() -> Iterator[None]:
-    """A block whose child processes never get Ctrl-C: this process ends their work in order."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def age_s() -> float:

@@ -75,7 +75,7 @@ def learn_and_run(
                 kept['learned'] = _question(learning)
                 write_json(file, kept)  # before the bundle, which a kill may leave alone
                 learn_prompt(learning, should_stop=should_stop)
-            kept['bundle'] = load_bundle(bundle).sha256
+                kept['bundle'] = load_bundle(bundle).sha256
             score = run_task(task, learning.domain, bundle, runs, should_stop)
             kept |= {'run': run, 'score': asdict(score)}
         finally:
@@ -102,13 +102,14 @@ def what_is_known(learning: Learn) -> dict[str, Any]:
         raise ValueError(f'{file} is damaged ({error}): remove it and {bundle}') from error
     if not bundle.exists():
         return {'seconds': kept['seconds']}
-    if not _is_of(load_bundle(bundle), kept):
+    found = load_bundle(bundle)
+    if not _is_of(found, kept):
         raise FileExistsError(f'{bundle} exists and was not learned here: choose another folder')
     if changed := changed_settings(kept['learned'], asked):
         raise ValueError(
             f'{bundle} was learned otherwise ({"; ".join(changed)}): choose another folder'
         )
-    return dict(kept)
+    return {**kept, 'bundle': found.sha256}
 
 
 def _is_of(bundle: PolicyBundle, kept: Mapping[str, Any]) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +13,8 @@ import numpy.typing as npt
 
 from genrl_ros.data.episode_file import Episode, EpisodeError, write_episode
 from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.processes import die_with_parent, without_interrupts
 from genrl_ros.types import Env, FloatArray
+from genrl_ros.worker_pool import WorkerPool
 
 
 class Simulator(Env, Protocol):
@@ -78,35 +76,26 @@ def collect(
     """
     count = -(-frames // (int(store.manifest['spec']['episode_steps']) + 1))
     todo = []
-    torn = [int(name) for name in store.episode_ids if name.isdecimal() and not store.has(name)]
-    for index in sorted({*range(count), *torn}):
+    beyond = [name for name in store.episode_ids if name.isdecimal() and int(name) >= count]
+    torn = [int(name) for name in beyond if not store.has(name)]
+    for index in (*range(count), *torn):
         name = episode_name(index)
         if _finished(store, name):
             yield name
         else:
             todo.append(index)
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, context, _start_worker, (recipe,)) as pool:
+    with WorkerPool(workers, 'a simulator', _start_worker, recipe) as pool:
         jobs: dict[Future[None], str] = {}
-        try:
-            with without_interrupts():
-                for index in todo:
-                    name = episode_name(index)
-                    jobs[pool.submit(_work, store.episode_path(name), seed, index)] = name
-            while jobs:
-                done, _ = wait(jobs, return_when=FIRST_COMPLETED)
-                for job in done:
-                    job.result()
-                    name = jobs.pop(job)
-                    store.register(name)
-                    yield name
-        except BrokenProcessPool as error:
-            raise OSError(
-                'a simulator ended abruptly: what it said is above; if that is nothing, memory '
-                'may have run out: try fewer --workers'
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for index in todo:
+            name = episode_name(index)
+            jobs[pool.submit(_work, store.episode_path(name), seed, index)] = name
+        while jobs:
+            done, _ = wait(jobs, return_when=FIRST_COMPLETED)
+            for job in done:
+                job.result()
+                name = jobs.pop(job)
+                store.register(name)
+                yield name
 
 
 def episode_name(index: int) -> str:
@@ -151,7 +140,6 @@ _worker: tuple[Simulator, Recipe] | None = None
 
 def _start_worker(recipe: Recipe) -> None:
     global _worker
-    die_with_parent()
     _worker = recipe.make_env(), recipe
 
 

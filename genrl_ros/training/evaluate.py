@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from genrl_ros.envs.registry import make_env
-from genrl_ros.processes import die_with_parent, without_interrupts
 from genrl_ros.serving.bundle import load_bundle
 from genrl_ros.serving.policy import PolicyRunner
 from genrl_ros.types import Env, Image
+from genrl_ros.worker_pool import WorkerPool
 
 OnFrame = Callable[[Image], None]
 
@@ -84,7 +81,6 @@ _env: Env
 
 def _begin(domain: str, bundle: Path) -> None:
     global _policy, _env
-    die_with_parent()
     _policy, _env = PolicyRunner(load_bundle(bundle)), make_env(domain)
 
 
@@ -110,14 +106,6 @@ def evaluate(
         OSError: if a simulator's process ends before its episode.
     """
     load_bundle(bundle)  # here first, to say what is wrong with it
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, context, _begin, (domain, bundle)) as pool:
-        try:
-            with without_interrupts():
-                outcomes = pool.map(partial(_run, element=element), range(seed, seed + episodes))
-            yield from outcomes
-        except BrokenProcessPool as error:
-            raise OSError(
-                f'a simulator of {domain!r} with the policy {bundle} ended abruptly: what it said '
-                'is above; if that is nothing, memory may have run out: try fewer --workers'
-            ) from error
+    what = f'a simulator of {domain!r} with the policy {bundle}'
+    with WorkerPool(workers, what, _begin, domain, bundle) as pool:
+        yield from pool.map(partial(_run, element=element), range(seed, seed + episodes))
