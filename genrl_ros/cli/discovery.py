@@ -12,6 +12,8 @@ from genrl_ros.share import share_path
 
 DOMAINS = range(1, 102)
 """ROS domains whose ports keep clear of those that Linux hands out itself."""
+LAST_DOMAIN = 232
+"""Beyond it there are no ports."""
 _PORT_BASE, _PORTS_A_DOMAIN = 7400, 250
 _PROBED_PORTS = (0, 1, 10, 11, 12, 13)  # discovery, then the first two participants
 
@@ -25,6 +27,7 @@ def private_domain(domain: int | None = None) -> Iterator[Mapping[str, str]]:
 
     Raises:
         OSError: if no domain is free.
+        ValueError: if `ROS_DOMAIN_ID` is no ROS domain.
     """
     chosen = domain if domain is not None else _from_environment()
     taken: socket.socket | None = None
@@ -44,11 +47,24 @@ def private_domain(domain: int | None = None) -> Iterator[Mapping[str, str]]:
             taken.close()
 
 
+def check_ros_domain(domain: int, name: str) -> None:
+    """Check that there is such a ROS domain.
+
+    Raises:
+        ValueError: naming what asked for it.
+    """
+    if not 0 <= domain <= LAST_DOMAIN:
+        raise ValueError(f'{name} must be in [0, {LAST_DOMAIN}], got {domain}')
+
+
 def _from_environment() -> int | None:
     value = os.environ.get('ROS_DOMAIN_ID', '')
-    if value and not value.isdigit():
+    if not value:
+        return None
+    if not value.isdigit():
         raise ValueError(f'ROS_DOMAIN_ID is {value!r}; it must be a number')
-    return int(value) if value else None
+    check_ros_domain(int(value), 'ROS_DOMAIN_ID')
+    return int(value)
 
 
 def _take_free_domain() -> tuple[int, socket.socket]:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrl_ros.cli.discovery import private_domain
+from genrl_ros.cli.discovery import check_ros_domain, private_domain
 from genrl_ros.cli.options import Domain
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.config import Device
@@ -19,8 +19,6 @@ from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES, Value
 from genrl_ros.share import share_path
 
 WATCH_S = 0.2
-LAST_ROS_DOMAIN = 232
-"""Beyond it there are no ports left."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_domain(self.domain)
-        if self.ros_domain is not None and not 0 <= self.ros_domain <= LAST_ROS_DOMAIN:
-            raise ValueError(
-                f'--ros-domain must be in [0, {LAST_ROS_DOMAIN}], got {self.ros_domain}'
-            )
+        if self.ros_domain is not None:
+            check_ros_domain(self.ros_domain, '--ros-domain')
 
 
 def check_domain(domain: str) -> None:

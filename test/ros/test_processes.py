@@ -61,9 +61,12 @@ def wait_for_nodes(tmp_path: Path) -> None:
         until(lambda node=node: says(tmp_path, node.name, 'wait'), f'{node.name} to wait')
 
 
-def test_a_ros_domain_that_has_no_ports_is_told() -> None:
+def test_a_ros_domain_that_has_no_ports_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r'--ros-domain must be in \[0, 232\], got 999'):
         up.Config('kitchen', ros_domain=999)
+    monkeypatch.setenv('ROS_DOMAIN_ID', '999')
+    with pytest.raises(ValueError, match=r'ROS_DOMAIN_ID must be in \[0, 232\]'), private_domain():
+        pass
 
 
 def test_nodes_end_together_and_leave_nothing(processes, tmp_path) -> None:
