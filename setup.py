@@ -46,8 +46,8 @@ def node_launchers() -> list[tuple[str, list[str]]]:
 
 
 COMPILED = Extension(
-    f'{NAME}.world_model._norm_silu',
-    [f'{NAME}/world_model/norm_silu.cpp'],
+    f'{NAME}.world_model.fast._norm_silu',
+    [f'{NAME}/world_model/fast/norm_silu.cpp'],
     language='c++',
     extra_compile_args=[
         *('-std=c++17', '-O3', '-fopenmp'),

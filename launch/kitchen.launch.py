@@ -7,8 +7,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, NODES, NodeSpec
-from genrl_ros.share import share_path
+from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, NODES, NodeSpec
+from genrl_ros.system.share import share_path
 
 
 def parameters_of(node: NodeSpec) -> list[dict[str, ParameterValue]]:
@@ -20,7 +20,7 @@ def parameters_of(node: NodeSpec) -> list[dict[str, ParameterValue]]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The nodes of `genrl_ros.nodes.graph`, with their arguments."""
+    """The nodes of `genrl_ros.deploy.graph`, with their arguments."""
     config = str(share_path('config'))
     arguments = [
         DeclareLaunchArgument(

@@ -17,7 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from genrl_ros.serving.bundle import PolicyBundle, PolicyDescription, write_bundle
+from genrl_ros.serving.policy.bundle import PolicyBundle, PolicyDescription, write_bundle
 
 # Before torch is imported: threads that wait for each other make small tests slow.
 os.environ.setdefault('OMP_NUM_THREADS', '1')

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from genrl_ros.behavior.critic import Critic
 from genrl_ros.behavior.matching import Matcher
-from genrl_ros.config import LearnConfig, OptimConfig
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.training import OptimConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.actor import Actor
-from genrl_ros.world_model.lookup import LookUp
+from genrl_ros.world_model.fast.lookup import LookUp
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.optim import Optimizer
 from genrl_ros.world_model.ranks import ALONE, Ranks

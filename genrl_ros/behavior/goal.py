@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genrl_ros.types import FloatArray, Image
+from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.world_model.images import to_uint8
 from genrl_ros.world_model.mfwm import MFWM
 

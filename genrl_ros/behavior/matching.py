@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.config import Align
-from genrl_ros.world_model.lookup import quadratic
+from genrl_ros.config.learning import Align
+from genrl_ros.world_model.fast.lookup import quadratic
 from genrl_ros.world_model.mfwm import MFWM
 
 WINDOW = 8

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from genrl_ros.training.bench_updates import PARTS
+from genrl_ros.bench.updates import PARTS
 
 WIDTH = 140
 """Columns of characters that the tables get where the output is no terminal."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
-from genrl_ros.files import atomic_file
+from genrl_ros.system.files import atomic_file
 
 if TYPE_CHECKING:
-    from genrl_ros.cli.demo import Run
+    from genrl_ros.cli.commands.demo import Run
 
 
 class Stages:
@@ -52,7 +52,7 @@ class Report:
 
 def element_of(concept: str) -> str | None:
     """The element that has to reach its goal for a concept in words; None if none has to."""
-    from genrl_ros.vlm.phrases.kitchen import CONCEPTS, describe
+    from genrl_ros.domains.kitchen.phrases import CONCEPTS, describe
 
     for name in CONCEPTS:
         element, _, phase = name.partition('/')

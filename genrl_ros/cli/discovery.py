@@ -8,7 +8,7 @@ import random
 import socket
 from collections.abc import Iterator, Mapping
 
-from genrl_ros.share import share_path
+from genrl_ros.system.share import share_path
 
 DOMAINS = range(1, 102)
 """ROS domains whose ports keep clear of those that Linux hands out itself."""

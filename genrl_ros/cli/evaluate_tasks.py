@@ -14,15 +14,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from genrl_ros.cli.learn import Config as Learn
-from genrl_ros.cli.learn import learn_prompt
+from genrl_ros.cli.commands.learn import Config as Learn
+from genrl_ros.cli.commands.learn import learn_prompt
 from genrl_ros.cli.progress import bar
-from genrl_ros.files import sha256, write_json
-from genrl_ros.serving.bundle import PolicyBundle, load_bundle
-from genrl_ros.training.checkpoints import changed_settings
-from genrl_ros.training.evaluate import Score, evaluate, summarize
-from genrl_ros.training.run import StoppedError
-from genrl_ros.types import Task
+from genrl_ros.domains.base import Task
+from genrl_ros.evaluation.episodes import Score, evaluate, summarize
+from genrl_ros.serving.policy.bundle import PolicyBundle, load_bundle
+from genrl_ros.system.files import sha256, write_json
+from genrl_ros.training.engine.checkpoints import changed_settings
+from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.world_model.checkpoint import read_card
 
 Row = dict[str, Any]

@@ -46,8 +46,10 @@ class Command(Protocol):
 
 
 def load(name: str) -> Command:
-    """Import the module of a subcommand, such as `genrl_ros.cli.train_embedder`."""
-    return cast(Command, importlib.import_module(f'genrl_ros.cli.{name.replace("-", "_")}'))
+    """Import the module of a subcommand, such as `genrl_ros.cli.commands.train_embedder`."""
+    return cast(
+        Command, importlib.import_module(f'genrl_ros.cli.commands.{name.replace("-", "_")}')
+    )
 
 
 def usage() -> str:
@@ -91,7 +93,7 @@ def _preset(config: type, arguments: Sequence[str]) -> dict[str, Any]:
     """What `--preset` changes the defaults of the other arguments to, where it is known."""
     import tyro
 
-    from genrl_ros.presets import TRAINING, Preset, PresetName
+    from genrl_ros.config.presets import TRAINING, Preset, PresetName
 
     words = [part for word in arguments for part in _assigned(word)]
     after = dict(zip(words, words[1:], strict=False)).get('--preset')

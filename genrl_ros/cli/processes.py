@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import IO
 
 from genrl_ros.cli import shared_memory
-from genrl_ros.nodes.graph import BRINGUP, NodeSpec, Value, command, overrides
-from genrl_ros.processes import die_with_parent
+from genrl_ros.deploy.graph import BRINGUP, NodeSpec, Value, command, overrides
+from genrl_ros.system.processes import die_with_parent
 
 END_S = 8.0
 """How long a node may take to end when it is asked to."""

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 from genrl_ros.cli.progress import bar
-from genrl_ros.config import Precision, RecordConfig
-from genrl_ros.files import exclusive
-from genrl_ros.processes import age_s
-from genrl_ros.training.device import check_device
-from genrl_ros.training.run import Progress, Run, StoppedError
+from genrl_ros.config.training import Precision, RecordConfig
+from genrl_ros.system.files import exclusive
+from genrl_ros.system.processes import age_s
+from genrl_ros.training.engine.device import check_device
+from genrl_ros.training.engine.run import Progress, Run, StoppedError
 from genrl_ros.world_model.ranks import Ranks, joined
 
 

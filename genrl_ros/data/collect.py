@@ -11,10 +11,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.data.episode_file import Episode, EpisodeError, write_episode
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.types import Env, FloatArray
-from genrl_ros.worker_pool import WorkerPool
+from genrl_ros.data.store.episode_file import Episode, EpisodeError, write_episode
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.domains.base import Env
+from genrl_ros.system.arrays import FloatArray
+from genrl_ros.system.pool import WorkerPool
 
 
 class Simulator(Env, Protocol):

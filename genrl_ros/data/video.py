@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from genrl_ros.files import atomic_file
+from genrl_ros.system.files import atomic_file
 
 Frames = npt.NDArray[np.uint8]
 

@@ -22,10 +22,10 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from genrl_interfaces.srv import SetTask
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.graph import NODES
-from genrl_ros.nodes.params import declare, parameter
-from genrl_ros.nodes.run import main as run_main
+from genrl_ros.deploy.graph import NODES
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.params import declare, parameter
+from genrl_ros.nodes.ros.run import main as run_main
 
 TICK_S = 0.1
 ASK_S = 1.0

@@ -13,16 +13,16 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from genrl_ros.nodes import conversions, qos
-from genrl_ros.nodes.commands import CommandPublishers
-from genrl_ros.nodes.diagnostics import Level, Status
-from genrl_ros.nodes.lifecycle import ManagedNode
-from genrl_ros.nodes.params import declare, parameter
-from genrl_ros.nodes.robot import from_joint_states, from_policy_command, load_robot
-from genrl_ros.nodes.run import main as run_main
-from genrl_ros.nodes.transport import share_no_memory
-from genrl_ros.serving.embodiment import Vector
-from genrl_ros.serving.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING, Gate
+from genrl_ros.nodes.ros import conversions, qos
+from genrl_ros.nodes.ros.commands import CommandPublishers
+from genrl_ros.nodes.ros.diagnostics import Level, Status
+from genrl_ros.nodes.ros.lifecycle import ManagedNode
+from genrl_ros.nodes.ros.params import declare, parameter
+from genrl_ros.nodes.ros.robot import from_joint_states, from_policy_command, load_robot
+from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.nodes.ros.transport import share_no_memory
+from genrl_ros.serving.robot.embodiment import Vector
+from genrl_ros.serving.safety.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING, Gate
 
 TICK_S = 0.02
 CLOSED = 'closed'

@@ -14,17 +14,17 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from genrl_interfaces.msg import LatentTokens
-from genrl_ros.data.camera import ImageError
-from genrl_ros.nodes import conversions, qos
-from genrl_ros.nodes.diagnostics import Level, Status
-from genrl_ros.nodes.lifecycle import ManagedNode
-from genrl_ros.nodes.models import find
-from genrl_ros.nodes.params import ParameterError, declare, parameter
-from genrl_ros.nodes.robot import load_robot
-from genrl_ros.nodes.run import main as run_main
-from genrl_ros.serving.bundle import ENCODER
-from genrl_ros.serving.policy import Encoder
-from genrl_ros.serving.safety import StuckWatch
+from genrl_ros.nodes.ros import conversions, qos
+from genrl_ros.nodes.ros.diagnostics import Level, Status
+from genrl_ros.nodes.ros.lifecycle import ManagedNode
+from genrl_ros.nodes.ros.models import find
+from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
+from genrl_ros.nodes.ros.robot import load_robot
+from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.serving.policy.bundle import ENCODER
+from genrl_ros.serving.policy.runner import Encoder
+from genrl_ros.serving.robot.camera import ImageError
+from genrl_ros.serving.safety.filter import StuckWatch
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
-from genrl_ros.data.synchronise import Pace
-from genrl_ros.nodes import conversions, qos
-from genrl_ros.nodes.diagnostics import Level, Status
-from genrl_ros.nodes.lifecycle import ManagedNode
-from genrl_ros.nodes.params import declare, parameter
-from genrl_ros.nodes.robot import from_joint_states, load_robot, to_policy_command
-from genrl_ros.nodes.run import main as run_main
-from genrl_ros.serving.bundle import BundleError, EmbodimentExpectation, load_bundle
-from genrl_ros.serving.driver import Driver
-from genrl_ros.serving.embodiment import Measured, Vector
-from genrl_ros.serving.gate import FORWARDING, OPEN
-from genrl_ros.serving.policy import PolicyError, PolicyRunner
-from genrl_ros.serving.safety import FRESH, JUMPED, InputWatch, SafetyFilter, TickWatch
+from genrl_ros.data.bags.synchronise import Pace
+from genrl_ros.nodes.ros import conversions, qos
+from genrl_ros.nodes.ros.diagnostics import Level, Status
+from genrl_ros.nodes.ros.lifecycle import ManagedNode
+from genrl_ros.nodes.ros.params import declare, parameter
+from genrl_ros.nodes.ros.robot import from_joint_states, load_robot, to_policy_command
+from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.serving.policy.bundle import BundleError, EmbodimentExpectation, load_bundle
+from genrl_ros.serving.policy.driver import Driver
+from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner
+from genrl_ros.serving.robot.embodiment import Measured, Vector
+from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch, SafetyFilter, TickWatch
+from genrl_ros.serving.safety.gate import FORWARDING, OPEN
 
 CONFIRM_S = 1.0
 """How often an unchanged state is published again."""

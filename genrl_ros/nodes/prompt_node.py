@@ -16,12 +16,6 @@ from sensor_msgs.msg import Image
 from genrl_interfaces.msg import LatentGoal
 from genrl_interfaces.srv import SetTask
 from genrl_ros.data.video import read_video, write_strip, write_video
-from genrl_ros.nodes import conversions, qos
-from genrl_ros.nodes.conversions import Goal
-from genrl_ros.nodes.diagnostics import Level, Status
-from genrl_ros.nodes.lifecycle import ManagedNode
-from genrl_ros.nodes.models import find
-from genrl_ros.nodes.params import declare, parameter
 from genrl_ros.nodes.prompter import (
     GroundedGoal,
     ModelPrompter,
@@ -30,7 +24,13 @@ from genrl_ros.nodes.prompter import (
     check_prompt,
     check_video_path,
 )
-from genrl_ros.nodes.run import main as run_main
+from genrl_ros.nodes.ros import conversions, qos
+from genrl_ros.nodes.ros.conversions import Goal
+from genrl_ros.nodes.ros.diagnostics import Level, Status
+from genrl_ros.nodes.ros.lifecycle import ManagedNode
+from genrl_ros.nodes.ros.models import find
+from genrl_ros.nodes.ros.params import declare, parameter
+from genrl_ros.nodes.ros.run import main as run_main
 
 WATCH_S = 0.25
 START_GRACE_S = 3.0

@@ -75,7 +75,7 @@ class ModelPrompter:
         """
         import torch
 
-        from genrl_ros.training.ground import matching_embedder
+        from genrl_ros.training.behavior.ground import matching_embedder
         from genrl_ros.world_model.checkpoint import load_mfwm
 
         torch.set_num_threads(1)

@@ -14,12 +14,12 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
 
-from genrl_ros.data.bag_writer import EpisodeRecorder
-from genrl_ros.nodes import conversions
-from genrl_ros.nodes.commands import MESSAGES
-from genrl_ros.nodes.params import declare, parameter
-from genrl_ros.nodes.robot import load_robot
-from genrl_ros.nodes.run import main as run_main
+from genrl_ros.data.bags.bag_writer import EpisodeRecorder
+from genrl_ros.nodes.ros import conversions
+from genrl_ros.nodes.ros.commands import MESSAGES
+from genrl_ros.nodes.ros.params import declare, parameter
+from genrl_ros.nodes.ros.robot import load_robot
+from genrl_ros.nodes.ros.run import main as run_main
 
 DEPTH = 50
 REPORT_S = 10.0

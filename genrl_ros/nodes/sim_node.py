@@ -14,14 +14,14 @@ from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import MarkerArray
 
 from genrl_interfaces.msg import TaskState
-from genrl_ros.nodes import conversions, qos
-from genrl_ros.nodes.commands import MESSAGES, from_message
-from genrl_ros.nodes.lifecycle import ManagedNode
-from genrl_ros.nodes.params import ParameterError, declare, parameter
-from genrl_ros.nodes.robot import load_robot
-from genrl_ros.nodes.run import main as run_main
-from genrl_ros.serving.embodiment import Embodiment
-from genrl_ros.types import Env, EnvSpec, Observation
+from genrl_ros.domains.base import Env, EnvSpec, Observation
+from genrl_ros.nodes.ros import conversions, qos
+from genrl_ros.nodes.ros.commands import MESSAGES, from_message
+from genrl_ros.nodes.ros.lifecycle import ManagedNode
+from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
+from genrl_ros.nodes.ros.robot import load_robot
+from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.serving.robot.embodiment import Embodiment
 
 COMMAND_PERIODS = 2
 """Control periods that a command holds; after that the arm stops."""
@@ -208,7 +208,7 @@ class SimNode(ManagedNode):
 
 
 def _make_env(domain: str) -> Env:
-    from genrl_ros.envs.kitchen import Kitchen
+    from genrl_ros.domains.kitchen.physics import Kitchen
 
     if domain != Kitchen.spec.domain:
         raise ParameterError(f'parameter domain is {domain!r}; there is: {Kitchen.spec.domain}')

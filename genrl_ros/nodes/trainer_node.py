@@ -15,17 +15,17 @@ from std_msgs.msg import Header
 
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
-from genrl_ros.config import Device
-from genrl_ros.nodes import conversions, qos
-from genrl_ros.nodes.conversions import Goal
-from genrl_ros.nodes.diagnostics import Level, Status
-from genrl_ros.nodes.lifecycle import ManagedNode
-from genrl_ros.nodes.models import find
-from genrl_ros.nodes.params import ParameterError, declare, parameter
-from genrl_ros.nodes.run import main as run_main
+from genrl_ros.config.training import Device
+from genrl_ros.nodes.ros import conversions, qos
+from genrl_ros.nodes.ros.conversions import Goal
+from genrl_ros.nodes.ros.diagnostics import Level, Status
+from genrl_ros.nodes.ros.lifecycle import ManagedNode
+from genrl_ros.nodes.ros.models import find
+from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
+from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.nodes.worker import LearnWorker
-from genrl_ros.serving.bundle import BundleError, load_bundle
-from genrl_ros.training.learn_worker import LearnRequest
+from genrl_ros.serving.policy.bundle import BundleError, load_bundle
+from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 FEEDBACK_S = 0.5
 _TASK_ID = re.compile(r'[a-z0-9][a-z0-9-]{0,99}')
@@ -45,7 +45,7 @@ class TrainerParameters:
     seed: int = parameter(0, 'seed of learning', low=0)
     device: str = parameter('cpu', 'what the worker computes on: cpu or cuda')
     worker_command: tuple[str, ...] = parameter(
-        (sys.executable, '-m', 'genrl_ros.training.learn_worker'),
+        (sys.executable, '-m', 'genrl_ros.training.behavior.learn_worker'),
         'program that learns; reads a request and answers in JSON lines',
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from genrl_ros.training.learn_worker import LearnRequest
+from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 KILL_AFTER_S = 1.0
 _LAST_LINES = 20

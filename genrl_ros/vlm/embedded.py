@@ -19,7 +19,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrl_ros.types import FloatArray, Image
+from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.vlm.grounding import ConceptBank
 from genrl_ros.vlm.sentence import FILES, SENTENCE_DIM, SentenceModel
 

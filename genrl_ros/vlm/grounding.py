@@ -8,7 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.types import FloatArray, VideoTextEmbedder
+from genrl_ros.system.arrays import FloatArray
+from genrl_ros.vlm.base import VideoTextEmbedder
 
 
 @dataclass(frozen=True)

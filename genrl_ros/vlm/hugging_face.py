@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genrl_ros.types import FloatArray, Image
+from genrl_ros.system.arrays import FloatArray, Image
 
 CLIPS_PER_PASS = 8
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genrl_ros.share import share_path
-from genrl_ros.types import VideoTextEmbedder
+from genrl_ros.system.share import share_path
+from genrl_ros.vlm.base import VideoTextEmbedder
 
 HUGGING_FACE = ('clip', 'siglip', 'xclip')
 

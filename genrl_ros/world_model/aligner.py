@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrl_ros.world_model import noise
-from genrl_ros.world_model.norm_silu import NormSiLU
+from genrl_ros.world_model.fast.norm_silu import NormSiLU
 
 NOISE = 0.5
 

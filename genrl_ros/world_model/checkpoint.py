@@ -19,9 +19,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from genrl_ros.config import ModelConfig, from_mapping
-from genrl_ros.files import sha256, write_json, write_tensors
-from genrl_ros.types import EnvSpec
+from genrl_ros.config.mapping import from_mapping
+from genrl_ros.config.model import ModelConfig
+from genrl_ros.domains.base import EnvSpec
+from genrl_ros.system.files import sha256, write_json, write_tensors
 from genrl_ros.world_model.mfwm import MFWM
 
 FORMAT_VERSION = 2

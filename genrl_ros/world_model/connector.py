@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.config import ModelConfig
+from genrl_ros.config.model import ModelConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.layers import mlp
 from genrl_ros.world_model.sequence import SequenceModel, State

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.world_model import squares
+from genrl_ros.world_model.fast import squares
+from genrl_ros.world_model.fast.norm_silu import norm_silu
+from genrl_ros.world_model.fast.portions import portions, sum_of_portions
 from genrl_ros.world_model.images import joined, pixels
 from genrl_ros.world_model.layers import CHANNEL_NORM_EPS, squared_distance
-from genrl_ros.world_model.norm_silu import norm_silu
-from genrl_ros.world_model.portions import portions, sum_of_portions
 
 
 class ChannelNorm(nn.Module):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrl_ros.config import UNIMIX
+from genrl_ros.config.model import UNIMIX
 from genrl_ros.world_model import noise
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from genrl_ros.world_model.norm_silu import norm_silu
+from genrl_ros.world_model.fast.norm_silu import norm_silu
 
 CHANNEL_NORM_EPS = 1e-3
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from genrl_ros.config import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
+from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
 from genrl_ros.world_model import latents, noise
 from genrl_ros.world_model.aligner import add_noise, alignment_loss
 from genrl_ros.world_model.mfwm import MFWM

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.config import OptimConfig
+from genrl_ros.config.training import OptimConfig
 from genrl_ros.world_model.average import Average
 from genrl_ros.world_model.ranks import ALONE, Ranks
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from genrl_ros.world_model.fast.norm_silu import NormSiLU
 from genrl_ros.world_model.layers import Dense
-from genrl_ros.world_model.norm_silu import NormSiLU
 
 SIDE = 8
 """Height and width of a patch, and also patches in a row and in a column of an image."""

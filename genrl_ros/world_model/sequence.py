@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrl_ros.world_model import latents
+from genrl_ros.world_model.fast.recurrence import scan
 from genrl_ros.world_model.layers import Dense, GRUCell
-from genrl_ros.world_model.recurrence import scan
 
 
 class State(NamedTuple):

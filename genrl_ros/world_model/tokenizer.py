@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.config import FocusConfig, ModelConfig
+from genrl_ros.config.model import ModelConfig
+from genrl_ros.config.training import FocusConfig
 from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
 from genrl_ros.world_model.images import pixels, squares
 from genrl_ros.world_model.layers import Dense

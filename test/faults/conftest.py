@@ -30,12 +30,12 @@ from std_srvs.srv import Trigger
 from genrl_interfaces.msg import PolicyAnnouncement, PolicyState
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeProcesses
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.conversions import to_image, to_stamp
-from genrl_ros.nodes.graph import BRINGUP, NODES
-from genrl_ros.nodes.transport import share_no_memory
-from genrl_ros.serving.bundle import PolicyBundle
-from genrl_ros.serving.gate import OPEN, STOPPED
+from genrl_ros.deploy.graph import BRINGUP, NODES
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import to_image, to_stamp
+from genrl_ros.nodes.ros.transport import share_no_memory
+from genrl_ros.serving.policy.bundle import PolicyBundle
+from genrl_ros.serving.safety.gate import OPEN, STOPPED
 
 PERIOD = 0.08
 MAX_AGE = 0.16

@@ -14,8 +14,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.conversions import to_stamp
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import to_stamp
 
 T = 0.08
 MAX_AGE = 0.16

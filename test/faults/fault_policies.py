@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrl_ros.files import sha256
-from genrl_ros.serving.bundle import BundleError, load_bundle
-from genrl_ros.serving.policy import Encoder
+from genrl_ros.serving.policy.bundle import BundleError, load_bundle
+from genrl_ros.serving.policy.runner import Encoder
+from genrl_ros.system.files import sha256
 
 T = 0.08
 

@@ -14,8 +14,8 @@ import pytest
 
 from genrl_interfaces.srv import SetTask
 from genrl_ros.cli.processes import NodeProcesses
-from genrl_ros.nodes.graph import BRINGUP, NODES
-from genrl_ros.share import share_path
+from genrl_ros.deploy.graph import BRINGUP, NODES
+from genrl_ros.system.share import share_path
 
 T = 0.08
 TRAINER = Path(__file__).parent.parent / 'ros' / 'fake_worker.py'

@@ -21,10 +21,10 @@ from std_msgs.msg import Float64MultiArray
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeProcesses, end_in_order
 from genrl_ros.cli.progress import bar
-from genrl_ros.files import write_json
-from genrl_ros.nodes.graph import BRINGUP, NODES
-from genrl_ros.nodes.session import Session
-from genrl_ros.share import share_path
+from genrl_ros.deploy.graph import BRINGUP, NODES
+from genrl_ros.nodes.clients.session import Session
+from genrl_ros.system.files import write_json
+from genrl_ros.system.share import share_path
 
 PROMPTS = ('open the microwave', 'turn on the light', 'slide the cabinet door open')
 PERIOD_S = 0.08

@@ -6,7 +6,7 @@ from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-from genrl_ros.share import share_path
+from genrl_ros.system.share import share_path
 
 service = LaunchService()
 service.include_launch_description(

@@ -23,9 +23,9 @@ def models(tmp_path_factory) -> Path:
     """A world model that knows nothing, connected to the shipped embedder."""
     import torch
 
-    from genrl_ros.config import model_preset
-    from genrl_ros.envs.kitchen import SPEC
-    from genrl_ros.training.export import write_model
+    from genrl_ros.config.model import model_preset
+    from genrl_ros.domains.kitchen.physics import SPEC
+    from genrl_ros.training.behavior.export import write_model
     from genrl_ros.vlm import load_embedder
     from genrl_ros.world_model.mfwm import MFWM
 
@@ -42,7 +42,7 @@ def params_file(models, tmp_path) -> Path:
     """The shipped parameters, with other models and folders, and little learning."""
     import yaml
 
-    from genrl_ros.share import share_path
+    from genrl_ros.system.share import share_path
 
     content = yaml.safe_load(share_path('config', 'kitchen.yaml').read_text())
     content['/**']['ros__parameters'] |= {
@@ -114,7 +114,7 @@ def test_from_a_prompt_on_the_command_line_to_a_driving_policy(launch, log) -> N
 def test_arguments_are_declared_and_described() -> None:
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
-    from genrl_ros.share import share_path
+    from genrl_ros.system.share import share_path
 
     description = get_launch_description_from_python_launch_file(
         str(share_path('launch', 'kitchen.launch.py'))

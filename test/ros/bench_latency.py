@@ -26,13 +26,13 @@ from std_msgs.msg import Float64MultiArray, Header
 from genrl_interfaces.msg import PolicyAnnouncement, PolicyState
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeProcesses
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.conversions import to_image, to_stamp
-from genrl_ros.nodes.graph import BRINGUP, NODES
+from genrl_ros.deploy.graph import BRINGUP, NODES
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import to_image, to_stamp
 from genrl_ros.nodes.worker import LearnWorker
-from genrl_ros.serving.bundle import load_bundle
-from genrl_ros.share import share_path
-from genrl_ros.training.learn_worker import LearnRequest
+from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.system.share import share_path
+from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 PERIOD_S = 0.08
 JOINTS = [f'panda_joint{i}' for i in range(1, 8)]
@@ -102,7 +102,7 @@ def measure(model: Path, bundle_path: Path, seconds: float) -> dict:
                 for thread in os.listdir(f'/proc/{pid}/task'):
                     os.sched_setaffinity(int(thread), {core})
             worker = LearnWorker(
-                [sys.executable, '-m', 'genrl_ros.training.learn_worker'],
+                [sys.executable, '-m', 'genrl_ros.training.behavior.learn_worker'],
                 LearnRequest(
                     model=str(model),
                     embedding=(np.eye(1, 512)[0]).tolist(),

@@ -14,7 +14,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from genrl_ros.types import ElementState, EnvSpec, Observation, Task
+from genrl_ros.domains.base import ElementState, EnvSpec, Observation, Task
 
 TIMEOUT_S = 20.0
 JOINTS = (

@@ -15,8 +15,8 @@ from genrl_ros.nodes.bringup import LOSSES, Bringup, BringupError
 NODE = """
 import sys, time
 from pathlib import Path
-from genrl_ros.nodes.lifecycle import ManagedNode
-from genrl_ros.nodes.run import main
+from genrl_ros.nodes.ros.lifecycle import ManagedNode
+from genrl_ros.nodes.ros.run import main
 
 class Slow(ManagedNode):
     def __init__(self):

@@ -11,9 +11,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, Header
 from std_srvs.srv import Trigger
 
-from genrl_ros.nodes import qos
 from genrl_ros.nodes.command_gate import CommandGate
-from genrl_ros.serving.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING
+from genrl_ros.nodes.ros import qos
+from genrl_ros.serving.safety.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING
 
 NAMES = ['a', 'b', 'c']  # the robot's order is c, a, b
 

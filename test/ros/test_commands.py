@@ -5,11 +5,11 @@ import pytest
 from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message, serialize_message
 
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.commands import MESSAGES, CommandPublishers, from_message, to_message
-from genrl_ros.nodes.conversions import MessageError
-from genrl_ros.serving.embodiment import MESSAGE_TYPES
-from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.commands import MESSAGES, CommandPublishers, from_message, to_message
+from genrl_ros.nodes.ros.conversions import MessageError
+from genrl_ros.serving.robot.embodiment import MESSAGE_TYPES
+from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 
 ROBOTS = ('kitchen', 'fr3_velocity', 'ur5e_trajectory', 'ur5e_servo')
 STAMP = Time(sec=3, nanosec=4)

@@ -7,9 +7,9 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from genrl_ros.nodes import conversions
-from genrl_ros.nodes.conversions import MessageError
-from genrl_ros.types import ElementState
+from genrl_ros.domains.base import ElementState
+from genrl_ros.nodes.ros import conversions
+from genrl_ros.nodes.ros.conversions import MessageError
 
 STAMP = Time(sec=3, nanosec=250_000_000)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from genrl_ros.cli.demo import Run
+from genrl_ros.cli.commands.demo import Run
 from genrl_ros.cli.demo_report import report
-from genrl_ros.nodes.session import Recording
+from genrl_ros.nodes.clients.session import Recording
 
 FAILED, REACHED = [0.75, 0.5, 0.26], [0.75, 0.1]
 

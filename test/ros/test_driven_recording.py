@@ -6,13 +6,13 @@ import numpy as np
 from std_srvs.srv import Trigger
 
 from genrl_interfaces.msg import PolicyAnnouncement
-from genrl_ros.cli.ingest import Config, main
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.nodes import qos
+from genrl_ros.cli.commands.ingest import Config, main
+from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.nodes.command_gate import CommandGate
 from genrl_ros.nodes.encoder_node import EncoderNode
 from genrl_ros.nodes.policy_node import PolicyNode
 from genrl_ros.nodes.recorder_node import RecorderNode
+from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.sim_node import SimNode
 
 

@@ -8,10 +8,10 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
 from genrl_interfaces.msg import LatentTokens
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.conversions import to_image
 from genrl_ros.nodes.encoder_node import EncoderNode
-from genrl_ros.serving.policy import Encoder
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import to_image
+from genrl_ros.serving.policy.runner import Encoder
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES
 from genrl_ros.nodes.bringup import BringupParameters
 from genrl_ros.nodes.command_gate import GateParameters
 from genrl_ros.nodes.encoder_node import EncoderParameters
-from genrl_ros.nodes.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES
-from genrl_ros.nodes.params import ParameterError, declare, parameter
 from genrl_ros.nodes.policy_node import PolicyParameters
 from genrl_ros.nodes.prompt_node import PromptParameters
+from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
 from genrl_ros.nodes.sim_node import SimParameters
 from genrl_ros.nodes.trainer_node import TrainerParameters
-from genrl_ros.share import share_path
+from genrl_ros.system.share import share_path
 
 KINDS = {
     'sim_node': SimParameters,

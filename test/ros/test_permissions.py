@@ -13,10 +13,10 @@ import pytest
 from rclpy.node import Node
 
 from genrl_ros.cli.discovery import private_domain
-from genrl_ros.nodes.permissions import BESIDES, GRAPH, Permissions, topics_of
-from genrl_ros.nodes.probe import Probe
+from genrl_ros.deploy.permissions import BESIDES, GRAPH, Permissions, topics_of
+from genrl_ros.nodes.clients.probe import Probe
 from genrl_ros.nodes.recorder_node import RecorderNode
-from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 
 ROBOT = load_embodiment(find_embodiment('kitchen'))
 EVERYBODY = {'/parameter_events', '/rosout', '/clock', '/diagnostics'}

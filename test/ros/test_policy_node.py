@@ -12,10 +12,10 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.conversions import to_latent, to_stamp
 from genrl_ros.nodes.policy_node import PolicyNode
-from genrl_ros.serving.gate import FORWARDING, STOPPED
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import to_latent, to_stamp
+from genrl_ros.serving.safety.gate import FORWARDING, STOPPED
 
 JOINTS = [f'panda_joint{i}' for i in range(1, 8)]
 JOINTS += ['panda_finger_joint1', 'panda_finger_joint2']

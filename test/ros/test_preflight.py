@@ -12,9 +12,9 @@ import yaml
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Float64MultiArray, String
 
-from genrl_ros.nodes import qos
+from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.sim_node import SimNode
-from genrl_ros.serving.embodiment_file import find_embodiment
+from genrl_ros.serving.robot.embodiment_file import find_embodiment
 
 COMMANDS = 'joint_velocity_controller/commands'
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from genrl_ros.cli import shared_memory, up
+from genrl_ros.cli import shared_memory
+from genrl_ros.cli.commands import up
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses
-from genrl_ros.nodes.graph import BRINGUP, NODES
+from genrl_ros.deploy.graph import BRINGUP, NODES
 
 TIMEOUT_S = 30.0
 SOME = [node for node in NODES if node.name in ('encoder_node', 'trainer_node', 'policy_node')]
@@ -119,7 +120,7 @@ def test_the_nodes_end_with_their_parent(params_file, tmp_path) -> None:
         'import sys, time\n'
         'from pathlib import Path\n'
         'from genrl_ros.cli.processes import NodeProcesses\n'
-        'from genrl_ros.nodes.graph import NODES\n'
+        'from genrl_ros.deploy.graph import NODES\n'
         'nodes = [node for node in NODES if node.name == "policy_node"]\n'
         'logs = Path(sys.argv[2])\n'
         'with NodeProcesses(nodes, Path(sys.argv[1]), {}, {}, logs=logs) as processes:\n'

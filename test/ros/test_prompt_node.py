@@ -11,11 +11,11 @@ from sensor_msgs.msg import Image
 from genrl_interfaces.msg import LatentGoal
 from genrl_interfaces.srv import SetTask
 from genrl_ros.data.video import read_video, write_video
-from genrl_ros.nodes import qos
 from genrl_ros.nodes.bringup import Bringup
-from genrl_ros.nodes.conversions import from_goal
 from genrl_ros.nodes.prompt_node import PromptNode
 from genrl_ros.nodes.prompter import GroundedGoal
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import from_goal
 
 REPLACE, QUEUE, REFUSE = 0, 1, 2
 

@@ -13,17 +13,17 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
-from genrl_ros.cli.ingest import Config, main
-from genrl_ros.data.bag import find_bags
-from genrl_ros.data.episode_file import Episode
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.envs.kitchen import Kitchen
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.conversions import from_stamp, to_image, to_joint_state, to_stamp
-from genrl_ros.nodes.params import ParameterError
+from genrl_ros.cli.commands.ingest import Config, main
+from genrl_ros.data.bags.bag import find_bags
+from genrl_ros.data.store.episode_file import Episode
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.domains.kitchen.physics import Kitchen
 from genrl_ros.nodes.recorder_node import RecorderNode
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import from_stamp, to_image, to_joint_state, to_stamp
+from genrl_ros.nodes.ros.params import ParameterError
 from genrl_ros.nodes.sim_node import SimNode
-from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 
 KITCHEN = load_embodiment(find_embodiment('kitchen'))
 COMMANDS = 'joint_velocity_controller/commands'

@@ -7,9 +7,9 @@ import pytest
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 
-from genrl_ros.nodes.conversions import MessageError
-from genrl_ros.nodes.params import ParameterError
-from genrl_ros.nodes.robot import (
+from genrl_ros.nodes.ros.conversions import MessageError
+from genrl_ros.nodes.ros.params import ParameterError
+from genrl_ros.nodes.ros.robot import (
     from_joint_states,
     from_policy_command,
     load_robot,

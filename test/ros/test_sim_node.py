@@ -10,8 +10,8 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from genrl_interfaces.msg import TaskState
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.conversions import from_image, from_stamp
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import from_image, from_stamp
 from genrl_ros.nodes.sim_node import SimNode
 
 COMMANDS = 'joint_velocity_controller/commands'

@@ -13,8 +13,8 @@ from rclpy.action.client import ClientGoalHandle
 
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
-from genrl_ros.nodes import qos
-from genrl_ros.nodes.conversions import Goal, to_goal
+from genrl_ros.nodes.ros import qos
+from genrl_ros.nodes.ros.conversions import Goal, to_goal
 from genrl_ros.nodes.trainer_node import TrainerNode
 
 FAKE_WORKER = Path(__file__).with_name('fake_worker.py')

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from genrl_ros.cli.eval import Config, main
+from genrl_ros.cli.commands.eval import Config, main
+from genrl_ros.cli.commands.learn import Config as Learn
+from genrl_ros.cli.commands.learn import learn_prompt
 from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run
-from genrl_ros.cli.learn import Config as Learn
-from genrl_ros.cli.learn import learn_prompt
-from genrl_ros.config import LearnConfig
-from genrl_ros.envs.registry import env_spec, paraphrases
-from genrl_ros.serving.bundle import load_bundle
-from genrl_ros.share import shipped_model
-from genrl_ros.training.run import StoppedError
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.domains.registry import env_spec, paraphrases
+from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.system.share import shipped_model
+from genrl_ros.training.engine.run import StoppedError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from genrl_ros.envs import kitchen_model
-from genrl_ros.envs.kitchen import (
+from genrl_ros.domains.kitchen import model as kitchen_model
+from genrl_ros.domains.kitchen.physics import (
     ARM,
     ELEMENTS,
     HOME,
@@ -20,7 +20,7 @@ from genrl_ros.envs.kitchen import (
     Camera,
     Kitchen,
 )
-from genrl_ros.envs.registry import element_positions, env_spec, make_env
+from genrl_ros.domains.registry import element_positions, env_spec, make_env
 
 
 @pytest.fixture(scope='module')
@@ -201,7 +201,7 @@ def test_only_what_is_seen_is_simplified(kitchen: Kitchen) -> None:
 
 
 def test_ends_without_complaint() -> None:
-    code = 'from genrl_ros.envs.kitchen import Kitchen; env = Kitchen(); env.step([0.0] * 9)'
+    code = 'from genrl_ros.domains.kitchen.physics import Kitchen; Kitchen().step([0.0] * 9)'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert 'Error' not in done.stderr
 

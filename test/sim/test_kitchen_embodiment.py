@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genrl_ros.envs.kitchen import JOINT_HIGH, JOINT_LOW, MAX_VELOCITY, SPEC, Kitchen
-from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.domains.kitchen.physics import JOINT_HIGH, JOINT_LOW, MAX_VELOCITY, SPEC, Kitchen
+from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 
 KITCHEN = load_embodiment(find_embodiment('kitchen'))
 

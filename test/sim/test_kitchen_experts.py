@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from genrl_ros.data.collect import Recipe, collect, run_episode
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.envs.kitchen import ARM, ELEMENTS, Kitchen
-from genrl_ros.envs.kitchen_experts import HANDLES, Expert, Manner
-from genrl_ros.envs.kitchen_script import MIXTURE, kitchen_script
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.domains.kitchen.experts import HANDLES, Expert, Manner
+from genrl_ros.domains.kitchen.physics import ARM, ELEMENTS, Kitchen
+from genrl_ros.domains.kitchen.script import MIXTURE, kitchen_script
 
 RECIPE = Recipe(make_env=Kitchen, draw=kitchen_script)
 

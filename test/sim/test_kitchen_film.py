@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrl_ros.cli.film import Config, main
+from genrl_ros.cli.commands.film import Config, main
 from genrl_ros.data.video import read_video, sample_frames
-from genrl_ros.envs.registry import film_task
+from genrl_ros.domains.registry import film_task
 
 
 def test_a_film_is_a_video_prompt(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from genrl_ros.envs.kitchen import HOME, Camera, Kitchen
-from genrl_ros.envs.kitchen_rehearsal import KINDS, rehearse
-from genrl_ros.envs.kitchen_studio import HANDLES, Studio
-from genrl_ros.training.clips import Stage
-from genrl_ros.vlm.phrases.kitchen import ELEMENTS
+from genrl_ros.domains.kitchen.phrases import ELEMENTS
+from genrl_ros.domains.kitchen.physics import HOME, Camera, Kitchen
+from genrl_ros.domains.kitchen.rehearsal import KINDS, rehearse
+from genrl_ros.domains.kitchen.studio import HANDLES, Studio
+from genrl_ros.training.embedder.clips import Stage
 
 
 @pytest.fixture(scope='module')

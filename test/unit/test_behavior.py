@@ -18,7 +18,8 @@ from genrl_ros.behavior.critic import Critic, symexp, symlog
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.behavior.start_states import data_free, from_data
-from genrl_ros.config import LearnConfig, Precision
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.training import Precision
 from genrl_ros.world_model.mfwm import MFWM
 
 LEARN = LearnConfig(starts=8)

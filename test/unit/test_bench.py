@@ -7,14 +7,14 @@ import json
 import pytest
 import torch
 
+from genrl_ros.bench.updates import PARTS, random_batch, world_updates
 from genrl_ros.cli import main
 from genrl_ros.cli.bench_report import show
-from genrl_ros.config import ModelConfig, model_preset
-from genrl_ros.training import bench
-from genrl_ros.training.bench import ACTIONS, Captured, Size, Timing, measure
-from genrl_ros.training.bench_updates import PARTS, random_batch, world_updates
+from genrl_ros.config.model import ModelConfig, model_preset
+from genrl_ros.training.engine import speed as bench
+from genrl_ros.training.engine.speed import ACTIONS, Captured, Size, Timing, measure
+from genrl_ros.world_model.fast.norm_silu import is_compiled
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.norm_silu import is_compiled
 
 
 def test_report(capsys: pytest.CaptureFixture[str]) -> None:

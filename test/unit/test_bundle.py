@@ -8,8 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from genrl_ros.serving.bundle import BundleError, EmbodimentExpectation, load_bundle, write_bundle
-from genrl_ros.serving.policy import Encoder, PolicyError, PolicyRunner
+from genrl_ros.serving.policy.bundle import (
+    BundleError,
+    EmbodimentExpectation,
+    load_bundle,
+    write_bundle,
+)
+from genrl_ros.serving.policy.runner import Encoder, PolicyError, PolicyRunner
 
 pytestmark = pytest.mark.unit
 
@@ -212,7 +217,7 @@ def test_serving_needs_neither_torch_nor_ros() -> None:
         [
             sys.executable,
             '-c',
-            'import sys, genrl_ros.serving.policy; '
+            'import sys, genrl_ros.serving.policy.runner; '
             'print([name for name in ("torch", "rclpy", "mujoco") if name in sys.modules])',
         ],
         capture_output=True,

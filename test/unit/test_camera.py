@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from genrl_ros.data.camera import RAW, Camera, ImageError, compressed_size
+from genrl_ros.serving.robot.camera import RAW, Camera, ImageError, compressed_size
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (48, 64, 3), np.uint8)

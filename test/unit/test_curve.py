@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrl_ros.training.curve import Curve
+from genrl_ros.training.engine.curve import Curve
 
 
 def test_a_curve_of_more_than_a_million_updates_is_read_again(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from genrl_ros.cli import doctor
-from genrl_ros.cli.doctor import GIB, Config, Finding
+from genrl_ros.cli.commands import doctor
+from genrl_ros.cli.commands.doctor import GIB, Config, Finding
 from genrl_ros.cli.main import main
 
 

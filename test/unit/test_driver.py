@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genrl_ros.serving.driver import Driver
-from genrl_ros.serving.policy import PolicyError, PolicyRunner
+from genrl_ros.serving.policy.driver import Driver
+from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner
 
 TOKENS = np.zeros(4, np.int64)
 PERIOD = 80_000_000

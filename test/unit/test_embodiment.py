@@ -10,17 +10,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrl_ros.serving.command_values import values_of
-from genrl_ros.serving.embodiment import EmbodimentError
-from genrl_ros.serving.embodiment_checks import MAX_AGE_PERIODS
-from genrl_ros.serving.embodiment_file import (
+from genrl_ros.serving.robot.command_values import values_of
+from genrl_ros.serving.robot.embodiment import EmbodimentError
+from genrl_ros.serving.robot.embodiment_checks import MAX_AGE_PERIODS
+from genrl_ros.serving.robot.embodiment_file import (
     find_embodiment,
     load_embodiment,
     parse_embodiment,
 )
-from genrl_ros.serving.gate import Gate
-from genrl_ros.serving.safety import OLD
-from genrl_ros.share import share_path
+from genrl_ros.serving.safety.filter import OLD
+from genrl_ros.serving.safety.gate import Gate
+from genrl_ros.system.share import share_path
 
 SHIPPED = sorted(share_path('config', 'embodiments').glob('*.yaml'))
 ROBOTS = [load_embodiment(path) for path in SHIPPED]

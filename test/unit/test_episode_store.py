@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from genrl_ros.data.collect import Recipe, collect, episode_name, run_episode
-from genrl_ros.data.episode_file import Episode, EpisodeError
-from genrl_ros.data.episode_store import EpisodeStore, is_held_out
-from genrl_ros.training.measure import moving_windows
-from genrl_ros.types import EnvSpec, Observation
+from genrl_ros.data.store.episode_file import Episode, EpisodeError
+from genrl_ros.data.store.episode_store import EpisodeStore, is_held_out
+from genrl_ros.domains.base import EnvSpec, Observation
+from genrl_ros.training.model.measure import moving_windows
 
 SPEC = EnvSpec('toy', ('a', 'b'), (1.0, 2.0), 0.1, 2, episode_steps=4, tasks=(), image_size=8)
 

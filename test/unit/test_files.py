@@ -18,15 +18,15 @@ import torch
 from toy_training import SPEC, TINY
 
 from genrl_ros.cli import main
-from genrl_ros.data.episode_file import Episode, write_episode
-from genrl_ros.files import check_writable, exclusive
+from genrl_ros.data.store.episode_file import Episode, write_episode
+from genrl_ros.system.files import check_writable, exclusive
 from genrl_ros.world_model.checkpoint import save_mfwm, save_state
 from genrl_ros.world_model.mfwm import MFWM
 
 WRITE = """
 import resource, signal, sys, numpy
 from pathlib import Path
-from genrl_ros.files import write_tensors
+from genrl_ros.system.files import write_tensors
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # what grows too large kills, in the middle of it
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -93,7 +93,7 @@ def test_a_folder_that_nothing_can_be_put_into_is_told(
 HOLD = """
 import sys
 from pathlib import Path
-from genrl_ros.files import exclusive
+from genrl_ros.system.files import exclusive
 with exclusive(Path(sys.argv[1])):
     print('held', flush=True)
     sys.stdin.read()

@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from toy_training import STAGE, Toy, make_store, stop_after
 
-from genrl_ros.config import RecordConfig
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.training.run import Progress, StoppedError, Strip
+from genrl_ros.config.training import RecordConfig
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.training.engine.run import Progress, StoppedError, Strip
 from genrl_ros.world_model.checkpoint import CheckpointError, load_state, save_state
 from genrl_ros.world_model.optim import Optimizer
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrl_ros.serving.embodiment import Channel, Limits
-from genrl_ros.serving.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING, Gate
+from genrl_ros.serving.robot.embodiment import Channel, Limits
+from genrl_ros.serving.safety.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING, Gate
 
 PERIOD = 0.08
 SECOND = 1_000_000_000

@@ -12,18 +12,13 @@ import torch
 from torch import Tensor
 from toy_training import TINY, make_model
 
-from genrl_ros.config import (
-    ConnectConfig,
-    DynamicsConfig,
-    LearnConfig,
-    PriorConfig,
-    WorldModelConfig,
-)
-from genrl_ros.serving.bundle import load_bundle
-from genrl_ros.training import learn as learning
-from genrl_ros.training.graphs import graphed
-from genrl_ros.training.learn import learn
-from genrl_ros.training.run import StoppedError
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
+from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.training.behavior import learn as learning
+from genrl_ros.training.behavior.learn import learn
+from genrl_ros.training.engine.graphs import graphed
+from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.world_model.losses import (
     connect_loss,
     dynamics_loss,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.training.graphs import Loss, graphed
+from genrl_ros.training.engine.graphs import Loss, graphed
 
 Recorded = Callable[..., tuple[Tensor, ...]]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrl_ros.training.guard import EXPLODED, REMEMBERED, Guard
+from genrl_ros.training.engine.guard import EXPLODED, REMEMBERED, Guard
 
 numbers = st.floats(-100, 100)
 

@@ -16,19 +16,19 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from genrl_ros.config import ModelConfig
-from genrl_ros.data.bag import find_bags, read_bag
-from genrl_ros.data.episode_file import Episode, EpisodeError, write_episode
-from genrl_ros.data.episode_store import EpisodeStore
+from genrl_ros.config.model import ModelConfig
+from genrl_ros.data.bags.bag import find_bags, read_bag
+from genrl_ros.data.store.episode_file import Episode, EpisodeError, write_episode
+from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.video import VideoError, VideoLimits, read_video
-from genrl_ros.files import read_at_most, sha256
-from genrl_ros.serving import manifest
-from genrl_ros.serving.bundle import BundleError, load_bundle
-from genrl_ros.serving.embodiment_file import load_embodiment
-from genrl_ros.serving.policy import Encoder, PolicyRunner
-from genrl_ros.share import share_path
-from genrl_ros.training.clips import Clips
-from genrl_ros.types import EnvSpec
+from genrl_ros.deploy import manifest
+from genrl_ros.domains.base import EnvSpec
+from genrl_ros.serving.policy.bundle import BundleError, load_bundle
+from genrl_ros.serving.policy.runner import Encoder, PolicyRunner
+from genrl_ros.serving.robot.embodiment_file import load_embodiment
+from genrl_ros.system.files import read_at_most, sha256
+from genrl_ros.system.share import share_path
+from genrl_ros.training.embedder.clips import Clips
 from genrl_ros.vlm.embedded import read_embedder
 from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, load_state, save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
@@ -111,7 +111,7 @@ def embedder(folder: Path) -> Path:
 
 
 def clips(folder: Path) -> Path:
-    from genrl_ros.vlm.phrases.kitchen import CONCEPTS
+    from genrl_ros.domains.kitchen.phrases import CONCEPTS
 
     folder.mkdir()
     (folder / 'clips.json').write_text(json.dumps({'concepts': list(CONCEPTS), 'made': {}}))

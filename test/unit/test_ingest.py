@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from genrl_ros.cli.ingest import Config, main, make_recipe
-from genrl_ros.data.bag import find_bags, read_bag
-from genrl_ros.data.bag_writer import EpisodeRecorder
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.data.ingest import Report, best_phase, ingest
-from genrl_ros.data.mcap import BagError
-from genrl_ros.data.synchronise import Pace
-from genrl_ros.serving.embodiment_file import load_embodiment
+from genrl_ros.cli.commands.ingest import Config, main, make_recipe
+from genrl_ros.data.bags.bag import find_bags, read_bag
+from genrl_ros.data.bags.bag_writer import EpisodeRecorder
+from genrl_ros.data.bags.ingest import Report, best_phase, ingest
+from genrl_ros.data.bags.mcap import BagError
+from genrl_ros.data.bags.synchronise import Pace
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.serving.robot.embodiment_file import load_embodiment
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 KINDS = STORE.types

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from toy_training import STAGE, Toy, make_store, processes
 
-from genrl_ros.config import RecordConfig
+from genrl_ros.config.training import RecordConfig
 
 RECORD = RecordConfig(report_every=3, save_every=2, keep=2, picture_every=0)
 

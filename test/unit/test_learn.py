@@ -14,17 +14,17 @@ from torch import Tensor
 from toy_training import LEARN, SPEC, TINY, make_model, make_store, stop_after
 
 from genrl_ros.behavior import actor_critic
-from genrl_ros.config import LearnConfig
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.data.replay import Replay
-from genrl_ros.serving.bundle import load_bundle
-from genrl_ros.training import learn_worker
-from genrl_ros.training.export import write_model
-from genrl_ros.training.learn import LearnResult, learn
-from genrl_ros.training.learn_worker import LearnRequest
-from genrl_ros.training.run import StoppedError
-from genrl_ros.training.unfinished_learning import place
-from genrl_ros.types import FloatArray
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.data.store.replay import Replay
+from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.system.arrays import FloatArray
+from genrl_ros.training.behavior import learn_worker
+from genrl_ros.training.behavior.export import write_model
+from genrl_ros.training.behavior.learn import LearnResult, learn
+from genrl_ros.training.behavior.learn_worker import LearnRequest
+from genrl_ros.training.behavior.unfinished_learning import place
+from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.world_model.checkpoint import (
     CheckpointError,
     load_state,
@@ -59,7 +59,7 @@ def test_cancelled_learning_keeps_the_policy_so_far(model_folder: Path, tmp_path
 def test_interrupted_learning_goes_on_where_it_was(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('genrl_ros.training.learn.SAVE_EVERY', 2)
+    monkeypatch.setattr('genrl_ros.training.behavior.learn.SAVE_EVERY', 2)
     embedding = np.eye(32, dtype=np.float32)[2]
     whole = learn(model_folder, embedding, LEARN, tmp_path / 'whole', 'task', 'do it')
 
@@ -234,7 +234,7 @@ def test_learning_goes_back_when_it_breaks_and_on_from_other_states(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr('genrl_ros.training.learn.SAVE_EVERY', 2)
+    monkeypatch.setattr('genrl_ros.training.behavior.learn.SAVE_EVERY', 2)
     asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN)
     smooth = learn(*asked, tmp_path / 'smooth', 'task', 'do it')
     spoil_returns(monkeypatch, 4)
@@ -249,7 +249,7 @@ def test_learning_goes_back_when_it_breaks_and_on_from_other_states(
 def test_learning_that_breaks_again_and_again_gives_up(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('genrl_ros.training.learn.SAVE_EVERY', 2)
+    monkeypatch.setattr('genrl_ros.training.behavior.learn.SAVE_EVERY', 2)
     asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path, 'task', 'do it')
     spoil_returns(monkeypatch, 1, *range(4, 100))
     with pytest.raises(FloatingPointError, match=r'update 2: .*This is failure 3 since .*task\.'):

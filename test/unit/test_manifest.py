@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from genrl_ros.serving import manifest
-from genrl_ros.serving.manifest import ManifestError
+from genrl_ros.deploy import manifest
+from genrl_ros.deploy.manifest import ManifestError
 
 
 @pytest.fixture

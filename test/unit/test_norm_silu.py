@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from genrl_ros.world_model.norm_silu import by_library, is_compiled, norm_silu
+from genrl_ros.world_model.fast.norm_silu import by_library, is_compiled, norm_silu
 
 pytestmark = pytest.mark.skipif(not is_compiled(), reason='there was no C++ compiler at setup')
 

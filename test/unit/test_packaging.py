@@ -16,9 +16,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from genrl_ros.cli import main as cli
-from genrl_ros.nodes.graph import NODES, NodeSpec
-from genrl_ros.serving import manifest
-from genrl_ros.share import share_path, shipped_model
+from genrl_ros.deploy import manifest
+from genrl_ros.deploy.graph import NODES, NodeSpec
+from genrl_ros.system.share import share_path, shipped_model
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES = 30_000_000
@@ -189,7 +189,7 @@ def test_an_unknown_subcommand_is_refused(capsys: pytest.CaptureFixture[str]) ->
         ('genrl_ros/training/loop.py', 'import rclpy\n', True),
         ('genrl_ros/envs/robot.py', 'def f():\n    from std_msgs.msg import Header\n', True),
         ('genrl_ros/world_model/load.py', 'import torch\n\ntorch.load("x")\n', True),
-        ('genrl_ros/nodes/robot.py', 'import rclpy\n', False),
+        ('genrl_ros/nodes/ros/robot.py', 'import rclpy\n', False),
         ('test/ros/test_robot.py', 'import rclpy\n', False),
     ],
 )

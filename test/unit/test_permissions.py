@@ -4,10 +4,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from genrl_ros.nodes.graph import NODES
-from genrl_ros.nodes.permissions import BESIDES, GRAPH, policy_xml
-from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
-from genrl_ros.share import share_path
+from genrl_ros.deploy.graph import NODES
+from genrl_ros.deploy.permissions import BESIDES, GRAPH, policy_xml
+from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.system.share import share_path
 
 ROBOTS = [
     load_embodiment(file) for file in sorted(share_path('config', 'embodiments').glob('*.yaml'))
@@ -27,7 +27,7 @@ def who(policy: str, kind: str, verb: str, name: str) -> list[str]:
 def test_the_shipped_policy_is_the_generated_one() -> None:
     shipped = share_path('config', 'security', 'policy.xml').read_text()
     assert shipped == policy_xml(load_embodiment(find_embodiment('kitchen'))), (
-        'make it anew: python -m genrl_ros.nodes.permissions kitchen > config/security/policy.xml'
+        'make it anew: python -m genrl_ros.deploy.permissions kitchen > config/security/policy.xml'
     )
 
 

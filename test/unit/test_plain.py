@@ -10,8 +10,10 @@ from torch import nn
 
 from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.behavior.matching import Matcher
-from genrl_ros.config import ConnectConfig, LearnConfig, ModelConfig, OptimConfig, WorldModelConfig
-from genrl_ros.training import plain
+from genrl_ros.bench import plain
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.model import ModelConfig
+from genrl_ros.config.training import ConnectConfig, OptimConfig, WorldModelConfig
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.mfwm import MFWM

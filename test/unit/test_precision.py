@@ -13,21 +13,20 @@ from toy_training import TINY, make_store
 
 from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.behavior.matching import Matcher
-from genrl_ros.config import (
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.model import ModelConfig, model_preset
+from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
-    LearnConfig,
-    ModelConfig,
     OptimConfig,
     PriorConfig,
     RecordConfig,
     WorldModelConfig,
-    model_preset,
 )
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.data.replay import Replay
-from genrl_ros.training.pretrain import train_world_model
-from genrl_ros.training.run import Run
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.data.store.replay import Replay
+from genrl_ros.training.engine.run import Run
+from genrl_ros.training.model.pretrain import train_world_model
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.checkpoint import load_state

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genrl_ros.serving.embodiment import absolute
-from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
-from genrl_ros.serving.preflight import Endpoint, Seen, check
-from genrl_ros.serving.urdf import JointLimits
+from genrl_ros.serving.robot.embodiment import absolute
+from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.serving.robot.preflight import Endpoint, Seen, check
+from genrl_ros.serving.robot.urdf import JointLimits
 
 ROBOT = load_embodiment(find_embodiment('fr3_velocity'))
 CAMERA, STATES, ARM, HAND = (absolute(topic) for topic in ROBOT.topics)

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from genrl_ros.behavior.critic import Critic
-from genrl_ros.cli import eval as eval_command
-from genrl_ros.cli import learn, main, pretrain
-from genrl_ros.config import PRESETS, model_preset
-from genrl_ros.presets import TRAINING
+from genrl_ros.cli import main
+from genrl_ros.cli.commands import eval as eval_command
+from genrl_ros.cli.commands import learn, pretrain
+from genrl_ros.config.model import PRESETS, model_preset
+from genrl_ros.config.presets import TRAINING
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.mfwm import MFWM
 

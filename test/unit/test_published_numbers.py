@@ -12,8 +12,8 @@ from toy_training import TINY
 from genrl_ros.behavior.actor_critic import ActorCritic, ReturnNormalizer
 from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.behavior.start_states import data_free
-from genrl_ros.config import LearnConfig
-from genrl_ros.presets import TRAINING
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.presets import TRAINING
 from genrl_ros.world_model import aligner, latents
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.conv import ChannelNorm

@@ -32,9 +32,9 @@ from toy_training import (
     train_with_two_seeds,
 )
 
-from genrl_ros.config import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.serving.bundle import load_bundle
+from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.world_model import noise
 from genrl_ros.world_model.checkpoint import load_state
 from genrl_ros.world_model.losses import (

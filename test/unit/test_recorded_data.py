@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrl_ros.cli import pretrain
-from genrl_ros.config import DynamicsConfig, RecordConfig, WorldModelConfig
-from genrl_ros.data.episode_file import Episode, EpisodeError
-from genrl_ros.data.episode_store import EpisodeStore, is_held_out
-from genrl_ros.serving.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.cli.commands import pretrain
+from genrl_ros.config.training import DynamicsConfig, RecordConfig, WorldModelConfig
+from genrl_ros.data.store.episode_file import Episode, EpisodeError
+from genrl_ros.data.store.episode_store import EpisodeStore, is_held_out
+from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 
 ROBOT = load_embodiment(find_embodiment('fr3_velocity'))
 LENGTH = 30

@@ -19,7 +19,7 @@ from genrl_ros.behavior.actor_critic import lambda_returns
 from genrl_ros.behavior.critic import Critic
 from genrl_ros.behavior.matching import Matcher
 from genrl_ros.behavior.start_states import data_free
-from genrl_ros.config import ModelConfig
+from genrl_ros.config.model import ModelConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.connector import Connector
 from genrl_ros.world_model.losses import balanced_kl

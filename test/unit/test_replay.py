@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from genrl_ros.data.collect import episode_name
-from genrl_ros.data.episode_file import Episode, EpisodeError
-from genrl_ros.data.episode_store import EpisodeStore, is_held_out
-from genrl_ros.data.prefetch import Prefetch
-from genrl_ros.data.replay import REFRESH_EVERY, Replay, StepReplay, geometric
-from genrl_ros.files import write_tensors
-from genrl_ros.types import EnvSpec
+from genrl_ros.data.store.episode_file import Episode, EpisodeError
+from genrl_ros.data.store.episode_store import EpisodeStore, is_held_out
+from genrl_ros.data.store.prefetch import Prefetch
+from genrl_ros.data.store.replay import REFRESH_EVERY, Replay, StepReplay, geometric
+from genrl_ros.domains.base import EnvSpec
+from genrl_ros.system.files import write_tensors
 
 SPEC = EnvSpec('toy', ('a', 'b'), (1.0, 1.0), 0.1, 2, episode_steps=9, tasks=(), image_size=4)
 EPISODES = 40

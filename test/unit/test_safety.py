@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrl_ros.serving.embodiment import Channel, Limits
-from genrl_ros.serving.limits import Limiter
-from genrl_ros.serving.safety import (
+from genrl_ros.serving.robot.embodiment import Channel, Limits
+from genrl_ros.serving.safety.filter import (
     FRESH,
     FUTURE,
     JUMPED,
@@ -21,6 +20,7 @@ from genrl_ros.serving.safety import (
     StuckWatch,
     TickWatch,
 )
+from genrl_ros.serving.safety.limits import Limiter
 
 PERIOD = 0.08
 ROUNDING = 1e-6

@@ -17,15 +17,15 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 
-from genrl_ros.cli import collect
 from genrl_ros.cli import main as cli
+from genrl_ros.cli.commands import collect
 from genrl_ros.cli.session import Deadline, session, work_through
-from genrl_ros.config import RecordConfig
-from genrl_ros.data.episode_file import Episode
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.processes import age_s
-from genrl_ros.training.run import Run, StoppedError
-from genrl_ros.training.stages import Stages
+from genrl_ros.config.training import RecordConfig
+from genrl_ros.data.store.episode_file import Episode
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.system.processes import age_s
+from genrl_ros.training.engine.run import Run, StoppedError
+from genrl_ros.training.engine.stages import Stages
 from genrl_ros.world_model.ranks import ALONE
 
 

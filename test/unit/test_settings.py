@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from toy_training import TINY, Toy, make_store, stop_after
 
-from genrl_ros.config import ConnectConfig, RecordConfig, WorldModelConfig
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.data.replay import Replay
-from genrl_ros.files import write_json
-from genrl_ros.training import pretrain
-from genrl_ros.training.pretrain import train_world_model
-from genrl_ros.training.run import Run, StoppedError
+from genrl_ros.config.training import ConnectConfig, RecordConfig, WorldModelConfig
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.data.store.replay import Replay
+from genrl_ros.system.files import write_json
+from genrl_ros.training.engine.run import Run, StoppedError
+from genrl_ros.training.model import pretrain
+from genrl_ros.training.model.pretrain import train_world_model
 from genrl_ros.world_model.checkpoint import CheckpointError
 from genrl_ros.world_model.mfwm import MFWM
 

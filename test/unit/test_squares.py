@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrl_ros.world_model import portions
 from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
+from genrl_ros.world_model.fast import portions
 from genrl_ros.world_model.images import joined, pixels, squares
 
 EXACT = {'rtol': 1e-10, 'atol': 1e-10}

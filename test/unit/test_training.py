@@ -15,18 +15,20 @@ from torch import nn
 from toy_training import LEARN, SPEC, TINY, make_model, make_store
 
 from genrl_ros.behavior.matching import target_features
-from genrl_ros.cli import train_all
-from genrl_ros.config import LearnConfig, WorldModelConfig, from_mapping
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.serving.bundle import BundleError, load_bundle
-from genrl_ros.serving.policy import NO_TOKEN, Encoder, PolicyRunner
-from genrl_ros.training.evaluate import evaluate
-from genrl_ros.training.export import write_model
-from genrl_ros.training.latents import dynamics_identity, encode_dataset, follow_dataset
-from genrl_ros.training.learn import learn
-from genrl_ros.training.report import video_goal_strips
-from genrl_ros.training.run import Run
-from genrl_ros.types import FloatArray, Image
+from genrl_ros.cli.commands import train_all
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.mapping import from_mapping
+from genrl_ros.config.training import WorldModelConfig
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.evaluation.episodes import evaluate
+from genrl_ros.serving.policy.bundle import BundleError, load_bundle
+from genrl_ros.serving.policy.runner import NO_TOKEN, Encoder, PolicyRunner
+from genrl_ros.system.arrays import FloatArray, Image
+from genrl_ros.training.behavior.export import write_model
+from genrl_ros.training.behavior.learn import learn
+from genrl_ros.training.engine.run import Run
+from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, follow_dataset
+from genrl_ros.training.model.report import video_goal_strips
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import (
     CheckpointError,

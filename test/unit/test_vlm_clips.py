@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from genrl_ros.training import clips as clips_module
-from genrl_ros.training.clips import FIRST_SEED, ClipConfig, Clips, make_clips
-from genrl_ros.training.concepts import FALSE, TRUE, UNSURE
-from genrl_ros.training.embedder import (
+from genrl_ros.domains.kitchen.concepts import FALSE, TRUE, UNSURE
+from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
+from genrl_ros.training.embedder import clips as clips_module
+from genrl_ros.training.embedder.clips import FIRST_SEED, ClipConfig, Clips, make_clips
+from genrl_ros.training.embedder.takes import (
     TakeSampler,
     TrainConfig,
     augment,
@@ -17,9 +18,8 @@ from genrl_ros.training.embedder import (
     fit_text,
     video_loss,
 )
-from genrl_ros.training.run import StoppedError
-from genrl_ros.training.video_tower import fit_video
-from genrl_ros.vlm.phrases.kitchen import CONCEPTS, ELEMENTS
+from genrl_ros.training.embedder.video_tower import fit_video
+from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.world_model.checkpoint import CheckpointError
 
 SMALL = ClipConfig(rehearsals=16, takes=30, held_out_takes=6, published_takes=4)

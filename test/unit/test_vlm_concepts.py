@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from genrl_ros.training.concepts import FALSE, TRUE, UNSURE, Scene, label
-from genrl_ros.vlm.phrases.kitchen import CONCEPTS, ELEMENTS
+from genrl_ros.domains.kitchen.concepts import FALSE, TRUE, UNSURE, Scene, label
+from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
 
 FAR = 5.0
 

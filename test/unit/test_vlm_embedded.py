@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from genrl_ros.training.embedder_run import write
-from genrl_ros.types import VideoTextEmbedder
+from genrl_ros.domains.kitchen.phrases import CONCEPTS
+from genrl_ros.training.embedder.make import write
 from genrl_ros.vlm import load_embedder
+from genrl_ros.vlm.base import VideoTextEmbedder
 from genrl_ros.vlm.embedded import EmbeddedEmbedder, TowerConfig, Towers
-from genrl_ros.vlm.phrases.kitchen import CONCEPTS
 
 SCORES = {'grounding': {'least_score': 0.4, 'least_margin': 0.02}}
 

@@ -11,16 +11,16 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from toy_training import make_store
 
-from genrl_ros.cli import connect, pretrain
-from genrl_ros.config import (
+from genrl_ros.cli.commands import connect, pretrain
+from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
     PriorConfig,
     RecordConfig,
     WorldModelConfig,
 )
-from genrl_ros.types import VideoTextEmbedder
 from genrl_ros.vlm import load_embedder
+from genrl_ros.vlm.base import VideoTextEmbedder
 from genrl_ros.world_model.checkpoint import load_mfwm
 
 transformers = pytest.importorskip('transformers')

@@ -2,15 +2,16 @@
 
 import pytest
 
-from genrl_ros.training.embedder_run import check_phrases
-from genrl_ros.vlm.phrases import normalise, unrelated, without
-from genrl_ros.vlm.phrases.kitchen import (
+from genrl_ros.domains.kitchen.held_out import HELD_OUT
+from genrl_ros.domains.kitchen.phrases import (
     CONCEPTS,
     EVALUATION_PROMPTS,
     describe,
     training_phrases,
 )
-from genrl_ros.vlm.phrases.kitchen_held_out import HELD_OUT
+from genrl_ros.training.embedder.make import check_phrases
+from genrl_ros.vlm import unrelated
+from genrl_ros.vlm.phrases import normalise, without
 
 PAPER = (
     'opening the microwave fully open',

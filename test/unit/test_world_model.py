@@ -9,14 +9,8 @@ import torch
 from torch import nn
 from toy_training import TINY
 
-from genrl_ros.config import (
-    ConnectConfig,
-    FocusConfig,
-    ModelConfig,
-    PriorConfig,
-    WorldModelConfig,
-    model_preset,
-)
+from genrl_ros.config.model import ModelConfig, model_preset
+from genrl_ros.config.training import ConnectConfig, FocusConfig, PriorConfig, WorldModelConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.aligner import Aligner
 from genrl_ros.world_model.conv import ConvDecoder
@@ -267,6 +261,6 @@ def test_portions_of_a_batch_are_the_batch(monkeypatch: pytest.MonkeyPatch) -> N
         return [logits.detach(), loss.detach(), *(p.grad.clone() for p in tokenizer.parameters())]
 
     whole = results()
-    monkeypatch.setattr('genrl_ros.world_model.portions.PORTION', 3)
+    monkeypatch.setattr('genrl_ros.world_model.fast.portions.PORTION', 3)
     for got, want in zip(results(), whole, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)

@@ -23,30 +23,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.config import (
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.model import model_preset
+from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
-    LearnConfig,
     OptimConfig,
     PriorConfig,
     RecordConfig,
     WorldModelConfig,
-    model_preset,
 )
-from genrl_ros.data.episode_file import Episode
-from genrl_ros.data.episode_store import EpisodeStore
-from genrl_ros.data.replay import Replay, StepReplay
-from genrl_ros.training.export import write_model
-from genrl_ros.training.fit import fit
-from genrl_ros.training.learn import learn
-from genrl_ros.training.pretrain import (
+from genrl_ros.data.store.episode_file import Episode
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.data.store.replay import Replay, StepReplay
+from genrl_ros.domains.base import EnvSpec
+from genrl_ros.training.behavior.export import write_model
+from genrl_ros.training.behavior.learn import learn
+from genrl_ros.training.engine.fit import fit
+from genrl_ros.training.engine.run import Progress, Run, Strips
+from genrl_ros.training.model.pretrain import (
     train_connector,
     train_dynamics,
     train_prior,
     train_world_model,
 )
-from genrl_ros.training.run import Progress, Run, Strips
-from genrl_ros.types import EnvSpec
 from genrl_ros.world_model import noise
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.ranks import ALONE, Ranks, joined

@@ -1,0 +1,1 @@
+"""How fast this machine trains, against the plain form of the same updates."""

@@ -1,0 +1,77 @@
+"""Make a dataset: scripted episodes of every quality, images and actions only."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.progress import bar
+from genrl_ros.cli.session import Deadline, saying_stopped
+from genrl_ros.data.collect import Recipe, collect
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.domains.kitchen.physics import Kitchen
+from genrl_ros.domains.kitchen.script import kitchen_script
+from genrl_ros.domains.registry import env_spec
+from genrl_ros.system.files import exclusive
+from genrl_ros.training.engine.run import StoppedError
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    'kitchen': lambda: Recipe(make_env=Kitchen, draw=kitchen_script),  # type: ignore[arg-type]
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl collect`."""
+
+    domain: Domain
+    """Domain to collect in."""
+    frames: int = 120_000
+    """Frames wanted; whole episodes are collected until there are as many."""
+    out: Path | None = None
+    """Folder of the dataset; `data/DOMAIN` unless given. An interrupted collection is taken up."""
+    seed: int = 1
+    """Seed of the dataset; the same data come from the same seed, whatever the workers."""
+    workers: int = 2
+    """Processes to use."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, 'frames', 'workers')
+        at_least(self, 0, 'seed')
+
+
+def main(config: Config) -> int:
+    """Collect what is not collected yet."""
+    with Deadline(None) as deadline, saying_stopped():
+        store = fill(config, deadline.passed)
+        print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
+    return 0
+
+
+def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> EpisodeStore:
+    """Collect what is not collected yet.
+
+    Raises:
+        StoppedError: if there was no time to finish.
+        OSError: if another process collects into the same folder.
+    """
+    spec = env_spec(config.domain)
+    out = config.out or Path('data') / config.domain
+    command = (
+        f'genrl collect {config.domain} --frames {config.frames} --seed {config.seed} --out {out}'
+    )
+    recipe = RECIPES[config.domain]()
+    with exclusive(out), bar('collect', config.frames) as show:
+        store = EpisodeStore.create(out, spec, command, config.seed)
+        episodes = collect(store, recipe, config.frames, config.seed, config.workers)
+        with contextlib.closing(episodes):
+            done = 0
+            for name in episodes:
+                done += store.length(name)
+                show(done, store.kind(name))
+                if should_stop() and done < config.frames:
+                    raise StoppedError(f'{done} of {config.frames} frames are collected')
+    return store

@@ -1,0 +1,173 @@
+"""Connect a finished world model to a video-language embedder: connector, aligner and prior.
+
+The dataset's embeddings are made first, where they are missing. `genrl pretrain` ends with this;
+alone it is for another embedder, or for a longer training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.session import session, stage, work_through
+from genrl_ros.config.presets import PresetName
+from genrl_ros.config.training import ConnectConfig, Device, Precision, PriorConfig, RecordConfig
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.data.store.replay import Replay, StepReplay
+from genrl_ros.domains.registry import element_positions, movable
+from genrl_ros.system.files import write_json
+from genrl_ros.system.share import shipped_model
+from genrl_ros.training.behavior.export import write_model
+from genrl_ros.training.engine.run import Run
+from genrl_ros.training.model.embeddings import embed_dataset
+from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, follow_dataset
+from genrl_ros.training.model.pictures import write_grid
+from genrl_ros.training.model.pretrain import prepare, train_connector, train_prior
+from genrl_ros.training.model.report import goal_strips, report_goals, video_goal_strips
+from genrl_ros.vlm import load_embedder
+from genrl_ros.vlm.base import VideoTextEmbedder
+from genrl_ros.world_model.checkpoint import load_mfwm, weights_identity
+from genrl_ros.world_model.mfwm import MFWM
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl connect`."""
+
+    domain: Domain
+    """Domain of the world model."""
+    model: Path | None = None
+    """World model; the shipped one unless given."""
+    data: Path | None = None
+    """Dataset; `data/DOMAIN` unless given."""
+    run: Path | None = None
+    """Folder of checkpoints, curves and pictures; `runs/connect/DOMAIN` unless given."""
+    out: Path | None = None
+    """Where the connected model goes; `RUN/model` unless given."""
+    embedder: str = 'embedded'
+    """Video-language embedder to connect it to."""
+    preset: PresetName = 'small'
+    """Defaults of the training below."""
+    seed: int = 0
+    """Seed of all random numbers."""
+    threads: int = 2
+    """CPU threads of a process."""
+    device: Device = 'cpu'
+    """What to compute on."""
+    precision: Precision = 'float32'
+    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
+    budget_s: float | None = None
+    """Seconds after which to stop with everything saved; the same command goes on from there."""
+    record: RecordConfig = field(default_factory=RecordConfig)
+    """How often to report, save and draw."""
+    connect: ConnectConfig = field(default_factory=ConnectConfig)
+    """Training of connector and aligner."""
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    """Training of the action prior."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, 'threads')
+        at_least(self, 0, 'seed')
+
+
+def main(config: Config) -> int:
+    """Connect and write the model."""
+    folder = config.run or Path('runs/connect') / config.domain
+    embedder = load_embedder(config.embedder)
+    store = EpisodeStore.of(config.domain, config.data)
+    with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
+        prepare(config.threads, config.seed)
+        finished, card = load_mfwm(config.model or shipped_model(config.domain))
+        store.check_robot(card.spec)
+        scores = card.training.get('scores', {})
+        sizes = replace(finished.config, embed_dim=embedder.dim)
+        model = MFWM(sizes)  # connector and aligner begin anew
+        model.tokenizer.load_state_dict(finished.tokenizer.state_dict())
+        model.sequence.load_state_dict(finished.sequence.state_dict())
+        connect(
+            model.to(config.device), store, embedder, config.connect,
+            config.prior, config.seed, run, config.out or folder / 'model', card.training,
+            {name: score for name, score in scores.items() if name == 'open_loop'},
+        )  # fmt: skip
+    return 0
+
+
+def connect(
+    model: MFWM,
+    store: EpisodeStore,
+    embedder: VideoTextEmbedder,
+    config: ConnectConfig,
+    prior: PriorConfig,
+    seed: int,
+    run: Run,
+    out: Path,
+    training: Mapping[str, Any],
+    scores: Mapping[str, Any],
+) -> None:
+    """Embed the dataset, train connector, aligner and prior, measure goals, write the model.
+
+    Args:
+        model: the world model, whose tokenizer is finished, of the embedder's size.
+        store: the dataset.
+        embedder: what to connect it to.
+        config: how to train connector and aligner.
+        prior: how to train the action prior.
+        seed: of the order of batches.
+        run: where and how it is trained.
+        out: folder of the finished model.
+        training: what the model's description says of how the world model was made.
+        scores: scores so far.
+    """
+    spec = store.spec
+    mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
+    work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
+    tokenizer = encode(store, model, run)
+    alone = run.ranks.world == 1
+    objects = movable(spec)
+    run = replace(run, pictures={'connector': goal_strips(model, store, spec, objects, embedder)})
+    replay = Replay(
+        store, config.batch, config.length, seed, embedder.identity, tokenizer, growing=alone
+    )
+    with stage('connector', config.updates, run) as watched:
+        train_connector(model, replay, config, watched)
+    if prior.updates:
+        work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
+        steps = StepReplay(
+            store, prior.batch, prior.steps, prior.delay, prior.discount, seed,
+            embedder.identity, tokenizer, dynamics_identity(model), growing=alone,
+        )  # fmt: skip
+        with stage('action prior', prior.updates, run) as watched:
+            train_prior(model, steps, prior, watched)
+    if not run.ranks.first:
+        return
+    model.cpu()
+    if strips := video_goal_strips(model, store, objects, embedder):
+        write_grid(run.folder / 'video_goals.png', strips)
+    if spec.tasks:
+        elements = element_positions(spec.domain)
+        goals = report_goals(model, store, spec, elements, embedder, run.folder)
+        scores = {**scores, 'goals': goals}
+    description = {
+        **training,
+        'date': datetime.now(UTC).date().isoformat(),
+        'connect': {'seed': seed, **asdict(config)},
+        'prior': asdict(prior),
+        'scores': scores,
+    }
+    write_model(out, model, spec, embedder.name, embedder.identity, description)
+    write_json(run.folder / 'scores.json', scores)
+    print(json.dumps(scores, indent=2))
+    print(f'model: {out}, pictures: {run.folder}')
+
+
+def encode(store: EpisodeStore, model: MFWM, run: Run) -> str:
+    """Encode the dataset where it is not yet, and give the tokenizer's identity."""
+    mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
+    steps = encode_dataset(store, model.tokenizer, mine)
+    work_through('encode', store.num_frames, steps, run)
+    return weights_identity(model.tokenizer)

@@ -1,0 +1,220 @@
+"""The whole method once: a sentence, its goal, a policy learned in imagination, the robot acting.
+
+Exit status 0 only if the robot reached what the sentence asked for, within three episodes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from genrl_ros.cli.commands.up import check_domain, find_params_file
+from genrl_ros.cli.demo_progress import LearningProgress
+from genrl_ros.cli.demo_report import Stages, element_of, report, write_curve
+from genrl_ros.cli.discovery import private_domain
+from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
+from genrl_ros.data.video import write_video
+from genrl_ros.deploy.graph import BRINGUP, NODES, Value
+from genrl_ros.domains.base import EnvSpec
+from genrl_ros.system.files import write_json
+from genrl_ros.system.memory import PeakMemory
+from genrl_ros.system.share import shipped_model
+
+if TYPE_CHECKING:
+    from genrl_ros.nodes.clients.session import Learned, Recording, Session, TaskAnswer
+
+START_TIMEOUT_S = 120.0
+GROUND_TIMEOUT_S = 120.0
+POLICY_TIMEOUT_S = 30.0
+REAL_TIME_FACTOR = 0.5
+"""On two shared cores a simulator in real time is late now and then, and a policy holds the robot
+when images are late. At half of that it has time to spare."""
+EPISODES = 3
+"""How often the robot may try, each time from the start."""
+EPISODE_SLOWNESS = 6.0
+"""How many times slower than real time the simulator may be."""
+VIDEO_SCALE = 4
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl demo`."""
+
+    domain: Domain
+    """The scene to simulate."""
+    prompt: str = 'open the microwave'
+    """What the robot shall do."""
+    runs: Path = Path('runs')
+    """The artefacts go into a folder below this one, named by the time."""
+    updates: int = 0
+    """Actor-critic updates; 0: as many as the parameter file says."""
+    model: Path | None = None
+    """World model; the shipped one of the domain unless given."""
+    params_file: Path | None = None
+    """ROS parameter file of all nodes; the shipped one of the domain unless given."""
+
+    def __post_init__(self) -> None:
+        check_domain(self.domain)
+        at_least(self, 0, 'updates')
+        if not self.prompt.strip():
+            raise ValueError('--prompt must say what the robot shall do')
+
+
+@dataclass
+class Run:
+    """What a demo has come to know, as far as it has come."""
+
+    folder: Path
+    stages: Stages = field(default_factory=Stages)
+    memory: PeakMemory = field(default_factory=PeakMemory)
+    answer: TaskAnswer | None = None
+    learned: Learned | None = None
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    element: str | None = None
+    recordings: list[Recording] = field(default_factory=list)
+    error: str = ''
+
+
+def main(config: Config) -> int:
+    """Run the demo; 0 if the task was reached, 1 if not."""
+    end_in_order()
+    console = Console()
+    model = (config.model or shipped_model(config.domain)).resolve()
+    run = Run((config.runs / datetime.now().strftime('%Y%m%d-%H%M%S')).resolve())
+    run.folder.mkdir(parents=True)
+    try:
+        with private_domain() as environment:
+            os.environ.update(environment)
+            with NodeProcesses(
+                (*NODES, BRINGUP),
+                find_params_file(config.params_file, config.domain),
+                _parameters(config, model, run.folder),
+                environment,
+                logs=run.folder / 'log',
+            ) as processes:
+                _run(config, _spec(model), run, processes, console)
+    except KeyboardInterrupt:
+        run.error = 'interrupted'
+    except (NodeFailedError, ValueError, OSError) as error:
+        run.error = str(error)
+    except RuntimeError as error:  # SessionError, which needs ROS to be imported
+        run.error = str(error)
+    run.stages.end()
+    return _conclude(config, run, console)
+
+
+def _parameters(config: Config, model: Path, folder: Path) -> dict[str, dict[str, Value]]:
+    common: dict[str, Value] = {'model': str(model)}
+    policies: dict[str, Value] = {'policies': str(folder / 'policies')}
+    updates: dict[str, Value] = {'updates': config.updates} if config.updates else {}
+    rate: dict[str, Value] = {'real_time_factor': REAL_TIME_FACTOR}
+    return {
+        'sim_node': {'domain': config.domain, **rate},
+        'encoder_node': common,
+        'prompt_node': {**common, 'runs': str(folder)},
+        'trainer_node': {**common, **policies, **updates},
+        'policy_node': {**policies, **rate},
+        'command_gate': rate,
+    }
+
+
+def _spec(model: Path) -> EnvSpec:
+    from genrl_ros.world_model.checkpoint import read_card
+
+    return read_card(model)[1].spec
+
+
+def _run(
+    config: Config, spec: EnvSpec, run: Run, processes: NodeProcesses, console: Console
+) -> None:
+    from genrl_ros.nodes.clients.session import Session
+
+    def watch() -> None:
+        processes.check()
+        run.memory.sample()
+
+    domain = int(os.environ['ROS_DOMAIN_ID'])
+    console.print(f'[bold]{config.prompt}[/bold]  (logs and artefacts: {run.folder})')
+    with Session(domain, spec.image_size, watch) as session:
+        run.stages.begin('start the nodes')
+        with console.status('starting the nodes, from the simulator to the command gate'):
+            session.wait_for_graph(START_TIMEOUT_S)
+        # Nothing drives yet, so nobody needs to look: both cores are for learning.
+        session.pause(True)
+        _set_task(config, session, run, console)
+        _learn(session, run, console)
+        _drive(session, spec, run, console)
+
+
+def _set_task(config: Config, session: Session, run: Run, console: Console) -> None:
+    run.stages.begin('ground the prompt')
+    run.answer = answer = session.set_task(config.prompt, GROUND_TIMEOUT_S)
+    for name in ('goal.mp4', 'goal.png'):
+        shutil.copyfile(Path(answer.goal_video).with_name(name), run.folder / name)
+    run.element = element_of(answer.concept)
+    console.print(
+        f'the nearest concept is [bold]{answer.concept}[/bold]: cosine {answer.score:.2f}, '
+        f'{answer.margin:.2f} ahead of the next'
+    )
+    console.print(f'decoded goal: {run.folder / "goal.mp4"}, {run.folder / "goal.png"}')
+    if not answer.learn:
+        raise ValueError(
+            f'{config.prompt!r} resembles nothing that the embedder knows, so it is not learned; '
+            '`genrl learn --force` learns it all the same'
+        )
+    console.print(answer.message)
+
+
+def _learn(session: Session, run: Run, console: Console) -> None:
+    assert run.answer is not None
+    run.stages.begin('learn in imagination')
+    with LearningProgress(console) as progress:
+
+        def on_feedback(feedback: Any) -> None:
+            run.curve.append((feedback.update, feedback.imagined_return))
+            progress.show(feedback)
+
+        run.learned = session.follow_learning(run.answer.task_id, on_feedback, START_TIMEOUT_S)
+    write_curve(run.folder / 'learning_curve.png', run.curve, run.answer.concept)
+    run.stages.begin('take over the policy')
+    session.wait_for_policy(run.answer.task_id, POLICY_TIMEOUT_S)
+
+
+def _drive(session: Session, spec: EnvSpec, run: Run, console: Console) -> None:
+    run.stages.begin('drive the robot')
+    episode_s = spec.episode_steps * spec.action_repeat * spec.control_dt_s
+    session.pause(False)
+    for number in range(1, EPISODES + 1):
+        with console.status(
+            f'the policy drives the robot, episode {number} of {EPISODES} at most'
+        ):
+            recording = session.record_episode(
+                run.element, episode_s, timeout_s=episode_s * EPISODE_SLOWNESS
+            )
+        run.recordings.append(recording)
+        if run.element is None or run.element in recording.reached_ns:
+            break
+        console.print(f'episode {number}: {run.element} was not reached')
+    write_video(
+        run.folder / 'episode.mp4',
+        recording.frames,
+        fps=1 / spec.control_dt_s,
+        scale=VIDEO_SCALE,
+    )
+
+
+def _conclude(config: Config, run: Run, console: Console) -> int:
+    summary = report(config.prompt, run)
+    write_json(run.folder / 'summary.json', summary.as_json)
+    console.print(summary.table)
+    if run.error:
+        print(f'genrl demo: {run.error}', file=sys.stderr)
+    return 0 if summary.reached and not run.error else 1

@@ -1,0 +1,163 @@
+"""Success rates in the simulator, without ROS: learn each task data-free, then run it often."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from genrl_ros.cli.commands.learn import Config as Learn
+from genrl_ros.cli.evaluate_tasks import (
+    Row,
+    Runs,
+    learn_and_run,
+    means,
+    run_task,
+    show_scores,
+    what_is_known,
+)
+from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.session import Deadline
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.presets import PresetName
+from genrl_ros.config.training import Device
+from genrl_ros.domains.base import Task
+from genrl_ros.domains.registry import env_spec, paraphrases
+from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.system.files import check_writable, exclusive, write_json
+from genrl_ros.system.share import shipped_model
+from genrl_ros.training.engine.run import StoppedError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl eval`."""
+
+    domain: Domain
+    """Domain to evaluate."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to run; all of the domain's unless given."""
+    prompt: str = ''
+    """Prompt to use in place of the task's own; needs one task."""
+    video: Path | None = None
+    """Video to use in place of a prompt; needs one task."""
+    paraphrases: bool = False
+    """Also ask for each task in three other ways, and tell what that loses."""
+    policy: Path | None = None
+    """Bundle to run instead of learning one; needs one task."""
+    episodes: int = 20
+    """Episodes a task."""
+    seed: int = 7
+    """Seed of learning, and of the first episode."""
+    model: Path | None = None
+    """World model; the shipped one unless given."""
+    out: Path | None = None
+    """Folder of the learned bundles; `runs/eval/<time>` unless given."""
+    json: Path | None = None
+    """File to write the scores to."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Simulators that run in parallel."""
+    device: Device = 'cpu'
+    """What to learn on."""
+    preset: PresetName = 'small'
+    """Defaults of the learning below."""
+    learning: LearnConfig = field(default_factory=LearnConfig)
+    """How to learn; its seed is the one above."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, 'episodes', 'workers')
+        at_least(self, 0, 'seed')
+        own = [name for name in ('prompt', 'video', 'policy') if getattr(self, name)]
+        if len(own) > 1:
+            raise ValueError(f'give one of --prompt, --video and --policy, not {len(own)}')
+        if self.paraphrases and own:
+            raise ValueError(f'--paraphrases asks in its own words: leave out --{own[0]}')
+        if self.json is not None and self.json.is_dir():
+            raise ValueError(f'--json {self.json} is a folder: name a file')
+
+
+def main(config: Config) -> int:
+    """Evaluate and print a table of what is finished, however it ends."""
+    spec = env_spec(config.domain)
+    tasks = [spec.task(name) for name in dict.fromkeys(config.tasks)] or list(spec.tasks)
+    if len(tasks) > 1 and (config.prompt or config.video or config.policy):
+        raise ValueError('--prompt, --video and --policy need one task: add --tasks NAME')
+    if config.json is not None:
+        config.json.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(config.json.parent)
+    out = config.out or Path('runs/eval') / time.strftime('%Y%m%d-%H%M%S')
+    results: dict[str, Row] = {}
+    with Deadline(None) as deadline:
+        try:
+            if config.policy is not None:
+                results[tasks[0].name] = _run(config, config.policy, tasks[0], deadline.passed)
+            else:
+                _learn_and_run(config, tasks, out, results, deadline.passed)
+        except StoppedError as stopped:
+            print(f'Stopped: {stopped}.')
+            raise KeyboardInterrupt from None
+        finally:
+            if results:
+                show_scores(config.domain, results)
+    if config.json is not None:
+        write_json(config.json, {'tasks': results, 'seed': config.seed} | means(results))
+    return 0
+
+
+def _run(config: Config, policy: Path, task: Task, should_stop: Callable[[], bool]) -> Row:
+    began = time.monotonic()
+    prompt = load_bundle(policy).description.prompt
+    score = run_task(task, config.domain, policy, _runs(config), should_stop)
+    seconds = round(time.monotonic() - began, 1)
+    return asdict(score) | {'prompt': prompt, 'seconds': seconds}
+
+
+def _learn_and_run(
+    config: Config,
+    tasks: list[Task],
+    out: Path,
+    results: dict[str, Row],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Fill `results`, row by row."""
+    questions = [(task, list(_learnings(config, task, out))) for task in tasks]
+    for _, learnings in questions:
+        for learning in learnings:
+            what_is_known(learning)  # before all else, to say what is in the way
+    with exclusive(out):
+        try:
+            for task, (own, *others) in questions:
+                row = learn_and_run(own, task, _runs(config), should_stop)
+                results[task.name] = row
+                for other in others:
+                    again = learn_and_run(other, task, _runs(config), should_stop)
+                    row.setdefault('paraphrases', []).append(again)
+        except BaseException:
+            if any(out.iterdir()):
+                print(f'With --out {out}, the same command goes on from what is finished.')
+            raise
+
+
+def _learnings(config: Config, task: Task, out: Path) -> Iterator[Learn]:
+    """What to learn for a task: its own prompt or another, then paraphrases."""
+    own = Learn(
+        domain=config.domain,
+        prompt=config.prompt or ('' if config.video else task.prompt),
+        video=config.video,
+        name=task.name,
+        out=out,
+        model=config.model or shipped_model(config.domain),
+        force=True,
+        device=config.device,
+        learning=replace(config.learning, seed=config.seed),
+    )
+    yield own
+    if config.paraphrases:
+        for index, prompt in enumerate(paraphrases(config.domain, task.name), 1):
+            yield replace(own, prompt=prompt, name=f'{task.name}-{index}')
+
+
+def _runs(config: Config) -> Runs:
+    return Runs(config.episodes, config.seed, config.workers)

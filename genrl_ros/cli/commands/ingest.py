@@ -1,0 +1,150 @@
+"""Make a dataset of recorded runs: rosbag2 recordings of a robot, MCAP or sqlite3.
+
+Images and commands are put in step with the control rate, gaps split episodes, and torn bags are
+read as far as they go. What becomes of each bag is reported. Episodes that are in already stay.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from genrl_ros.cli.options import at_least
+from genrl_ros.data.bags.bag import find_bags
+from genrl_ros.data.bags.ingest import Recipe, Report, Stream, ingest
+from genrl_ros.data.bags.mcap import BagError
+from genrl_ros.data.store.episode_file import EpisodeError
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.domains.base import EnvSpec
+from genrl_ros.serving.robot.command_values import values_of
+from genrl_ros.serving.robot.embodiment import (
+    CommandGroup,
+    Embodiment,
+    Vector,
+    absolute,
+)
+from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.system.files import exclusive
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl ingest`."""
+
+    bags: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar='BAG [BAG ...]')]
+    """Bags: rosbag2 folders, `.mcap` or `.db3` files, or folders with such in them."""
+    robot: str
+    """Embodiment file of the robot, or the name of a shipped one, such as `kitchen`."""
+    out: Path | None = None
+    """Folder of the dataset; `data/NAME` of the robot unless given."""
+    namespace: str = ''
+    """ROS namespace of the robot's topics in the bags."""
+    min_steps: int = 8
+    """Agent steps that an episode must have."""
+
+    def __post_init__(self) -> None:
+        if not self.bags:
+            raise ValueError('name at least one bag')
+        at_least(self, 1, 'min_steps')
+
+
+def make_recipe(robot: Embodiment, namespace: str = '') -> Recipe:
+    """How the messages of a robot become episodes."""
+    types = robot.topics
+
+    def stream(topic: str, read: Any) -> Stream:
+        return Stream(absolute(topic, namespace), types[topic], read)
+
+    def positions(message: Any) -> Vector:
+        return robot.joint_positions(list(message.name), message.position)
+
+    def command(group: CommandGroup) -> Stream:
+        return stream(group.topic, lambda message: values_of(group, message))
+
+    return Recipe(
+        spec=robot.spec(),
+        camera=stream(robot.camera.topic, robot.camera.pixels),
+        camera_rate_hz=robot.camera_rate_hz,
+        joint_states=stream(robot.joint_states.topic, positions),
+        joints=len(robot.joints),
+        commands=tuple(command(group) for group in robot.commands),
+        holds=tuple(group.quantity == 'position' for group in robot.commands),
+        to_action=robot.to_action,
+        takes_last=np.array(
+            [c.quantity == 'position' and c.mode == 'absolute' for c in robot.channels]
+        ),
+    )
+
+
+def main(config: Config) -> int:
+    """Ingest what is not in the dataset yet; status 1 if it has no episode then."""
+    robot = load_embodiment(find_embodiment(config.robot))
+    recipe = make_recipe(robot, config.namespace)
+    out = config.out or Path('data') / robot.name
+    bags = [bag for path in config.bags for bag in find_bags(path)]
+    with exclusive(out):
+        return _fill(out, config, bags, recipe)
+
+
+def _fill(out: Path, config: Config, bags: list[Path], recipe: Recipe) -> int:
+    command = f'genrl ingest {" ".join(map(str, config.bags))} --robot {config.robot} --out {out}'
+    store = EpisodeStore.create(out, recipe.spec, command, seed=0)
+    _check_same_robot(store, recipe.spec)
+    for bag in bags:
+        report = Report()
+        added = known = 0
+        try:
+            for name, episode in ingest(bag, recipe, config.min_steps, report):
+                if store.has(name):
+                    known += 1
+                    continue
+                store.append(name, episode)
+                added += 1
+        except BagError as error:
+            report.damage.append(str(error))
+        print('\n'.join([f'{bag}: {added} episodes', *_lines(report, recipe, known)]))
+    print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
+    if not store.episode_ids:
+        print('genrl ingest: no bag had an episode; see above', file=sys.stderr)
+        return 1
+    return 0
+
+
+def _lines(report: Report, recipe: Recipe, known: int) -> list[str]:
+    lines = [f'torn: {text}' for text in report.damage]
+    for stream in recipe.streams:
+        if not report.messages[stream.topic]:
+            lines.append(f'no messages on {stream.topic} ({stream.type})')
+    lines += [f'refused {count} messages on {why}' for why, count in report.refused.items()]
+    for count, text in (
+        (known, 'episodes were in already'),
+        (report.gaps, 'times images were missing, which split a run'),
+        (report.short, 'runs were too short'),
+        (report.undriven, 'images without commands'),
+        (report.skipped, 'images between two control steps or out of order'),
+    ):
+        if count:
+            lines.append(f'{count} {text}')
+    if report.beyond:
+        lines.append(
+            f'{report.clipped:.1%} of the commands were beyond an action of 1.0 and were clipped: '
+            'is `scale` right?'
+        )
+    return [f'  {line}' for line in lines]
+
+
+def _check_same_robot(store: EpisodeStore, spec: EnvSpec) -> None:
+    wanted: dict[str, Any] = json.loads(json.dumps(asdict(spec)))
+    held = json.loads(json.dumps(store.manifest['spec']))
+    for name in ('action_names', 'action_scale', 'control_dt_s', 'action_repeat', 'image_size'):
+        if held[name] != wanted[name]:
+            raise EpisodeError(
+                f'{store.path} holds episodes of another robot: its {name} is {held[name]}, the '
+                f'embodiment says {wanted[name]}; choose another folder with --out'
+            )

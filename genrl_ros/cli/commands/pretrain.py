@@ -1,0 +1,145 @@
+"""Train a world model on a dataset and connect it to a video-language embedder.
+
+Stages, each of which resumes where it was interrupted: the world model itself, its dynamics once
+more on finished latents, the dataset's embeddings, and connector with aligner. The result is a
+folder that `genrl up`, `genrl learn` and `genrl eval` take; scores and pictures of it are beside
+its checkpoints.
+
+On several processes, of one machine or many: `torchrun --nproc-per-node N --no-python -- genrl
+pretrain ...`, which trains as one process would.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from genrl_ros.cli.commands.connect import connect, encode
+from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.session import session, stage
+from genrl_ros.config.model import model_preset
+from genrl_ros.config.presets import PresetName
+from genrl_ros.config.training import (
+    ConnectConfig,
+    Device,
+    DynamicsConfig,
+    Precision,
+    PriorConfig,
+    RecordConfig,
+    WorldModelConfig,
+)
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.data.store.replay import Replay
+from genrl_ros.domains.registry import movable
+from genrl_ros.system.files import check_writable, sha256
+from genrl_ros.training.engine.run import Run
+from genrl_ros.training.model.pretrain import prepare, train_dynamics, train_world_model
+from genrl_ros.training.model.report import open_loop_picture, report_world_model
+from genrl_ros.vlm import load_embedder
+from genrl_ros.world_model.mfwm import MFWM
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl pretrain`."""
+
+    domain: Domain
+    """Domain of the dataset."""
+    data: Path | None = None
+    """Dataset; `data/DOMAIN` unless given."""
+    run: Path | None = None
+    """Folder of checkpoints, curves and pictures; `runs/pretrain/DOMAIN` unless given."""
+    out: Path | None = None
+    """Where the finished model goes; `RUN/model` unless given."""
+    preset: PresetName = 'small'
+    """Sizes of the model, and the defaults of its training below."""
+    embedder: str = 'embedded'
+    """Video-language embedder to connect it to."""
+    seed: int = 0
+    """Seed of all random numbers."""
+    threads: int = 2
+    """CPU threads of a process."""
+    device: Device = 'cpu'
+    """What to compute on."""
+    precision: Precision = 'float32'
+    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
+    budget_s: float | None = None
+    """Seconds after which to stop with everything saved; the same command goes on from there."""
+    record: RecordConfig = field(default_factory=RecordConfig)
+    """How often to report, save and draw."""
+    stage: Literal['all', 'world-model'] = 'all'
+    """Stop after the world model and its dynamics, which need no embedder, or go on to the end."""
+    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    """Training of tokenizer and sequence model."""
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    """Further training of the sequence model."""
+    connect: ConnectConfig = field(default_factory=ConnectConfig)
+    """Training of connector and aligner."""
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    """Training of the action prior."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, 'threads')
+        at_least(self, 0, 'seed')
+
+
+def main(config: Config) -> int:
+    """Run the stages that are not finished yet."""
+    folder = config.run or Path('runs/pretrain') / config.domain
+    with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
+        pretrain(config, run)
+    return 0
+
+
+def pretrain(config: Config, run: Run) -> None:
+    """Run the stages that are not finished yet, in the run's folder.
+
+    Raises:
+        StoppedError: if there was no time to finish.
+    """
+    out = config.out or run.folder / 'model'
+    # Before all else: a mistyped name is told at once, and not after hours of training.
+    embedder = load_embedder(config.embedder) if config.stage == 'all' else None
+    store = EpisodeStore.of(config.domain, config.data)
+    check_writable(store.path)  # where latents and embeddings are put
+    spec, objects = store.spec, movable(store.spec)
+    prepare(config.threads, config.seed)
+    sizes = model_preset(config.preset, spec.action_dim)
+    if embedder is not None:
+        sizes = replace(sizes, embed_dim=embedder.dim)
+    model = MFWM(sizes).to(config.device)
+    picture = open_loop_picture(model, store, objects)
+    run = replace(run, pictures={'world_model': picture, 'dynamics': picture} if picture else {})
+    alone = run.ranks.world == 1
+    first = config.world_model
+    replay = Replay(store, first.batch, first.length, config.seed, growing=alone)
+    with stage('world model', first.updates, run) as watched:
+        train_world_model(model, replay, first, watched)
+    second, tokenizer = config.dynamics, encode(store, model, run)
+    replay = Replay(
+        store, second.batch, second.length, config.seed, tokenizer=tokenizer, growing=alone
+    )
+    with stage('dynamics', second.updates, run) as watched:
+        train_dynamics(model, replay, second, watched)
+    scores: dict[str, Any] = {}
+    if run.ranks.first and picture is not None:
+        scores = {'open_loop': report_world_model(model.cpu(), store, objects, run.folder)}
+        print(json.dumps(scores, indent=2))
+    if embedder is None:
+        return
+
+    training = {
+        'seed': config.seed,
+        'data': {
+            'frames': store.num_frames,
+            'manifest_sha256': sha256(store.path / 'manifest.json'),
+        },
+        'world_model': asdict(first),
+        'dynamics': asdict(second),
+    }
+    connect(
+        model.to(config.device), store, embedder, config.connect,
+        config.prior, config.seed, run, out, training, scores,
+    )  # fmt: skip

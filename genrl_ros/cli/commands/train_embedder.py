@@ -1,0 +1,73 @@
+"""Train the small video-language embedder: make its clips, learn, measure, write the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genrl_ros.cli.options import Domain
+from genrl_ros.cli.progress import bar
+from genrl_ros.cli.session import session
+from genrl_ros.config.training import RecordConfig
+from genrl_ros.training.embedder.clips import ClipConfig, Clips, make_clips
+from genrl_ros.training.embedder.takes import TrainConfig
+from genrl_ros.training.engine.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to make the embedder from, and where to put it."""
+
+    domain: Domain
+    """Domain whose clips are learned; `kitchen` is the only one so far."""
+    clips: Path = Path('data/embedder-clips')
+    """Folder of the clips; they are made if it does not exist."""
+    out: Path = Path('models/embedder')
+    """Folder that the model is written to."""
+    run: Path = Path('runs/embedder')
+    """Folder of the checkpoints; the same command goes on from there."""
+    budget_s: float | None = None
+    """Seconds after which to stop with everything saved; the same command goes on from there."""
+    make: ClipConfig = field(default_factory=ClipConfig)
+    """How the clips are made."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How the embedder is trained."""
+
+    def __post_init__(self) -> None:
+        if self.domain != 'kitchen':
+            raise ValueError(f'there are no clips for {self.domain!r}; the only domain is kitchen')
+
+
+def main(config: Config) -> int:
+    """Make the clips unless they exist, train, measure and write the model."""
+    from genrl_ros.training.embedder.make import train_and_measure
+
+    with session(
+        config.run, RecordConfig(), 'cpu', config.train.precision, config.budget_s
+    ) as run:
+        clips = _clips(config, run)
+        with bar('video tower', config.train.steps) as show:
+            scores = train_and_measure(
+                clips, config.out, config.train, run.folder,
+                on_update=lambda update, loss: show(update, f'loss {loss:.3f}'),
+                should_stop=run.should_stop,
+            )  # fmt: skip
+        for cameras in ('held_out_clips', 'published_camera'):
+            found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
+            print(f'{cameras}: {found}')
+        print(f'embedder: {config.out}, all scores in embedder.json')
+    return 0
+
+
+def _clips(config: Config, run: Run) -> Clips:
+    if (config.clips / 'clips.json').is_file():
+        return Clips.open(config.clips)
+    from genrl_ros.domains.kitchen.rehearsal import rehearse
+    from genrl_ros.domains.kitchen.studio import Studio
+
+    studio = Studio()
+    with bar('clips', config.make.rehearsals + sum(config.make.split_takes)) as show:
+        return make_clips(
+            studio, lambda seed: rehearse(studio, seed), config.clips, config.make, show,
+            run.should_stop,
+        )  # fmt: skip

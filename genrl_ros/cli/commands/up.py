@@ -1,0 +1,107 @@
+"""Start the nodes of a domain where there is no ROS launch: same nodes, same parameter file.
+
+The graph keeps to the loopback, in a ROS domain that is free. A node that ends by itself is
+started again. Ctrl-C ends all of it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from genrl_ros.cli.discovery import check_ros_domain, private_domain
+from genrl_ros.cli.options import Domain
+from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
+from genrl_ros.config.training import Device
+from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES, Value
+from genrl_ros.system.share import share_path
+
+WATCH_S = 0.2
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of `genrl up`."""
+
+    domain: Domain
+    """The scene to simulate."""
+    prompt: str = ''
+    """A task to begin with, such as "open the microwave"."""
+    params_file: Path | None = None
+    """ROS parameter file of all nodes; the shipped one of the domain unless given."""
+    namespace: str = ''
+    """ROS namespace of all nodes and topics."""
+    device: Device = 'cpu'
+    """What the trainer computes on."""
+    embodiment: str = ''
+    """The robot: an embodiment file, or the name of a shipped one; the domain's unless given."""
+    use_sim: bool = True
+    """Simulate; not where a robot has drivers with the same topics."""
+    ros_domain: int | None = None
+    """ROS domain; without it, ROS_DOMAIN_ID or else a free one."""
+
+    def __post_init__(self) -> None:
+        check_domain(self.domain)
+        if self.ros_domain is not None:
+            check_ros_domain(self.ros_domain, '--ros-domain')
+
+
+def check_domain(domain: str) -> None:
+    """Raise a ValueError if there is no such domain."""
+    if domain not in DOMAINS:
+        raise ValueError(f'there is no domain {domain!r}; there is: {", ".join(DOMAINS)}')
+
+
+def find_params_file(path: Path | None, domain: str) -> Path:
+    """The parameter file to use.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+    """
+    if path is None:
+        return share_path('config', f'{domain}.yaml')
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} (--params-file) is not a file')
+    return path.resolve()
+
+
+def node_parameters(arguments: dict[str, str]) -> dict[str, dict[str, Value]]:
+    """The values of launch arguments, as parameters of the nodes that take them."""
+    assert set(arguments) <= {argument.name for argument in ARGUMENTS}
+    return {
+        node.name: {name: arguments[name] for name in node.arguments if name in arguments}
+        for node in (*NODES, BRINGUP)
+    }
+
+
+def main(config: Config) -> int:
+    """Run the graph until Ctrl-C (status 0), or until it cannot be kept up (status 1)."""
+    end_in_order()
+    params_file = find_params_file(config.params_file, config.domain)
+    parameters = node_parameters(
+        {
+            **{'domain': config.domain, 'prompt': config.prompt, 'device': config.device},
+            'embodiment': config.embodiment or config.domain,
+        }
+    )
+    parameters[BRINGUP.name]['use_sim'] = config.use_sim
+    nodes = [node for node in NODES if config.use_sim or not node.simulates]
+    nodes.append(BRINGUP)
+    try:
+        with private_domain(config.ros_domain) as environment:
+            print('To talk to this graph from another terminal:')
+            print(''.join(f'  export {name}={value}\n' for name, value in environment.items()))
+            with NodeProcesses(
+                nodes, params_file, parameters, environment, config.namespace, respawn=True
+            ) as processes:
+                while True:
+                    processes.check()
+                    time.sleep(WATCH_S)
+    except KeyboardInterrupt:
+        print('\nEverything has ended.')
+        return 0
+    except NodeFailedError as error:
+        print(f'genrl up: {error}; so everything was ended', file=sys.stderr)
+        return 1

@@ -1,0 +1,76 @@
+"""How a behaviour is learned in imagination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from genrl_ros.config.check import check
+from genrl_ros.config.training import Precision
+
+Align = Literal['sequence', 'initial', 'none']
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """Learning a behaviour in imagination (facts 3).
+
+    The defaults are for a policy within minutes on two CPU cores; published values are named
+    where they differ.
+    """
+
+    updates: int = 200
+    """Updates of actor and critic. Published: 50,000."""
+    starts: int = 128
+    """Imagined trajectories an update. Published: 1,024."""
+    horizon: int = 16
+    """Imagined steps."""
+    warmup_steps: int = 5
+    """World-model steps before imagination begins, for data-free starts."""
+    dreamed: float = 0.8
+    """Share of data-free latents that the connector draws; the others are random. Published: 0.5,
+    which spends half of a short learning on states that no image has."""
+    gamma: float = 0.99
+    """Discount."""
+    lambda_: float = 0.95
+    """Mixing of the lambda-return."""
+    prior: float = 15.0
+    """Weight of staying near the action prior, which the actor then starts from. Published: no
+    prior; 0 starts from random weights as the paper does."""
+    critic_first: int = 100
+    """Updates of the critic alone, so that a good prior is not undone by a critic that knows
+    nothing yet. Published: 0."""
+    actor_lr: float = 3e-5
+    """Actor's learning rate, as published."""
+    critic_lr: float = 3e-4
+    """Critic's learning rate. Published: 3e-5."""
+    clip: float = 100.0
+    """Largest gradient norm of actor and critic."""
+    weight_decay: float = 1e-6
+    """Share of every parameter that is removed at each step."""
+    target_every: int = 100
+    """Updates between two copies of the critic into its target."""
+    align: Align = 'sequence'
+    """Temporal alignment of reward and target (facts 3.3)."""
+    seed: int = 0
+    """Seed of all random numbers."""
+    precision: Precision = 'float32'
+    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
+    threads: int = 1
+    """CPU threads. At the small preset's sizes, two are slower than one."""
+
+    def __post_init__(self) -> None:
+        for name in ('updates', 'starts', 'horizon', 'target_every', 'threads'):
+            check(getattr(self, name) > 0, f'learn.{name} must be positive')
+        for name, kind in (('align', Align), ('precision', Precision)):
+            kinds = get_args(kind)
+            message = f'learn.{name} must be one of {", ".join(kinds)}'
+            check(getattr(self, name) in kinds, message)
+        check(self.seed >= 0, 'learn.seed must not be negative')
+        check(self.starts % 4 == 0, 'learn.starts must be a multiple of 4')
+        check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
+        check(self.prior >= 0, 'learn.prior must not be negative')
+        check(self.critic_first >= 0, 'learn.critic_first must not be negative')
+        check(0 <= self.dreamed <= 1, 'learn.dreamed must be in [0, 1]')
+        check(0 < self.gamma <= 1, 'learn.gamma must be in (0, 1]')
+        check(0 <= self.lambda_ <= 1, 'learn.lambda_ must be in [0, 1]')

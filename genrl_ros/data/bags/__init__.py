@@ -1,0 +1,1 @@
+"""Recorded runs of a robot: rosbag2 in and out."""

@@ -1,0 +1,1 @@
+"""Episodes on disk: a dataset, and batches of it for training."""

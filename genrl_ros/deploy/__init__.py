@@ -1,0 +1,1 @@
+"""What a graph consists of and may do, without ROS."""

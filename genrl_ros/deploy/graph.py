@@ -1,0 +1,93 @@
+"""The nodes of the graph: the one list that the launch file and `genrl up` both read.
+
+Knows no ROS itself, so that it can be read where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from genrl_ros.config.training import Device
+
+Value = str | int | float | bool | Sequence[str]
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node, which runs in a process of its own.
+
+    Attributes:
+        name: of the node, of its executable, and of its module in `genrl_ros.nodes`.
+        arguments: which of the `ARGUMENTS` are parameters of this node.
+        simulates: stands in for a robot's drivers, and is left out where there are some.
+    """
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    simulates: bool = False
+
+
+@dataclass(frozen=True)
+class Argument:
+    """Something that is said on the command line of a launch rather than in a parameter file."""
+
+    name: str
+    default: str
+    doc: str
+    choices: tuple[str, ...] = field(default=())
+
+
+DOMAINS = ('kitchen',)
+
+ARGUMENTS = (
+    Argument('domain', 'kitchen', 'the scene to simulate', DOMAINS),
+    Argument('prompt', '', 'a task to begin with, such as "open the microwave"'),
+    Argument('device', 'cpu', 'what the trainer computes on', get_args(Device)),
+    Argument('embodiment', 'kitchen', 'the robot: a file, or the name of a shipped one'),
+)
+
+NODES = (
+    NodeSpec('sim_node', arguments=('domain', 'embodiment'), simulates=True),
+    NodeSpec('encoder_node', arguments=('embodiment',)),
+    NodeSpec('prompt_node'),
+    NodeSpec('trainer_node', arguments=('device',)),
+    NodeSpec('policy_node', arguments=('embodiment',)),
+    NodeSpec('command_gate', arguments=('embodiment',)),
+)
+"""The lifecycle nodes, in the order in which they are activated: the gate comes last."""
+
+BRINGUP = NodeSpec('bringup', arguments=('prompt',))
+"""Configures and activates the others, also when one of them comes back; never comes back itself.
+
+So it is the one who sets the task to begin with: that happens once.
+"""
+
+
+def overrides(node: NodeSpec, parameters: Mapping[str, Value], namespace: str = '') -> str:
+    """A ROS parameter file with values for one node, to be read after all others.
+
+    `-p name:=value` would not do: whatever a file says of a node by name counts more than that.
+    """
+    name = f'/{namespace.strip("/")}/{node.name}'.replace('//', '/')
+    return json.dumps({name: {'ros__parameters': dict(parameters)}})  # JSON is YAML, too
+
+
+def command(node: NodeSpec, params_files: Sequence[Path], namespace: str = '') -> list[str]:
+    """The program and arguments that run a node without ROS launch.
+
+    Args:
+        node: which one.
+        params_files: ROS parameter files; later ones count more.
+        namespace: ROS namespace of the node and all its names.
+    """
+    files = [word for path in params_files for word in ('--params-file', str(path))]
+    remap = ['-r', f'__ns:=/{namespace.strip("/")}'] if namespace.strip('/') else []
+    return [
+        *(sys.executable, '-m', f'genrl_ros.nodes.{node.name}'),
+        *('--ros-args', *files, *remap),
+    ]

@@ -1,0 +1,299 @@
+"""The Franka kitchen, set up as the paper's: same scene, camera, control and success."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import weakref
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from genrl_ros.domains.base import ElementState, EnvSpec, Observation, Task
+from genrl_ros.domains.kitchen.model import MAX_RENDER_PIXELS, load_model
+from genrl_ros.system.arrays import Image
+
+ARM = 9
+MAX_VELOCITY = 2.0
+CONTROL_DT_S = 0.08
+PHYSICS_STEPS = 40
+READING_NOISE = 0.1 * 0.1  # the paper's noise ratio times the joints' noise amplitude
+SUPERSAMPLING = 2
+
+SPEC = EnvSpec(
+    domain='kitchen',
+    action_names=(
+        *(f'panda_joint{i}' for i in range(1, 8)),
+        'panda_finger_joint1',
+        'panda_finger_joint2',
+    ),
+    action_scale=(MAX_VELOCITY,) * ARM,
+    control_dt_s=CONTROL_DT_S,
+    action_repeat=2,
+    episode_steps=140,
+    tasks=(
+        Task('microwave', 'opening the microwave fully open', 'microwave'),
+        Task('light', 'switch light on', 'light'),
+        Task('burner', 'switch on red burner', 'bottom_burner'),
+        Task('slide', 'slide cabinet above the knobs', 'slide'),
+    ),
+)
+
+PARAPHRASES = {
+    'microwave': (
+        'open the microwave',
+        'pull the microwave door wide open',
+        'please get the microwave opened',
+    ),
+    'light': ('turn on the light', 'flip the light switch on', 'switch the lamp on'),
+    'burner': (
+        'turn on the bottom burner',
+        'turn the knob to switch the bottom burner on',
+        'make the lower burner glow red',
+    ),
+    'slide': (
+        'slide the cabinet door open',
+        'open the sliding cabinet',
+        'push the sliding cabinet door to the right',
+    ),
+}
+"""Other ways to ask for each task, in words that one would use. No setting was chosen by them."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pose of a camera that looks at a point.
+
+    Attributes:
+        distance: metres from the point.
+        lookat: the point, in world coordinates (m).
+        azimuth: degrees around the vertical axis.
+        elevation: degrees; negative looks down.
+    """
+
+    distance: float = 2.2
+    lookat: tuple[float, float, float] = (-0.2, 0.5, 2.0)
+    azimuth: float = 70.0
+    elevation: float = -35.0
+
+
+@dataclass(frozen=True)
+class Element:
+    """A movable thing: where it is in qpos, where it should go, how near is near enough."""
+
+    index: slice
+    goal: tuple[float, ...]
+    threshold: float
+
+
+# Indices and goals of the paper's kitchen; thresholds of its released code since November 2024.
+ELEMENTS = {
+    'bottom_burner': Element(slice(11, 13), (-0.88, -0.01), 0.5),
+    'top_burner': Element(slice(15, 17), (-0.92, -0.01), 0.5),
+    'light': Element(slice(17, 19), (-0.69, -0.05), 0.5),
+    'slide': Element(slice(19, 20), (0.37,), 0.2),
+    'hinge': Element(slice(20, 22), (0.0, 1.45), 0.3),
+    'microwave': Element(slice(22, 23), (-0.75,), 0.25),
+    'kettle': Element(slice(23, 30), (-0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06), 0.3),
+}
+
+HOME = np.array(
+    [
+        *(0.148388023, -1.76848573, 1.84390296, -2.47685760, 0.260252026, 0.712533105),
+        *(1.59515394, 0.0479267505, 0.0371350919),
+        *(-2.66279850e-04, -5.18043486e-05, 3.12877220e-05, -4.51199853e-05, -3.90842156e-06),
+        *(-4.22629655e-05, 6.28065475e-05, 4.04984708e-05, 4.62730939e-04, -2.26906415e-04),
+        *(-4.65501369e-04, -6.44129196e-03, -1.77048263e-03, 1.08009684e-03),
+        *(-0.269397440, 0.350383255, 1.61944683, 1.00618764, 4.06395120e-03, -6.62095997e-03),
+        -2.68278933e-04,
+    ]
+)
+
+JOINT_LOW = np.array([-2.9, -1.8, -2.9, -3.1, -2.9, 0.0, -2.9, 0.0, 0.0])
+JOINT_HIGH = np.array([2.9, 1.8, 2.9, 0.0, 2.9, 3.8, 2.9, 0.04, 0.04])
+
+
+class Kitchen:
+    """Nine joint velocities in, 64x64 images out; resets to the same pose every time.
+
+    A velocity is integrated over one control step from the last *noisy* joint reading, clipped to
+    the joints' limits and sent to position actuators, as in the paper's kitchen: the noise is part
+    of the dynamics, and the seed of `reset` is the seed of that noise.
+
+    Args:
+        camera: pose of the camera; the paper's unless given.
+    """
+
+    spec = SPEC
+
+    def __init__(self, camera: Camera | None = None) -> None:
+        self.camera = camera or Camera()
+        self.model = load_model()
+        self.data = mujoco.MjData(self.model)
+        self._view = _free_camera(self.camera)
+        self._renderers: dict[int, mujoco.Renderer] = {}
+        self._lamp = _Lamp(self.model)
+        self._rng = np.random.default_rng(0)
+        self._reading = HOME[:ARM].copy()
+        self.set_state(HOME)
+
+    @staticmethod
+    def element_positions() -> dict[str, slice]:
+        """Where each element is in `qpos`."""
+        return {name: element.index for name, element in ELEMENTS.items()}
+
+    @property
+    def qpos(self) -> npt.NDArray[np.float64]:
+        """Copy of the simulator's 30 positions: arm, fingers, knobs, light, doors, kettle."""
+        return self.data.qpos.copy()
+
+    def reset(self, seed: int | None = None) -> Observation:
+        """Back to the start pose.
+
+        Args:
+            seed: of the noise on joint readings; without one, the noise goes on as it was.
+        """
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        self.set_state(HOME)
+        self._read_joints()
+        return self._observe()
+
+    def set_state(self, qpos: npt.NDArray[np.floating]) -> None:
+        """Put everything where `qpos` `(30,)` says, at rest.
+
+        Raises:
+            ValueError: if `qpos` has another shape.
+        """
+        if np.shape(qpos) != (self.model.nq,):
+            raise ValueError(f'qpos must have shape ({self.model.nq},), got {np.shape(qpos)}')
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:] = qpos
+        self.data.ctrl[:] = self.data.qpos[:ARM]
+        mujoco.mj_forward(self.model, self.data)
+        self._reading = self.data.qpos[:ARM].copy()
+
+    def step(self, action: npt.NDArray[np.floating]) -> Observation:
+        """One agent step: `action` `(9,)`, clipped to [-1, 1], held for `action_repeat` steps."""
+        command = np.clip(action, -1.0, 1.0) * MAX_VELOCITY
+        for _ in range(self.spec.action_repeat):
+            self._advance(command)
+        return self._observe()
+
+    def control(self, command: npt.NDArray[np.floating]) -> Observation:
+        """One control step of 0.08 s with joint velocities `(9,)` in rad/s, clipped to 2 rad/s.
+
+        A command of nothing but zeros holds the arm, as a robot's velocity controller does: the
+        actuators keep their targets. Integrated from the reading, it would let the arm sink by
+        a quarter of a radian in 1.5 s.
+        """
+        if np.shape(command) == (ARM,) and not np.any(command):
+            mujoco.mj_step(self.model, self.data, nstep=PHYSICS_STEPS)
+            self._read_joints()
+        else:
+            self._advance(np.clip(command, -MAX_VELOCITY, MAX_VELOCITY))
+        return self._observe()
+
+    def render(self, size: int = SPEC.image_size) -> Image:
+        """The camera's view, `(3, size, size)` uint8 RGB, antialiased.
+
+        Raises:
+            ValueError: if `size` is not between 1 and 512 pixels.
+        """
+        limit = MAX_RENDER_PIXELS // SUPERSAMPLING
+        if not 1 <= size <= limit:
+            raise ValueError(f'size must be between 1 and {limit} pixels, got {size}')
+        if size not in self._renderers:
+            self._renderers[size] = _make_renderer(self.model, size * SUPERSAMPLING)
+        renderer = self._renderers[size]
+        self._lamp.shine(self.model, self.data)
+        renderer.update_scene(self.data, self._view)
+        fine = renderer.render().reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3)
+        coarse = fine.sum(axis=(1, 3), dtype=np.uint16) // SUPERSAMPLING**2
+        return np.ascontiguousarray(coarse.astype(np.uint8).transpose(2, 0, 1))
+
+    def elements(self) -> dict[str, ElementState]:
+        """Measured state of the seven elements."""
+        return {name: _measure(element, self.data.qpos) for name, element in ELEMENTS.items()}
+
+    def close(self) -> None:
+        """Free the renderers; also happens by itself at exit."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    def _advance(self, command: npt.NDArray[np.floating]) -> None:
+        if np.shape(command) != (ARM,):
+            raise ValueError(f'a command has {ARM} channels, got shape {np.shape(command)}')
+        target = self._reading + command * CONTROL_DT_S
+        self.data.ctrl[:] = np.clip(target, JOINT_LOW, JOINT_HIGH)
+        mujoco.mj_step(self.model, self.data, nstep=PHYSICS_STEPS)
+        self._read_joints()
+
+    def _read_joints(self) -> None:
+        noise = self._rng.uniform(-READING_NOISE, READING_NOISE, ARM)
+        self._reading = self.data.qpos[:ARM] + noise
+
+    def _observe(self) -> Observation:
+        return Observation(
+            image=self.render(),
+            joint_positions=self.data.qpos[:ARM].copy(),
+            joint_velocities=self.data.qvel[:ARM].copy(),
+            elements=self.elements(),
+        )
+
+
+class _Lamp:
+    """The hood's lamp, without shadows.
+
+    In the scene the lamp always burns, and a block that the switch lifts hides it. That needs
+    shadows, which cost a hundred times the rest of the picture, so the lamp is dimmed instead by
+    how far the block still has to go.
+    """
+
+    OPEN = -0.05  # m, the block's end position
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._light = model.light('ovenlight').id
+        self._block = int(model.joint('light_joint').qposadr[0])
+        self._diffuse = model.light_diffuse[self._light].copy()
+        self._specular = model.light_specular[self._light].copy()
+
+    def shine(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        share = float(np.clip(data.qpos[self._block] / self.OPEN, 0.0, 1.0))
+        model.light_diffuse[self._light] = share * self._diffuse
+        model.light_specular[self._light] = share * self._specular
+
+
+def _measure(element: Element, qpos: npt.NDArray[np.float64]) -> ElementState:
+    value = qpos[element.index]
+    distance = float(np.linalg.norm(value - element.goal))
+    return ElementState(tuple(float(v) for v in value), distance, distance < element.threshold)
+
+
+def _free_camera(pose: Camera) -> mujoco.MjvCamera:
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+    camera.distance, camera.azimuth, camera.elevation = pose.distance, pose.azimuth, pose.elevation
+    camera.lookat[:] = pose.lookat
+    return camera
+
+
+def _make_renderer(model: mujoco.MjModel, pixels: int) -> mujoco.Renderer:
+    renderer = mujoco.Renderer(model, pixels, pixels)
+    _alive.add(renderer)
+    _close_at_exit()
+    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+    return renderer
+
+
+_alive: weakref.WeakSet[mujoco.Renderer] = weakref.WeakSet()
+
+
+@functools.cache
+def _close_at_exit() -> None:
+    """Have renderers closed before MuJoCo ends EGL, which it plans with the first renderer."""
+    atexit.register(lambda: [renderer.close() for renderer in _alive])

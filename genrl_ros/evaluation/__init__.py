@@ -1,0 +1,1 @@
+"""Policies run in the simulator, and their scores."""

@@ -1,0 +1,1 @@
+"""Users of the graph: a session, and a look at what runs."""

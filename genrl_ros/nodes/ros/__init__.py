@@ -1,0 +1,1 @@
+"""What the nodes share of ROS: lifecycle, parameters, messages, quality of service."""

@@ -1,0 +1,1 @@
+"""The learned policy as numpy in, numpy out."""

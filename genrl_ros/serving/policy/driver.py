@@ -1,0 +1,60 @@
+"""Decides when a policy acts and what it is told of what was done. Knows no ROS.
+
+Time is passed in: stamps of observations for the rhythm of acting.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from genrl_ros.serving.policy.runner import PolicyRunner, Tokens
+
+
+class Driver:
+    """Drives a robot with one policy: an action for each observation.
+
+    The policy acts once in `action_repeat` control periods and its action is repeated in between.
+    What it is told of its last action is what was really sent since then, on average.
+
+    Attributes:
+        runner: the policy.
+        steps: actions that the policy has computed since it took over.
+    """
+
+    def __init__(self, runner: PolicyRunner) -> None:
+        self.runner = runner
+        self.steps = 0
+        about = runner.bundle.description
+        self._size = about.action_dim
+        self._act_after_ns = round((about.action_repeat - 0.5) * about.control_dt_s * 1e9)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start an episode: forget the hidden state and what was done."""
+        self.runner.reset()
+        self._sent, self._times = np.zeros(self._size), 0
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Something else was sent than the policy's action: it acts at the next observation."""
+        self._acted_ns: int | None = None
+
+    def observe(self, tokens: Tokens, stamp_ns: int) -> npt.NDArray[np.float32]:
+        """The action `(A,)` in [-1, 1] that answers an observation newer than all before.
+
+        Raises:
+            PolicyError: if the policy has no finite answer; its hidden state is forgotten then.
+        """
+        if self._acted_ns is None or stamp_ns - self._acted_ns >= self._act_after_ns:
+            last = self._sent / max(1, self._times)
+            self._sent, self._times = np.zeros(self._size), 0
+            self._acted_ns = None
+            self._action = self.runner.act(tokens, last)
+            self._acted_ns = stamp_ns
+            self.steps += 1
+        return self._action
+
+    def sent(self, action: npt.NDArray[np.float64]) -> None:
+        """Be told what was sent to the robot, `(A,)` as an action."""
+        self._sent, self._times = self._sent + action, self._times + 1

@@ -1,0 +1,1 @@
+"""What a robot is: its embodiment file, its messages as values."""

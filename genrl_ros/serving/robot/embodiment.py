@@ -1,0 +1,351 @@
+"""What a robot is to a policy: its camera, its joints, its limits, and how it is commanded.
+
+An embodiment is read from a file (`serving.embodiment_file`), checked as a whole before anything
+moves, and knows no ROS: values go in and come out by name, in SI units. Vectors `(A,)` are in the
+order of the channels: an *action* in [-1, 1] is the policy's, a *command* is in the units of the
+channels, and *values* are the part of a command that one message carries.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from genrl_ros.domains.base import EnvSpec, Task
+from genrl_ros.serving.robot.camera import Camera
+
+Vector = npt.NDArray[np.float64]
+Interface = Literal['velocity_group', 'position_group', 'joint_trajectory', 'twist']
+Reaction = Literal['hold', 'zero', 'none']
+Mode = Literal['absolute', 'relative']
+
+QUANTITIES = {
+    'velocity_group': 'velocity',
+    'position_group': 'position',
+    'joint_trajectory': 'position',
+    'twist': 'velocity',
+}
+"""What the channels of an interface are: velocities or positions."""
+MESSAGE_TYPES = {
+    'velocity_group': 'std_msgs/msg/Float64MultiArray',
+    'position_group': 'std_msgs/msg/Float64MultiArray',
+    'joint_trajectory': 'trajectory_msgs/msg/JointTrajectory',
+    'twist': 'geometry_msgs/msg/TwistStamped',
+}
+UNITS = {'velocity': ('rad/s', 'm/s'), 'position': ('rad', 'm')}
+AXES = {
+    **{f'linear.{axis}': 'm/s' for axis in 'xyz'},
+    **{f'angular.{axis}': 'rad/s' for axis in 'xyz'},
+}
+"""Axes of a twist, with their units."""
+
+
+class EmbodimentError(ValueError):
+    """An embodiment that cannot be used, or messages that do not fit it."""
+
+    def __init__(self, what: str, problems: Sequence[str] = ()) -> None:
+        """Say what cannot be used, and everything that is wrong with it."""
+        self.problems = tuple(problems)
+        super().__init__('\n  - '.join([what, *problems]))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a channel may move; what is None is not limited.
+
+    Attributes:
+        position: lowest and highest position (rad, m).
+        velocity: largest speed (rad/s, m/s).
+        acceleration: largest change of speed (rad/s², m/s²).
+        jerk: largest change of acceleration (rad/s³, m/s³).
+    """
+
+    position: tuple[float, float] | None = None
+    velocity: float | None = None
+    acceleration: float | None = None
+    jerk: float | None = None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One number of the command: a joint's velocity or position, or an axis of a twist.
+
+    Attributes:
+        unit: of the command: `rad/s` or `m/s`, `rad` or `m`.
+        scale: what an action of 1.0 is, in that unit.
+        reaction: what is safe when input stops: `zero` for velocities, `hold` for positions, or
+            `none`: it is left at its last command. An emergency stop brakes every velocity.
+        joint: its name in the joint states; empty for an axis.
+        axis: `linear.x` to `angular.z` of a twist; empty for a joint.
+        name: of the action; the joint's or axis's unless given.
+        centre: the position that an action of 0 commands, where `mode` is `absolute`.
+        mode: an action is a position (`absolute`), or how far the position goes from the last
+            command in a control period (`relative`). Velocities are always absolute.
+        limits: how it may move.
+        quantity: `velocity` or `position`; follows from the interface.
+    """
+
+    unit: str
+    scale: float
+    reaction: Reaction
+    joint: str = ''
+    axis: str = ''
+    name: str = ''
+    centre: float = 0.0
+    mode: Mode = 'absolute'
+    limits: Limits = Limits()
+    quantity: Literal['velocity', 'position'] = 'velocity'
+
+
+@dataclass(frozen=True)
+class CommandGroup:
+    """A topic that takes commands, and its channels in the order of its message.
+
+    Attributes:
+        topic: relative to the robot's namespace.
+        interface: `velocity_group` or `position_group` of ros2_control (Float64MultiArray),
+            `joint_trajectory` (JointTrajectory), or `twist` (TwistStamped, for MoveIt Servo and
+            Cartesian controllers).
+        channels: in the order of the message.
+        frame_id: frame of a twist.
+        horizon_s: seconds after which a trajectory's only point is to be reached.
+    """
+
+    topic: str
+    interface: Interface
+    channels: tuple[Channel, ...]
+    frame_id: str = ''
+    horizon_s: float = 0.0
+
+    @property
+    def message_type(self) -> str:
+        """ROS type of the topic."""
+        return MESSAGE_TYPES[self.interface]
+
+    @property
+    def quantity(self) -> str:
+        """What its channels are: `velocity` or `position`."""
+        return QUANTITIES[self.interface]
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Names of the joints, in the order of the message."""
+        return tuple(channel.joint for channel in self.channels)
+
+
+@dataclass(frozen=True)
+class JointStates:
+    """Where the robot tells where it is.
+
+    Attributes:
+        topic: of sensor_msgs/msg/JointState, relative to the robot's namespace.
+        joints: joints that have to be there besides those of the channels.
+        rate_hz: messages a second; the control rate if 0.
+        max_age_s: older ones must not be relied on.
+    """
+
+    topic: str = 'joint_states'
+    joints: tuple[str, ...] = ()
+    rate_hz: float = 0.0
+    max_age_s: float = 0.2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Where the channels are: `(A,)` positions and velocities, NaN for an axis."""
+
+    position: Vector
+    velocity: Vector
+
+
+@dataclass(frozen=True)
+class GroupCommand:
+    """What one message has to carry: values in SI units, in the order of the group's channels."""
+
+    group: CommandGroup
+    values: Vector
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """A robot, as a policy may drive it. Make one with `serving.embodiment_file.load_embodiment`.
+
+    Attributes:
+        name: of the robot; the `domain` of its datasets, world models and policies.
+        control_rate_hz: commands a second.
+        camera: the camera that the policy sees through.
+        commands: the topics that take commands.
+        joint_states: where the robot tells where it is.
+        action_repeat: commands that one action of the policy lasts.
+        episode_steps: agent steps after which a recorded run is cut into episodes.
+        use_sim_time: whether stamps and time come from `/clock`.
+    """
+
+    name: str
+    control_rate_hz: float
+    camera: Camera
+    commands: tuple[CommandGroup, ...]
+    joint_states: JointStates = field(default_factory=JointStates)
+    action_repeat: int = 1
+    episode_steps: int = 250
+    use_sim_time: bool = False
+
+    @property
+    def control_dt_s(self) -> float:
+        """Seconds between two commands."""
+        return 1.0 / self.control_rate_hz
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """All channels, in the order of the action vector."""
+        return tuple(channel for group in self.commands for channel in group.channels)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def scale(self) -> Vector:
+        """`(A,)` what an action of 1.0 is."""
+        return np.array([channel.scale for channel in self.channels])
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Every joint that the joint states must have: of the channels, then the others."""
+        of_channels = [channel.joint for channel in self.channels if channel.joint]
+        return tuple(dict.fromkeys([*of_channels, *self.joint_states.joints]))
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Types of all topics, by their relative names."""
+        return {
+            self.camera.topic: self.camera.message_type,
+            self.joint_states.topic: 'sensor_msgs/msg/JointState',
+            **{group.topic: group.message_type for group in self.commands},
+        }
+
+    @property
+    def camera_rate_hz(self) -> float:
+        """Images a second."""
+        return self.camera.rate_hz or self.control_rate_hz
+
+    def spec(self, tasks: Sequence[Task] = ()) -> EnvSpec:
+        """The embodiment as datasets, world models and bundles name it."""
+        return EnvSpec(
+            domain=self.name,
+            action_names=self.action_names,
+            action_scale=tuple(channel.scale for channel in self.channels),
+            control_dt_s=self.control_dt_s,
+            action_repeat=self.action_repeat,
+            episode_steps=self.episode_steps,
+            tasks=tuple(tasks),
+            image_size=self.camera.size,
+        )
+
+    def measured(
+        self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float] = ()
+    ) -> Measured:
+        """Find the channels in joint states, by name, whatever their order.
+
+        Args:
+            names: of a JointState, with one position each.
+            positions: rad or m.
+            velocities: rad/s or m/s; may be empty, and the velocities are NaN then.
+
+        Raises:
+            EmbodimentError: naming joints that are missing or come twice, and values that are
+                not finite.
+        """
+        self._check_joint_states(names, positions, velocities)
+        where = dict(zip(names, positions, strict=True))
+        speed = dict(zip(names, velocities, strict=False))
+        return Measured(
+            position=np.array([where.get(channel.joint, np.nan) for channel in self.channels]),
+            velocity=np.array([speed.get(channel.joint, np.nan) for channel in self.channels]),
+        )
+
+    def joint_positions(self, names: Sequence[str], positions: Sequence[float]) -> Vector:
+        """Positions `(J,)` of all `joints`, found by name.
+
+        Raises:
+            EmbodimentError: as `measured` does.
+        """
+        self._check_joint_states(names, positions, ())
+        where = dict(zip(names, positions, strict=True))
+        return np.array([where[joint] for joint in self.joints])
+
+    def _check_joint_states(
+        self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float]
+    ) -> None:
+        if len(names) != len(positions) or len(velocities) not in (0, len(names)):
+            raise EmbodimentError(
+                f'joint states have {len(names)} names, {len(positions)} positions and '
+                f'{len(velocities)} velocities'
+            )
+        problems = missing_joints(self.joints, names)
+        wanted = {name: index for index, name in enumerate(names) if name in self.joints}
+        for values, what in ((positions, 'position'), (velocities, 'velocity')):
+            bad = [
+                name for name, i in wanted.items() if len(values) and not np.isfinite(values[i])
+            ]
+            problems += [f'the {what} of {name} is not finite' for name in bad]
+        if problems:
+            raise EmbodimentError('joint states do not fit the robot:', problems)
+
+    def to_command(self, action: npt.NDArray[np.floating], reference: Vector) -> Vector:
+        """The command `(A,)` of an action.
+
+        Args:
+            action: `(A,)`, clipped to [-1, 1].
+            reference: `(A,)` the last command, or at the start the measured positions: what
+                relative channels go on from.
+        """
+        base = np.array(
+            [
+                reference[i] if channel.mode == 'relative' else channel.centre
+                for i, channel in enumerate(self.channels)
+            ]
+        )
+        return base + np.clip(np.asarray(action, np.float64), -1.0, 1.0) * self.scale
+
+    def to_action(self, command: Vector, reference: Vector) -> Vector:
+        """The action `(A,)` of a command: the inverse of `to_command`, not clipped."""
+        base = self.to_command(np.zeros(len(self.channels)), reference)
+        return (command - base) / self.scale
+
+    def split(self, command: Vector) -> tuple[GroupCommand, ...]:
+        """What each of the command topics has to be sent."""
+        ends = np.cumsum([len(group.channels) for group in self.commands])[:-1]
+        parts = np.split(np.asarray(command, np.float64), ends)
+        return tuple(map(GroupCommand, self.commands, parts))
+
+
+def absolute(topic: str, namespace: str = '') -> str:
+    """The full name of a topic that is relative to a namespace, or absolute already."""
+    if topic.startswith('/'):
+        return topic
+    return '/' + '/'.join(part for part in (namespace.strip('/'), topic) if part)
+
+
+def missing_joints(wanted: Sequence[str], found: Sequence[str]) -> list[str]:
+    """What is wrong with the names of joints, with a guess where one was renamed."""
+    problems = []
+    for name in wanted:
+        if name not in found:
+            unknown = [other for other in found if other not in wanted]
+            alike = _most_alike(name, unknown)
+            guess = f'; is it {alike!r} now?' if alike else ''
+            problems.append(f'joint {name!r} is missing{guess}')
+        elif list(found).count(name) > 1:
+            problems.append(f'joint {name!r} comes {list(found).count(name)} times')
+    return problems
+
+
+def _most_alike(name: str, others: Sequence[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, others, 1, 0.6)), '')

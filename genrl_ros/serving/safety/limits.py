@@ -1,0 +1,203 @@
+"""What a command channel may do: position, velocity, acceleration and jerk. Knows no ROS.
+
+Everything is in steps of one control period T. A velocity channel's position is the measured one,
+with what was commanded since it was measured; a position channel's is the one commanded last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from genrl_ros.serving.robot.embodiment import Channel, Vector
+
+BOUNDLESS = 1e30
+"""Stands for no limit, where infinity times zero would be asked for."""
+CHOICES = 17
+"""Commands between braking and what is wanted that are tried near a position limit."""
+BRAKE_STEPS = 500
+"""Periods within which a channel must be able to stop."""
+REMEMBERED = 64
+"""Commands that may have been sent since a position was measured."""
+SLACK = 1e-9
+"""Rounding that is not a violation, in units of a channel."""
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A command that keeps all limits, and which of them changed it.
+
+    Attributes:
+        command: `(A,)`.
+        causes: of `position`, `velocity`, `acceleration` and `jerk`; empty: nothing was changed.
+    """
+
+    command: Vector
+    causes: tuple[str, ...]
+
+
+class Limiter:
+    """Gives the command nearest to what is wanted from which the robot can still stop in time.
+
+    Velocity, acceleration and jerk limits always hold. Position limits hold as long as the robot
+    does as it is told; where it does not, and no command is left that stops in time, it brakes.
+
+    Attributes:
+        by_position: `(A,)` which channels are positions.
+    """
+
+    def __init__(self, channels: Sequence[Channel], period_s: float) -> None:
+        """Set the limits.
+
+        Args:
+            channels: in the order of the command vector.
+            period_s: seconds between two commands (T).
+        """
+        self.channels = tuple(channels)
+        self._period = period_s
+        ranges = [channel.limits.position or (-np.inf, np.inf) for channel in channels]
+        self._low, self._high = np.array(ranges, np.float64).T
+        self._speed, self._acceleration, self._jerk = (
+            np.array([getattr(channel.limits, name) or BOUNDLESS for channel in channels])
+            for name in ('velocity', 'acceleration', 'jerk')
+        )
+        self.by_position = np.array([channel.quantity == 'position' for channel in channels])
+        self._coasts = (
+            np.array([channel.reaction == 'none' for channel in channels]) & ~self.by_position
+        )
+        self.start()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the last command lets nothing move."""
+        return bool((np.abs(self._velocity) < SLACK).all())
+
+    def start(self, position: Vector | None = None, velocity: Vector | None = None) -> None:
+        """Begin from a measured state: `(A,)` each; nan where it is unknown, and not limited."""
+        size = len(self.channels)
+        self._position = np.full(size, np.nan) if position is None else position.copy()
+        measured = np.zeros(size) if velocity is None else np.nan_to_num(velocity)
+        self._velocity = np.clip(measured, -self._speed, self._speed)
+        self._change = np.zeros(size)
+        self._recent: deque[Vector] = deque(maxlen=REMEMBERED)
+
+    def follow(
+        self, wanted: Vector, position: Vector | None = None, age_s: float = 0.0
+    ) -> Limited:
+        """The next command towards the one that is wanted.
+
+        Args:
+            wanted: `(A,)`, finite.
+            position: `(A,)` measured; nan where it is unknown.
+            age_s: how long ago it was measured.
+        """
+        self._measure(position, age_s)
+        first = self.by_position & np.isnan(self._position)
+        self._position[first] = np.clip(wanted, self._low, self._high)[first]
+        place = np.clip(wanted, self._low, self._high)
+        out_of_place = self.by_position & (place != wanted)
+        way = np.where(self.by_position, place - self._position, 0.0)
+        along = _approach(way, self._acceleration * self._period, self._period)
+        velocity = np.where(self.by_position, along, wanted)
+        return self._advance(velocity, out_of_place)
+
+    def brake(
+        self, position: Vector | None = None, age_s: float = 0.0, *, everything: bool = False
+    ) -> Limited:
+        """The next command on the way to rest.
+
+        Args:
+            position: `(A,)` measured; nan where it is unknown.
+            age_s: how long ago it was measured.
+            everything: whether velocities whose reaction is `none` come to rest, too, instead of
+                going on.
+        """
+        self._measure(position, age_s)
+        goal = np.where(self._coasts & (not everything), self._velocity, 0.0)
+        return self._advance(goal, np.zeros(len(self.channels), bool))
+
+    def _measure(self, position: Vector | None, age_s: float) -> None:
+        if position is not None:
+            now = position + self._way(age_s)
+            self._position = np.where(self.by_position, self._position, now)
+
+    def _way(self, age_s: float) -> Vector:
+        """How far the commands of the last seconds have led."""
+        way = np.zeros(len(self.channels))
+        for velocity in reversed(self._recent):
+            if age_s <= 0:
+                break
+            way += velocity * min(age_s, self._period)
+            age_s -= self._period
+        return way
+
+    def _advance(self, velocity: Vector, out_of_place: npt.NDArray[np.bool_]) -> Limited:
+        goal = np.clip(velocity, -self._speed, self._speed)
+        causes = {'position': out_of_place.any(), 'velocity': (goal != velocity).any()}
+        change = self._towards(goal, self._velocity, self._change)
+        asked = (goal - self._velocity) / self._period
+        causes['acceleration'] = (np.abs(asked) > self._acceleration + SLACK).any()
+        within = np.clip(asked, -self._acceleration, self._acceleration)
+        causes['jerk'] = (np.abs(change - within) > SLACK).any()
+        share = self._share(change)
+        if share is not None:
+            stop = self._towards(np.zeros_like(goal), self._velocity, self._change)
+            change = stop + share * (change - stop)
+            causes['position'] = True
+        self._velocity = self._velocity + change * self._period
+        self._change = change
+        self._recent.append(self._velocity)
+        self._position = self._position + self._velocity * self._period
+        command = np.where(self.by_position, self._position, self._velocity)
+        return Limited(command, tuple(cause for cause, acts in causes.items() if acts))
+
+    def _share(self, change: Vector) -> Vector | None:
+        """How much of `change` each channel may have, the rest being to brake; None: all."""
+        if self._stops_in_time(change[None]).all():
+            return None
+        stop = self._towards(np.zeros_like(change), self._velocity, self._change)
+        shares = np.linspace(0.0, 1.0, CHOICES)[:, None]
+        allowed = self._stops_in_time(stop + shares * (change - stop))
+        return np.asarray((shares * allowed).max(0))
+
+    def _stops_in_time(self, change: Vector) -> npt.NDArray[np.bool_]:
+        """For choices `(N, A)` of the next acceleration: whether a stop stays within positions."""
+        low = np.fmin(self._low, self._position) - SLACK  # from outside, only inwards
+        high = np.fmax(self._high, self._position) + SLACK
+        position, velocity = self._position, self._velocity
+        within = np.ones(change.shape, bool)
+        for _ in range(BRAKE_STEPS):
+            velocity = velocity + change * self._period
+            position = position + velocity * self._period
+            within &= ~((position < low) | (position > high))
+            if (np.abs(velocity) < SLACK).all():
+                return within
+            change = self._towards(np.zeros_like(velocity), velocity, change)
+        return within & (np.abs(velocity) < SLACK)
+
+    def _towards(self, goal: Vector, velocity: Vector, change: Vector) -> Vector:
+        """The next acceleration on the way from one velocity to another."""
+        step = self._jerk * self._period
+        best = _approach(goal - velocity, step, self._period)
+        best = np.clip(best, change - step, change + step)
+        return np.asarray(np.clip(best, -self._acceleration, self._acceleration))
+
+
+def _approach(way: Vector, step: Vector, period: float) -> Vector:
+    """The highest rate along a way that can be brought to zero in time without going too far.
+
+    Going at rate m now, m - step a period later, and so on down to zero leads over
+    `period * ((n + 1) m - step n (n + 1) / 2)` with n = floor(m / step). This is solved for m.
+
+    Args:
+        way: what is left to go; signed.
+        step: by how much the rate may change in a period.
+        period: seconds.
+    """
+    left = np.abs(way) / period
+    n = np.floor((np.sqrt(1.0 + 8.0 * left / step) - 1.0) / 2.0)
+    return np.asarray(np.sign(way) * (left + step * n * (n + 1.0) / 2.0) / (n + 1.0))

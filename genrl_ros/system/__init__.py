@@ -1,0 +1,1 @@
+"""Files, locks, processes: the operating system's manners."""

@@ -1,0 +1,1 @@
+"""Learning the policy of one prompt."""

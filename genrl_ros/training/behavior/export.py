@@ -1,0 +1,126 @@
+"""ONNX graphs of what a robot runs: encoder, sequence step and actor."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genrl_ros.domains.base import EnvSpec
+from genrl_ros.serving.policy.bundle import ACTOR, ENCODER, STEP
+from genrl_ros.system.files import atomic_file
+from genrl_ros.world_model.actor import Actor
+from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, save_mfwm
+from genrl_ros.world_model.mfwm import MFWM
+
+
+def _one_hot(tokens: Tensor, classes: int) -> Tensor:
+    """Flat one-hot `(B, S * K)`; a token of -1, the one before an episode, is all zeros."""
+    hot = tokens.unsqueeze(-1) == torch.arange(classes)
+    return hot.float().flatten(1)
+
+
+class EncoderGraph(nn.Module):
+    """Image `(1, 3, 64, 64)` uint8 to logits `(1, S, K)`."""
+
+    def __init__(self, model: MFWM) -> None:
+        super().__init__()
+        self.tokenizer = model.tokenizer
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Posterior logits."""
+        return self.tokenizer.encode(image)
+
+
+class StepGraph(nn.Module):
+    """Previous tokens, action and state to the next state."""
+
+    def __init__(self, model: MFWM) -> None:
+        super().__init__()
+        self.sequence = model.sequence
+
+    def forward(self, tokens: Tensor, action: Tensor, deter: Tensor) -> Tensor:
+        """`(1, H)` next deter."""
+        stoch = _one_hot(tokens, self.sequence.classes)
+        embedded = self.sequence.embed(torch.cat([stoch, action], -1))
+        out: Tensor = self.sequence.cell(embedded, deter)
+        return out
+
+
+class ActorGraph(nn.Module):
+    """Tokens and state to the mean action."""
+
+    def __init__(self, actor: Actor, classes: int) -> None:
+        super().__init__()
+        self.actor, self.classes = actor, classes
+
+    def forward(self, tokens: Tensor, deter: Tensor) -> Tensor:
+        """`(1, A)` in [-1, 1]."""
+        mean, _ = self.actor(torch.cat([_one_hot(tokens, self.classes), deter], -1))
+        return mean
+
+
+def write_model(
+    folder: Path,
+    model: MFWM,
+    spec: EnvSpec,
+    embedder: str,
+    embedder_identity: str,
+    training: Mapping[str, Any],
+) -> None:
+    """Write a world model with its encoder, both of the same rounded weights."""
+    save_mfwm(folder, model, spec, embedder, embedder_identity, training)
+    stored, _ = load_mfwm(folder)
+    image = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    graph = _export(EncoderGraph(stored), {'image': image}, 'logits')
+    with atomic_file(folder / ENCODER) as temporary:
+        temporary.write_bytes(graph)
+
+
+def export_policy(folder: Path, model: MFWM, actor: Actor) -> dict[str, bytes]:
+    """The three graphs of a policy bundle, by file name.
+
+    The encoder is the world model's own file, so that a robot may run either of the two.
+
+    Raises:
+        CheckpointError: if the world model's folder has no encoder.
+    """
+    try:
+        encoder = (folder / ENCODER).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f'{folder / ENCODER} cannot be read: {error.strerror}') from error
+    sizes = model.config
+    tokens = torch.zeros(1, sizes.stoch, dtype=torch.long)
+    deter = torch.zeros(1, sizes.deter)
+    action = torch.zeros(1, sizes.action_dim)
+    return {
+        ENCODER: encoder,
+        STEP: _export(
+            StepGraph(model), {'tokens': tokens, 'action': action, 'deter': deter}, 'deter_next'
+        ),
+        ACTOR: _export(
+            ActorGraph(actor, sizes.classes), {'tokens': tokens, 'deter': deter}, 'action'
+        ),
+    }
+
+
+def _export(graph: nn.Module, inputs: dict[str, Tensor], output: str) -> bytes:
+    buffer = io.BytesIO()
+    arguments: tuple[Any, ...] = tuple(inputs.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            graph.eval(),
+            arguments,
+            buffer,  # type: ignore[arg-type]  # a file object serves as well
+            input_names=list(inputs),
+            output_names=[output],
+            opset_version=18,
+            dynamo=False,
+        )
+    return buffer.getvalue()

@@ -1,0 +1,47 @@
+"""From a prompt, in words or as a video, to its embedding and its meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genrl_ros.data.video import read_video, sample_frames
+from genrl_ros.system.arrays import FloatArray
+from genrl_ros.vlm import load_embedder
+from genrl_ros.vlm.base import VideoTextEmbedder
+from genrl_ros.vlm.grounding import Grounding, ground
+from genrl_ros.world_model.checkpoint import ModelCard
+
+
+def matching_embedder(card: ModelCard) -> VideoTextEmbedder:
+    """The embedder that a world model is connected to.
+
+    Raises:
+        ValueError: if the installed one has other weights.
+    """
+    embedder = load_embedder(card.embedder)
+    if embedder.identity != card.embedder_identity:
+        raise ValueError(
+            f'the world model is connected to {card.embedder} {card.embedder_identity[:12]}, but '
+            f'the installed one is {embedder.identity[:12]}: connect it anew (genrl pretrain), or '
+            f'install the embedder that it was made with'
+        )
+    return embedder
+
+
+def ground_prompt(
+    card: ModelCard, prompt: str, video: Path | None
+) -> tuple[FloatArray, Grounding]:
+    """Embedding `(D,)` of a sentence or of a video, and what it means to the embedder.
+
+    Raises:
+        ValueError: if neither or both are given, or the video cannot be read.
+    """
+    if bool(prompt.strip()) == (video is not None):
+        raise ValueError('give either --prompt or --video')
+    embedder = matching_embedder(card)
+    if video is None:
+        embedding = embedder.embed_text([prompt])[0]
+    else:
+        clip = sample_frames(read_video(video), embedder.n_frames)
+        embedding = embedder.embed_video(clip[None])[0]
+    return embedding, ground(embedder, embedding)

@@ -1,0 +1,139 @@
+"""Learns one task in a process of its own: `python -m genrl_ros.training.behavior.learn_worker`.
+
+One line of JSON on standard input says what to learn. Standard output carries JSON lines:
+`{"progress": {...}}` while learning, and one `{"result": {...}}` or `{"error": "..."}` at the end.
+SIGTERM ends learning early and keeps the best policy so far. When standard input closes, whoever
+asked is gone, and so is this process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genrl_ros.system.processes import die_with_parent, yield_to_others
+
+NICENESS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnRequest:
+    """What a worker is asked to learn.
+
+    Attributes:
+        model: folder of the world model.
+        embedding: the prompt in the embedder's space.
+        task_id: names the task.
+        prompt: the task in words.
+        policies: folder that the bundle's folder is written into.
+        config: fields of `LearnConfig` that differ from its defaults; `precision` may be `auto`:
+            what is fastest here.
+        device: what to compute on.
+    """
+
+    model: str
+    embedding: list[float]
+    task_id: str
+    prompt: str
+    policies: str
+    config: dict[str, Any]
+    device: str = 'cpu'
+
+
+def main() -> int:
+    """Serve one request; the exit status is 0 if there is a result."""
+    yield_to_others(NICENESS)
+    die_with_parent()
+    # Whatever a library prints must not end up among the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w', buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+
+    def answer(**message: object) -> None:
+        answers.write(json.dumps(message) + '\n')
+
+    try:
+        request = LearnRequest(**json.loads(sys.stdin.readline()))
+        threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+        answer(result=_learn(request, answer, stop.is_set))
+        return 0
+    except Exception as error:
+        answer(error=f'{type(error).__name__}: {error}')
+        raise
+
+
+def _learn(
+    request: LearnRequest, answer: Callable[..., None], should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    from genrl_ros.config.learning import LearnConfig
+    from genrl_ros.config.mapping import from_mapping
+    from genrl_ros.training.behavior.learn import LearnResult, Progress, learn
+    from genrl_ros.training.behavior.unfinished_learning import (
+        OtherLearningError,
+        place,
+        set_aside,
+    )
+    from genrl_ros.training.engine.device import check_device
+    from genrl_ros.training.engine.speed import fastest_precision
+
+    check_device(request.device)
+    asked = dict(request.config)
+    automatic = asked.get('precision') == 'auto'
+    if automatic:
+        del asked['precision']
+    config = from_mapping(LearnConfig, asked, 'config')
+    if automatic:
+        torch.set_num_threads(config.threads)
+        config = dataclasses.replace(config, precision=fastest_precision(request.device))
+
+    def on_progress(progress: Progress) -> None:
+        answer(progress=dataclasses.asdict(progress))
+
+    def begin() -> LearnResult:
+        return learn(
+            Path(request.model),
+            np.asarray(request.embedding, np.float32),
+            config,
+            Path(request.policies),
+            request.task_id,
+            request.prompt,
+            on_progress,
+            should_stop,
+            device=request.device,
+        )
+
+    unfinished = place(Path(request.policies), request.task_id)
+    resumes = unfinished.exists()
+    try:
+        result = begin()
+    except (OtherLearningError, FloatingPointError):
+        if not resumes:
+            raise
+        set_aside(unfinished)  # a robot shall not wait for somebody who removes a file
+        result = begin()
+    return {
+        'path': str(result.bundle_path),
+        'updates': result.updates,
+        'imagined_return': result.imagined_return,
+    }
+
+
+def _exit_at_end_of_input() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

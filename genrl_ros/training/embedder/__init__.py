@@ -1,0 +1,1 @@
+"""Making of the embedded video-text embedder."""

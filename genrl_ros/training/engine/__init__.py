@@ -1,0 +1,1 @@
+"""The one resumable loop over updates."""

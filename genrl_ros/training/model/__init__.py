@@ -1,0 +1,1 @@
+"""Training of a world model, and what is measured of it."""

@@ -1,0 +1,128 @@
+"""Scores and pictures of a finished world model: what its card and the README quote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrl_ros.behavior.goal import make_goal
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.data.store.replay import CLIP
+from genrl_ros.domains.base import EnvSpec
+from genrl_ros.training.engine.run import Strip, Strips
+from genrl_ros.training.model.measure import Probe, fit_probe, moving_windows, open_loop
+from genrl_ros.training.model.pictures import open_loop_strips, write_grid
+from genrl_ros.vlm.base import VideoTextEmbedder
+from genrl_ros.world_model.mfwm import MFWM
+
+CONTEXT, HORIZON = 8, 16
+PROBE_EPISODES = 300
+GOAL_SEEDS = 16
+
+
+def report_world_model(
+    model: MFWM, store: EpisodeStore, objects: slice, run: Path
+) -> dict[str, Any]:
+    """Open-loop error on held-out episodes, with `open_loop.png`.
+
+    Args:
+        model: the world model.
+        store: the dataset.
+        objects: where in the recorded positions the movable things are.
+        run: folder of the picture.
+    """
+    windows = moving_windows(store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=64)
+    result = open_loop(model, store, windows, CONTEXT, HORIZON)
+    strips = open_loop_strips(model, store, windows[:4], CONTEXT, HORIZON)
+    write_grid(run / 'open_loop.png', strips)
+    return {
+        'windows': result.windows,
+        'predicted': round(result.predicted, 2),
+        'repeated': round(result.repeated, 2),
+        'reconstructed': round(result.reconstructed, 2),
+        'ratio': round(result.ratio, 2),
+    }
+
+
+def open_loop_picture(model: MFWM, store: EpisodeStore, objects: slice) -> Strips | None:
+    """What draws the model's predictions for held-out windows; none if no object moves in any."""
+    windows = moving_windows(store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=4)
+    if not windows:
+        return None
+
+    return lambda: open_loop_strips(model, store, windows, CONTEXT, HORIZON)
+
+
+def goal_strips(
+    model: MFWM, store: EpisodeStore, spec: EnvSpec, objects: slice, embedder: VideoTextEmbedder
+) -> Strips:
+    """What draws the model's goal of each task, and then `video_goal_strips`."""
+
+    def strips() -> list[Strip]:
+        drawn = video_goal_strips(model, store, objects, embedder)
+        if spec.tasks:
+            prompts = [task.prompt for task in spec.tasks]
+            embeddings = embedder.embed_text(prompts)
+            goals = [make_goal(model, each).frames[::2] for each in embeddings]
+            drawn = list(map(Strip, prompts, goals)) + drawn
+        return drawn
+
+    return strips
+
+
+def video_goal_strips(
+    model: MFWM, store: EpisodeStore, objects: slice, embedder: VideoTextEmbedder
+) -> list[Strip]:
+    """Held-out clips of eight frames, and below each the goal that the model makes of it.
+
+    Of an embodiment without objects that could move, clips are taken from the middle of episodes.
+    """
+    held_out = [name for name in store.held_out if store.length(name) >= CLIP]
+    windows = moving_windows(store, held_out, objects, CLIP, 1, limit=4) or [
+        (name, (store.length(name) - CLIP) // 2) for name in held_out[:4]
+    ]
+    strips = []
+    for episode, start in windows:
+        clip = np.array(store.image(episode)[start : start + CLIP])
+        goal = make_goal(model, embedder.embed_video(clip[None])[0], steps=CLIP)
+        strips += [
+            Strip(f'a clip of episode {episode}, held out, from frame {start} on', clip),
+            Strip('the goal that it is understood as', goal.frames),
+        ]
+    return strips
+
+
+def report_goals(
+    model: MFWM,
+    store: EpisodeStore,
+    spec: EnvSpec,
+    elements: Mapping[str, slice],
+    embedder: VideoTextEmbedder,
+    run: Path,
+) -> dict[str, Any]:
+    """Read from the decoded goal of each task what its element does, with `goals.png`.
+
+    Returns:
+        For each task the element's first position (rad or m) at the goal's first and last frame,
+        mean over a few goals.
+    """
+    probe = fit_probe(model, store, store.episode_ids[:PROBE_EPISODES])
+    strips, readings = [], {}
+    for task in spec.tasks:
+        embedding = embedder.embed_text([task.prompt])[0]
+        goals = [make_goal(model, embedding, seed) for seed in range(GOAL_SEEDS)]
+        strips.append(Strip(task.prompt, goals[0].frames[::2]))
+        frames = [goal.frames for goal in goals]
+        readings[task.name] = _reading(probe, model, frames, elements[task.element])
+    write_grid(run / 'goals.png', strips)
+    return readings
+
+
+def _reading(
+    probe: Probe, model: MFWM, goals: list[np.ndarray[Any, Any]], element: slice
+) -> dict[str, float]:
+    values = np.mean([probe.read(model, frames)[:, element.start] for frames in goals], 0)
+    return {'first': round(float(values[0]), 3), 'last': round(float(values[-1]), 3)}

@@ -1,0 +1,1 @@
+"""Functions of the world model, made fast for CPUs."""
