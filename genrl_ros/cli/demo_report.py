@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Column, Table
 
+from genrl_ros.cli.demo_run import DemoRun
 from genrl_ros.system.files import atomic_file
-
-if TYPE_CHECKING:
-    from genrl_ros.cli.commands.demo import Run
-
-
-class Stages:
-    """Times of what is done one after another."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._now: str | None = None
-        self._since = time.monotonic()
-
-    def begin(self, name: str) -> None:
-        """End the stage before, begin this one."""
-        self.end()
-        self._now, self._since = name, time.monotonic()
-
-    def end(self) -> None:
-        """End the stage that goes on."""
-        if self._now is not None:
-            self.seconds[self._now] = time.monotonic() - self._since
-            self._now = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +54,7 @@ def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
     pyplot.close(figure)
 
 
-def report(prompt: str, run: Run) -> Report:
+def report(prompt: str, run: DemoRun) -> Report:
     """Sum up a run, however far it has come."""
     reached = any(run.element in recording.reached_ns for recording in run.recordings)
     stages = run.stages.seconds
@@ -110,7 +87,7 @@ def report(prompt: str, run: Run) -> Report:
     return Report(reached, content, _table(content))
 
 
-def _episode(run: Run, recording: Any) -> dict[str, Any]:
+def _episode(run: DemoRun, recording: Any) -> dict[str, Any]:
     episode: dict[str, Any] = {
         'images': len(recording.frames),
         'simulated_s': round(recording.stamps_ns[-1] / 1e9, 2),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from genrl_ros.cli.commands.demo import Run
 from genrl_ros.cli.demo_report import report
+from genrl_ros.cli.demo_run import DemoRun
 from genrl_ros.nodes.clients.session import Recording
 
 FAILED, REACHED = [0.75, 0.5, 0.26], [0.75, 0.1]
@@ -30,7 +30,7 @@ def recording(distances: list[float]) -> Recording:
     ],
 )
 def test_all_episodes_are_told(tmp_path, driven, reached, said) -> None:
-    run = Run(tmp_path, element='microwave', recordings=[recording(each) for each in driven])
+    run = DemoRun(tmp_path, element='microwave', recordings=[recording(each) for each in driven])
     summary = report('open it', run)
     assert summary.reached == summary.as_json['reached'] == reached
     least = [episode['least_distance'] for episode in summary.as_json.get('episodes', [])]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from rich.console import Console
 
 from genrl_ros.cli.commands.up import check_domain, find_params_file
 from genrl_ros.cli.demo_progress import LearningProgress
-from genrl_ros.cli.demo_report import Stages, element_of, report, write_curve
+from genrl_ros.cli.demo_report import element_of, report, write_curve
+from genrl_ros.cli.demo_run import DemoRun
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.options import Domain, at_least
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
@@ -25,11 +26,10 @@ from genrl_ros.data.video import write_video
 from genrl_ros.deploy.graph import BRINGUP, NODES, Value
 from genrl_ros.domains.base import EnvSpec
 from genrl_ros.system.files import write_json
-from genrl_ros.system.memory import PeakMemory
 from genrl_ros.system.share import shipped_model
 
 if TYPE_CHECKING:
-    from genrl_ros.nodes.clients.session import Learned, Recording, Session, TaskAnswer
+    from genrl_ros.nodes.clients.session import Session
 
 START_TIMEOUT_S = 120.0
 GROUND_TIMEOUT_S = 120.0
@@ -68,27 +68,12 @@ class Config:
             raise ValueError('--prompt must say what the robot shall do')
 
 
-@dataclass
-class Run:
-    """What a demo has come to know, as far as it has come."""
-
-    folder: Path
-    stages: Stages = field(default_factory=Stages)
-    memory: PeakMemory = field(default_factory=PeakMemory)
-    answer: TaskAnswer | None = None
-    learned: Learned | None = None
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    element: str | None = None
-    recordings: list[Recording] = field(default_factory=list)
-    error: str = ''
-
-
 def main(config: Config) -> int:
     """Run the demo; 0 if the task was reached, 1 if not."""
     end_in_order()
     console = Console()
     model = (config.model or shipped_model(config.domain)).resolve()
-    run = Run((config.runs / datetime.now().strftime('%Y%m%d-%H%M%S')).resolve())
+    run = DemoRun((config.runs / datetime.now().strftime('%Y%m%d-%H%M%S')).resolve())
     run.folder.mkdir(parents=True)
     try:
         with private_domain() as environment:
@@ -133,7 +118,7 @@ def _spec(model: Path) -> EnvSpec:
 
 
 def _run(
-    config: Config, spec: EnvSpec, run: Run, processes: NodeProcesses, console: Console
+    config: Config, spec: EnvSpec, run: DemoRun, processes: NodeProcesses, console: Console
 ) -> None:
     from genrl_ros.nodes.clients.session import Session
 
@@ -154,7 +139,7 @@ def _run(
         _drive(session, spec, run, console)
 
 
-def _set_task(config: Config, session: Session, run: Run, console: Console) -> None:
+def _set_task(config: Config, session: Session, run: DemoRun, console: Console) -> None:
     run.stages.begin('ground the prompt')
     run.answer = answer = session.set_task(config.prompt, GROUND_TIMEOUT_S)
     for name in ('goal.mp4', 'goal.png'):
@@ -173,7 +158,7 @@ def _set_task(config: Config, session: Session, run: Run, console: Console) -> N
     console.print(answer.message)
 
 
-def _learn(session: Session, run: Run, console: Console) -> None:
+def _learn(session: Session, run: DemoRun, console: Console) -> None:
     assert run.answer is not None
     run.stages.begin('learn in imagination')
     with LearningProgress(console) as progress:
@@ -188,7 +173,7 @@ def _learn(session: Session, run: Run, console: Console) -> None:
     session.wait_for_policy(run.answer.task_id, POLICY_TIMEOUT_S)
 
 
-def _drive(session: Session, spec: EnvSpec, run: Run, console: Console) -> None:
+def _drive(session: Session, spec: EnvSpec, run: DemoRun, console: Console) -> None:
     run.stages.begin('drive the robot')
     episode_s = spec.episode_steps * spec.action_repeat * spec.control_dt_s
     session.pause(False)
@@ -211,7 +196,7 @@ def _drive(session: Session, spec: EnvSpec, run: Run, console: Console) -> None:
     )
 
 
-def _conclude(config: Config, run: Run, console: Console) -> int:
+def _conclude(config: Config, run: DemoRun, console: Console) -> int:
     summary = report(config.prompt, run)
     write_json(run.folder / 'summary.json', summary.as_json)
     console.print(summary.table)
