@@ -164,7 +164,7 @@ class ActorCritic(nn.Module):
         config = self.config
         device = start.deter.device.type
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == 'bf16'):
-            metrics = self._losses(model, start, matcher)
+            metrics = self.losses(model, start, matcher)
         if self.optimizers['critic'].updates >= config.critic_first:
             self.optimizers['actor'].step(metrics['actor_loss'])
         self.optimizers['critic'].step(metrics['critic_loss'])
@@ -174,7 +174,8 @@ class ActorCritic(nn.Module):
         self.ranks.average_([means])
         return dict(zip(metrics, means.tolist(), strict=True))
 
-    def _losses(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, Tensor]:
+    def losses(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, Tensor]:
+        """Losses of actor and critic, and mean reward and return; arguments as for `update`."""
         config, latent = self.config, model.config.flat_stoch
         with self.ranks.sharing():
             dream = imagine(model, self.actor, start, config.horizon)

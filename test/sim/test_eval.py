@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from genrl_ros.cli.commands.learn import learn_prompt
 from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.domains.registry import env_spec, paraphrases
-from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.evaluation.episodes import evaluate
+from genrl_ros.serving.policy.bundle import BundleError, PolicyBundle, load_bundle
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.engine.run import StoppedError
 
@@ -101,6 +103,16 @@ def test_what_was_not_learned_to_its_end_may_be_learned_otherwise(tmp_path: Path
     longer = replace(words, learning=LearnConfig(updates=3, starts=4, threads=2))
     assert learn_and_run(longer, task, runs)['episodes'] == 1
     assert load_bundle(tmp_path / 'out' / 'light').description.updates == 3
+
+
+def test_an_evaluation_that_cannot_run_ends_with_a_word(
+    tmp_path: Path, make_bundle: Callable[..., PolicyBundle]
+) -> None:
+    with pytest.raises(BundleError, match='nothing-there'):
+        next(evaluate('kitchen', tmp_path / 'nothing-there', 'light', 1, 0, 1))
+    bundle = make_bundle().path
+    with pytest.raises(OSError, match=f"simulator of 'nowhere' with the policy {bundle} ended"):
+        next(evaluate('nowhere', bundle, 'light', 1, 0, 1))
 
 
 def test_what_is_not_there_is_told_before_a_folder_is_made(tmp_path: Path) -> None:

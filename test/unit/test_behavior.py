@@ -136,7 +136,7 @@ def test_learning_keeps_to_the_device_of_its_prompt(monkeypatch: pytest.MonkeyPa
     target = target_features(model, prompt, LEARN.starts, LEARN.horizon + 1)
     matcher = Matcher(model.tokenizer.decoder.project, target, TINY.stoch)
     start = data_free(model, agent.act, LEARN.starts, LEARN.warmup_steps)
-    losses = agent._losses(model, start, matcher)
+    losses = agent.losses(model, start, matcher)
     (losses['actor_loss'] + losses['critic_loss']).backward()
     for network in (agent.actor, agent.critic):
         assert {value.grad.device.type for value in network.parameters()} == {'meta'}

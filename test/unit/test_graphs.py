@@ -1,25 +1,14 @@
-"""A recorded loss is the loss; `test_gpu.py` asks a GPU."""
+"""A loss from tensors to tensors is the loss; `test_gpu.py` records it on a GPU."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.training.engine.graphs import Loss, graphed
-
-Recorded = Callable[..., tuple[Tensor, ...]]
-
-
-@pytest.fixture(autouse=True)
-def streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of which there are none without a GPU."""
-    monkeypatch.setattr(torch.cuda, 'current_stream', lambda: None)
-    monkeypatch.setattr(torch.cuda, 'stream', lambda _: contextlib.nullcontext())
+from genrl_ros.training.engine.graphs import FlatLoss, Loss, graphed
 
 
 @pytest.fixture
@@ -31,7 +20,7 @@ def network() -> nn.Module:
 def loss(network: nn.Module) -> Loss:
     def compute(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         error = (network(batch['x']) - batch['y']).square()
-        return error.mean(), {'largest': error.max()}
+        return error.mean(), {'largest': error.max(), 'least': error.min()}
 
     return compute
 
@@ -40,40 +29,24 @@ def batch(count: int = 4) -> dict[str, Tensor]:
     return {'y': torch.randn(count, 2), 'x': torch.randn(count, 3)}
 
 
-def test_inputs_and_metrics_keep_their_names(
-    monkeypatch: pytest.MonkeyPatch, network: nn.Module, loss: Loss
-) -> None:
-    """With a recorder that only counts, and whose outputs all have gradients, as the library's."""
-    drawn: list[Tensor] = []
-
-    def record(flat: nn.Module, sample: tuple[Tensor, ...], **_: Any) -> Recorded:
-        assert set(network.parameters()) == set(flat.parameters())
-        flat(*sample)
-        drawn.append(torch.rand(3))
-        return lambda *arrays: tuple(value + 0 * network.bias.sum() for value in flat(*arrays))
-
-    monkeypatch.setattr(torch.cuda, 'make_graphed_callables', record)
-    sample, asked = batch(), batch()
-    torch.manual_seed(0)
-    replayed = graphed(loss, network, sample)
-    assert torch.equal(torch.rand(3), drawn[0])
-    (value, metrics), (expected, expected_metrics) = replayed(asked), loss(asked)
+def test_inputs_and_metrics_keep_their_names(network: nn.Module, loss: Loss) -> None:
+    flat = FlatLoss(loss, network, tuple(batch()))
+    assert set(network.parameters()) == set(flat.parameters())
+    asked = batch()
+    expected, expected_metrics = loss(asked)
+    in_another_order = {name: asked[name] for name in ('x', 'y')}
+    value, metrics = flat.named(flat(*flat.arrays(in_another_order)))
     assert torch.equal(value, expected) and value.requires_grad
-    assert torch.equal(metrics['largest'], expected_metrics['largest'])
-    assert not metrics['largest'].requires_grad
+    assert metrics == expected_metrics and list(metrics) == ['largest', 'least']
+    assert not any(metric.requires_grad for metric in metrics.values())
 
 
 def test_a_loss_that_cannot_be_recorded_stays_as_it_is(
-    monkeypatch: pytest.MonkeyPatch, network: nn.Module, loss: Loss,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    def fail(*_: Any, **__: Any) -> None:
-        try:
-            raise RuntimeError('operation not permitted when stream is capturing')
-        finally:
-            raise RuntimeError('the capture was invalidated')
-
-    monkeypatch.setattr(torch.cuda, 'make_graphed_callables', fail)
-    assert graphed(loss, network, batch()) is loss
-    said = capsys.readouterr().err
-    assert 'no CUDA graph of the loss' in said and 'not permitted when' in said
+    network: nn.Module, loss: Loss, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a processor; random numbers go on as if nothing had been."""
+    torch.manual_seed(0)
+    sample, expected = batch(), torch.get_rng_state()
+    assert graphed(loss, network, sample) is loss
+    assert 'no CUDA graph of the loss, which will be slower: ' in capsys.readouterr().err
+    assert torch.equal(torch.get_rng_state(), expected)

@@ -190,7 +190,7 @@ def test_a_worker_sets_what_was_interrupted_before_aside_and_learns(
         str(model_folder), embedding.tolist(), 'task', 'do it', str(tmp_path),
         {'updates': 4, 'starts': 8, 'threads': 1, 'critic_first': 0},
     )  # fmt: skip
-    learned = learn_worker._learn(request, lambda **_: None, lambda: False)
+    learned = learn_worker.serve(request, lambda **_: None, lambda: False)
     assert load_bundle(Path(learned['path'])).description.updates == 4
     assert (tmp_path / 'task.learning.before.safetensors').read_bytes() == before
 
@@ -209,13 +209,13 @@ def test_a_worker_that_breaks_where_it_goes_on_begins_anew(
         {'updates': 4, 'starts': 8, 'threads': 1, 'critic_first': 0},
     )  # fmt: skip
     spoil_returns(monkeypatch, 1, 2, 3)
-    learned = learn_worker._learn(request, lambda **_: None, lambda: False)
+    learned = learn_worker.serve(request, lambda **_: None, lambda: False)
     assert load_bundle(Path(learned['path'])).description.updates == 4
     assert load_state(tmp_path / 'task.learning.before.safetensors')
 
     spoil_returns(monkeypatch, *range(100))
     with pytest.raises(FloatingPointError, match='failure 3 since'):
-        learn_worker._learn(replace(request, task_id='other'), lambda **_: None, lambda: False)
+        learn_worker.serve(replace(request, task_id='other'), lambda **_: None, lambda: False)
 
 
 def spoil_returns(monkeypatch: pytest.MonkeyPatch, *updates: int) -> None:

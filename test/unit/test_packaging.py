@@ -128,15 +128,20 @@ def test_a_missing_shared_file_is_named() -> None:
         share_path('models', 'teapot')
 
 
-def test_the_installed_package_is_complete() -> None:
+def shared_folders() -> list[str]:
+    """As setup.py names them."""
+    (names,) = re.findall(r'^SHARED = \((.*)\)$', text('setup.py'), re.MULTILINE)
+    return re.findall(r"'(\w+)'", names)
+
+
+@pytest.mark.parametrize('folder', shared_folders())
+def test_the_installed_package_is_complete(folder: str) -> None:
     prefix = installed_prefix()
     assert (prefix / 'share/ament_index/resource_index/packages/genrl_ros').is_file()
-    shared = prefix / 'share' / 'genrl_ros'
-    for folder in ('launch', 'config', 'models', 'sim'):
-        for path in tracked_files():
-            if path.is_relative_to(ROOT / folder):
-                installed = shared / path.relative_to(ROOT)
-                assert installed.is_file(), f'{installed} is missing: make setup'
+    files = [path for path in tracked_files() if path.is_relative_to(ROOT / folder)]
+    assert files, f'setup.py shares {folder}/, which is not there'
+    installed = [prefix / 'share' / 'genrl_ros' / path.relative_to(ROOT) for path in files]
+    assert [str(path) for path in installed if not path.is_file()] == [], 'make setup'
 
 
 @pytest.mark.parametrize('node', NODES, ids=[node.name for node in NODES])

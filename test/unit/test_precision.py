@@ -136,7 +136,7 @@ def test_behavior(net: str, prior: float, monkeypatch: pytest.MonkeyPatch) -> No
 
     def of() -> tuple[Tensor, nn.Module]:
         agent.normalizer.load_state_dict({'low': torch.zeros(()), 'high': torch.zeros(())})
-        return agent._losses(model, start, matcher)[f'{net}_loss'], getattr(agent, net)
+        return agent.losses(model, start, matcher)[f'{net}_loss'], getattr(agent, net)
 
     agree(of, loss=0.02, cosine=0.99)
 

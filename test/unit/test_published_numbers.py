@@ -76,7 +76,7 @@ def test_returns_are_of_the_slow_critic(model: MFWM) -> None:
 
     def returned() -> Tensor:
         torch.manual_seed(1)
-        return agent._losses(model, start, matcher)['return'].detach()
+        return agent.losses(model, start, matcher)['return'].detach()
 
     before = returned()
     with torch.no_grad():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,9 +21,8 @@ from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.training import WorldModelConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.evaluation.episodes import evaluate
-from genrl_ros.serving.policy.bundle import BundleError, load_bundle
-from genrl_ros.serving.policy.runner import NO_TOKEN, Encoder, PolicyRunner
+from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.serving.policy.runner import Encoder, PolicyRunner
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.behavior.learn import learn
@@ -116,7 +116,7 @@ def test_the_bundle_acts_as_the_networks_that_were_learned(
     bundle = load_bundle(result.bundle_path)
     assert bundle.graphs['encoder.onnx'] == (model_folder / 'encoder.onnx').read_bytes()
     runner = PolicyRunner(bundle)
-    torch.manual_seed(LEARN.seed)
+    actor = ort.InferenceSession(bundle.graphs['actor.onnx'])
     model, _ = load_mfwm(model_folder)
     image = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), np.uint8)
     logits = model.tokenizer.encode(torch.from_numpy(image))
@@ -127,30 +127,18 @@ def test_the_bundle_acts_as_the_networks_that_were_learned(
     for token in tokens:
         action = runner.act(token, last)
         deter = model.sequence.advance(state, torch.from_numpy(last)[None])
-        np.testing.assert_allclose(runner._deter, deter.numpy(), atol=1e-5)
+        seen = {'tokens': token[None], 'deter': deter.numpy()}
+        np.testing.assert_allclose(action, actor.run(None, seen)[0][0], atol=1e-5)
         state = State(latents.one_hot(torch.from_numpy(token)[None], 5), deter)
         last = action
-    assert runner._previous[0, 0] != NO_TOKEN
     assert np.abs(action).max() <= 1
-
-
-def test_an_evaluation_that_cannot_run_ends_with_a_word(
-    model_folder: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(BundleError, match='nothing-there'):
-        next(evaluate('kitchen', tmp_path / 'nothing-there', 'light', 1, 0, 1))
-    embedding = np.eye(32, dtype=np.float32)[0]
-    bundle = learn(model_folder, embedding, LEARN, tmp_path, 'task', 'do it').bundle_path
-    with pytest.raises(OSError, match=f"simulator of 'nowhere' with the policy {bundle} ended"):
-        next(evaluate('nowhere', bundle, 'light', 1, 0, 1))
 
 
 def test_an_export_stays_until_the_next_one_is_complete(
     model_folder: Path, tmp_path: Path
 ) -> None:
-    making = train_all._Making(
-        train_all.Config('toy', out=tmp_path / 'export'), Run(tmp_path / 'run')
-    )
+    config = train_all.Config('toy', out=tmp_path / 'export')
+    making = train_all.Making(config, Run(tmp_path / 'run'))
     made = {'sha256': 'a' * 64, 'scores': {}}
     making.model.parent.mkdir(parents=True)
     model_folder.rename(making.model)
@@ -171,7 +159,7 @@ def test_an_export_stays_until_the_next_one_is_complete(
 
 def test_another_seed_does_not_take_the_place_of_an_export(tmp_path: Path) -> None:
     first, other, longer = (
-        train_all._Making(config, Run(tmp_path)).out
+        train_all.Making(config, Run(tmp_path)).out
         for config in (
             train_all.Config('toy'),
             train_all.Config('toy', seed=1),

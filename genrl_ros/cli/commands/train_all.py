@@ -112,7 +112,7 @@ def main(config: Config) -> int:
     """Do the stages that are not done yet, as far as the time goes."""
     folder = config.run or Path('runs/train-all') / config.domain
     with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
-        _Making(config, run).everything()
+        Making(config, run).everything()
     return 0
 
 
@@ -121,8 +121,13 @@ def tell(line: str) -> None:
     print(line, flush=True)
 
 
-class _Making:
-    """The making of one model."""
+class Making:
+    """The making of one model.
+
+    Args:
+        config: what was asked for.
+        run: where and how; the model's own folder is below its.
+    """
 
     def __init__(self, config: Config, run: Run) -> None:
         self.config, self.stages = config, Stages(run.folder / 'stages', run.ranks, tell)

@@ -64,16 +64,17 @@ def main() -> int:
     try:
         request = LearnRequest(**json.loads(sys.stdin.readline()))
         threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
-        answer(result=_learn(request, answer, stop.is_set))
+        answer(result=serve(request, answer, stop.is_set))
         return 0
     except Exception as error:
         answer(error=f'{type(error).__name__}: {error}')
         raise
 
 
-def _learn(
+def serve(
     request: LearnRequest, answer: Callable[..., None], should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
+    """Learn what is asked for, with progress as answers; gives what `result` holds."""
     import numpy as np
     import torch
 

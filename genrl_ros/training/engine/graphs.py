@@ -15,8 +15,14 @@ Loss = Callable[[Mapping[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
 """Loss and metrics of a batch."""
 
 
-class _Flat(nn.Module):
-    """A loss from tensors to tensors, with the parameters that it depends on."""
+class FlatLoss(nn.Module):
+    """A loss from tensors to tensors, with the parameters that it depends on.
+
+    Args:
+        loss: what it computes.
+        network: has the parameters.
+        inputs: names of the tensors that it takes, in that order.
+    """
 
     def __init__(self, loss: Loss, network: nn.Module, inputs: tuple[str, ...]) -> None:
         super().__init__()
@@ -28,6 +34,16 @@ class _Flat(nn.Module):
         value, metrics = self.loss(dict(zip(self.inputs, arrays, strict=True)))
         self.outputs = tuple(metrics)
         return value, *(metric.detach() for metric in metrics.values())
+
+    def arrays(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """What it takes of a batch, whose order does not matter."""
+        return tuple(batch[name] for name in self.inputs)
+
+    def named(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        """What it gave, as the loss gives it: metrics by name, and without gradients."""
+        value, *metrics = outputs
+        values = (metric.detach() for metric in metrics)
+        return value, dict(zip(self.outputs, values, strict=True))
 
 
 def graphed(loss: Loss, network: nn.Module, sample: Mapping[str, Tensor]) -> Loss:
@@ -43,14 +59,14 @@ def graphed(loss: Loss, network: nn.Module, sample: Mapping[str, Tensor]) -> Los
         sample: a batch of the shapes that all will have, on a GPU.
     """
     gc.collect()  # an earlier stage's graph is in a cycle of references, with all its memory
-    flat = _Flat(loss, network, tuple(sample))
+    flat = FlatLoss(loss, network, tuple(sample))
     kept = rng_state()
     try:
         with torch.cuda.stream(torch.cuda.current_stream()):  # to which a failure returns, too
             run = torch.cuda.make_graphed_callables(
-                flat, tuple(sample.values()), allow_unused_input=True
+                flat, flat.arrays(sample), allow_unused_input=True
             )
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
         reason = str(error.__context__ or error).splitlines()[0]
         sys.stderr.write(f'no CUDA graph of the loss, which will be slower: {reason}\n')
         return loss
@@ -58,8 +74,6 @@ def graphed(loss: Loss, network: nn.Module, sample: Mapping[str, Tensor]) -> Los
         set_rng_state(kept)
 
     def replay(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        value, *metrics = run(*(batch[name] for name in sample))  # type: ignore[misc]
-        values = (metric.detach() for metric in metrics)
-        return value, dict(zip(flat.outputs, values, strict=True))
+        return flat.named(run(*flat.arrays(batch)))  # type: ignore[arg-type]
 
     return replay
