@@ -10,7 +10,6 @@ of the card starts with `Licence:`; the manifest takes the licence of the folder
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from genrl_ros.system.files import sha256, write_json
+from genrl_ros.system.files import read_json, sha256, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = 'manifest.json'
@@ -60,7 +59,7 @@ def read(root: Path) -> tuple[ModelFile, ...]:
     """
     path = root / MANIFEST
     try:
-        document = json.loads(path.read_text(encoding='utf-8'))
+        document = read_json(path)
         version = document['format_version']
         entries = document['files']
         if version != FORMAT_VERSION:

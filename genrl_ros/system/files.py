@@ -9,14 +9,24 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
+
+_KINDS = {
+    stat.S_IFIFO: 'a FIFO',
+    stat.S_IFCHR: 'a device',
+    stat.S_IFBLK: 'a device',
+    stat.S_IFSOCK: 'a socket',
+    stat.S_IFDIR: 'a folder',
+}
 
 
 @contextlib.contextmanager
@@ -113,14 +123,45 @@ def clean(folder: Path, stem: str) -> None:
         shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading, but never a FIFO, a device or a socket, which may block or act.
+
+    The path is looked up once: what was checked is what is opened, even if somebody puts another
+    file into its place.
+
+    Raises:
+        OSError: naming the path, if it is no regular file or cannot be read.
+    """
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)  # finds the file and does not open it
+    try:
+        kind = stat.S_IFMT(os.fstat(found).st_mode)
+        if kind != stat.S_IFREG:
+            what = _KINDS.get(kind, 'something else')
+            raise OSError(errno.EINVAL, f'it is {what}, not a file', str(path))
+        return open(f'/proc/self/fd/{found}', 'rb')
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        os.close(found)
+
+
+def check_regular(path: Path) -> None:
+    """Check a file that a library is going to open by its name; see `open_regular`.
+
+    Raises:
+        OSError: naming the path, if it is no regular file or cannot be read.
+    """
+    open_regular(path).close()
+
+
 def read_at_most(path: Path, limit: int) -> bytes:
     """The contents of a file that must not be larger than `limit` bytes.
 
     Raises:
         ValueError: if it is larger; nothing is read then.
-        OSError: if it cannot be read.
+        OSError: if it cannot be read, or is no regular file.
     """
-    with path.open('rb') as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise ValueError(f'{path} has {size} bytes, larger than the {limit} that are allowed')
@@ -128,6 +169,17 @@ def read_at_most(path: Path, limit: int) -> bytes:
     if len(content) > size:
         raise ValueError(f'{path} grows while it is read')
     return content
+
+
+def read_json(path: Path) -> Any:
+    """The value that a JSON file holds.
+
+    Raises:
+        ValueError: if it is no JSON.
+        OSError: if it cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        return json.load(file)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -152,8 +204,12 @@ def write_tensors(
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's contents."""
-    with path.open('rb') as file:
+    """Hex digest of a file's contents.
+
+    Raises:
+        OSError: if it cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.domains.base import EnvSpec
-from genrl_ros.system.files import sha256, write_json, write_tensors
+from genrl_ros.system.files import check_regular, sha256, write_json, write_tensors
 from genrl_ros.world_model.mfwm import MFWM
 
 FORMAT_VERSION = 2
@@ -74,6 +74,7 @@ def load_state(path: Path) -> dict[str, Any]:
         CheckpointError: if the file is missing or damaged.
     """
     try:
+        check_regular(path)
         with safe_open(path, framework='pt') as file:
             flat: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             flat |= json.loads((file.metadata() or {}).get('plain', '{}'))

@@ -15,7 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from genrl_ros.data.bags.mcap import BagError, BagMessage, Damage, read_mcap
-from genrl_ros.system.files import read_at_most
+from genrl_ros.system.files import open_regular, read_at_most
 
 METADATA = 'metadata.yaml'
 UNFINISHED = 'unfinished'
@@ -88,7 +88,7 @@ def bag_name(path: Path) -> str:
     for file in bag_files(path, lambda _: None):
         size = file.stat().st_size
         digest.update(size.to_bytes(8, 'little'))
-        with file.open('rb') as opened:
+        with open_regular(file) as opened:
             digest.update(opened.read(65536))
             opened.seek(max(0, size - 65536))
             digest.update(opened.read(65536))

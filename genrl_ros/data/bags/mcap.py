@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from genrl_ros.system.files import open_regular
+
 MAGIC = b'\x89MCAP0\r\n'
 FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x02, 0x03, 0x04, 0x05, 0x06
 MAX_RECORD_BYTES = 512 * 1024 * 1024
@@ -55,7 +57,7 @@ def read_mcap(path: Path, topics: Collection[str], damage: Damage) -> Iterator[B
     """
     try:
         size = path.stat().st_size
-        file = path.open('rb')
+        file = open_regular(path)
     except OSError as error:
         raise BagError(f'{path} cannot be read: {error.strerror}') from None
     with file:

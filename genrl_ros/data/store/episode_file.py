@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.system.arrays import FloatArray, Image
-from genrl_ros.system.files import write_tensors
+from genrl_ros.system.files import open_regular, write_tensors
 
 FORMAT = 'genrl-episodes-1'
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -131,7 +131,7 @@ def read_header(path: Path) -> Header:
 @functools.lru_cache(maxsize=8192)
 def _parse(path: Path, size: int, _modified: int) -> Header:
     try:
-        with path.open('rb') as file:
+        with open_regular(path) as file:
             length = int.from_bytes(file.read(8), 'little')
             if length > min(MAX_HEADER_BYTES, size - 8):
                 raise ValueError('its header is longer than the file')

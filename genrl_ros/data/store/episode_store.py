@@ -8,7 +8,6 @@ folder an embedder or a tokenizer.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -29,7 +28,7 @@ from genrl_ros.data.store.episode_file import (
 )
 from genrl_ros.domains.base import EnvSpec
 from genrl_ros.system.arrays import FloatArray, Image
-from genrl_ros.system.files import write_json, write_tensors
+from genrl_ros.system.files import read_json, write_json, write_tensors
 
 HELD_OUT_PERCENT = 5
 
@@ -88,7 +87,7 @@ class EpisodeStore:
         """
         file = Path(path) / 'manifest.json'
         try:
-            manifest = json.loads(file.read_text())
+            manifest = read_json(file)
         except FileNotFoundError as error:
             raise EpisodeError(
                 f'there is no dataset at {path}; make one with `genrl collect`'

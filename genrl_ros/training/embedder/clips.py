@@ -6,7 +6,6 @@ is twelve frames of one camera, which hold five overlapping clips, and five more
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from genrl_ros.domains.kitchen.concepts import MOVED, TRUE, Labels, Scene, label
 from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
 from genrl_ros.system.arrays import FloatArray, Image
+from genrl_ros.system.files import check_regular, read_json
 from genrl_ros.training.embedder.unfinished_clips import States, UnfinishedClips
 from genrl_ros.training.engine.run import StoppedError
 
@@ -127,12 +127,14 @@ class Clips:
         """
         if not (folder / 'clips.json').is_file():
             raise FileNotFoundError(f'there are no clips in {folder}')
-        meta = json.loads((folder / 'clips.json').read_text())
+        meta = read_json(folder / 'clips.json')
         if tuple(meta['concepts']) != CONCEPTS:
             raise ValueError(f'{folder} was made for other concepts: delete it and make it anew')
+        paths = [folder / f'{name}.npy' for name in ('frames', 'labels', 'split')]
+        for path in paths:
+            check_regular(path)
         frames, labels, split = (
-            np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)
-            for name in ('frames', 'labels', 'split')
+            np.load(path, mmap_mode='r', allow_pickle=False) for path in paths
         )
         return cls(frames, labels, split, meta['made'])
 
