@@ -15,14 +15,14 @@ from sensor_msgs.msg import Image
 
 from genrl_interfaces.msg import LatentGoal
 from genrl_interfaces.srv import SetTask
-from genrl_ros.data.video import read_video, write_strip, write_video
+from genrl_ros.data.video import VideoLimits, write_strip, write_video
 from genrl_ros.nodes.prompter import (
     GroundedGoal,
     ModelPrompter,
     Prompter,
     PromptError,
     check_prompt,
-    check_video_path,
+    read_allowed_video,
 )
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.conversions import Goal
@@ -31,10 +31,13 @@ from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.models import find
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.system.time_limit import within
 
 WATCH_S = 0.25
 START_GRACE_S = 3.0
 """How long the trainer may take to say that it has begun."""
+FILES_S = VideoLimits().timeout_s + 5.0
+"""How long reading a video or writing a goal may take: a drive may not answer."""
 VIDEO_SCALE = 4
 _ACTIVE = (
     GoalStatus.STATUS_ACCEPTED,
@@ -135,17 +138,16 @@ class PromptNode(ManagedNode):
 
     def _set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
         self._check_if_busy(request)
-        if bool(request.prompt) == bool(request.video_path):
+        if request.prompt and request.video_path:
             raise PromptError('give either a prompt or a video_path, and not both')
         if request.video_path:
-            path = check_video_path(request.video_path, self._allowed)
-            prompt, source = path.name, 'video'
-            grounded = self._prompter.ground_video(read_video(path, size=self._config.image_size))
+            prompt, source = Path(request.video_path).name, 'video'
+            grounded = self._ground_video(request.video_path)
         else:
             prompt, source = check_prompt(request.prompt), 'text'
             grounded = self._prompter.ground_text(prompt)
         task_id = _task_id(prompt)
-        video = self._write_goal(task_id, grounded)
+        video = within(FILES_S, 'writing the goal', lambda: self._write_goal(task_id, grounded))
         goal = Goal(
             task_id=task_id,
             prompt=prompt,
@@ -172,6 +174,14 @@ class PromptNode(ManagedNode):
             f'{grounded.margin:.2f} behind); its goal is in {video}; {response.message}'
         )
         return response
+
+    def _ground_video(self, path: str) -> GroundedGoal:
+        video = within(
+            FILES_S,
+            f'reading {path}',
+            lambda: read_allowed_video(path, self._allowed, self._config.image_size),
+        )
+        return self._prompter.ground_video(video)
 
     def _check_if_busy(self, request: SetTask.Request) -> None:
         if request.if_busy not in (SetTask.Request.REPLACE, SetTask.Request.QUEUE,

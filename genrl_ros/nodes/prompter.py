@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from genrl_ros.data.video import Video, VideoError, decode_video
+from genrl_ros.system.files import open_regular
+from genrl_ros.vlm.grounding import Grounding, ground
 
 MAX_PROMPT = 1000
 _JOINERS = ('\u200c', '\u200d')
@@ -59,8 +64,8 @@ class Prompter(Protocol):
         """The goal of a sentence."""
         ...
 
-    def ground_video(self, frames: npt.NDArray[np.uint8]) -> GroundedGoal:
-        """The goal of a video `(T, 3, N, N)` uint8."""
+    def ground_video(self, video: Video) -> GroundedGoal:
+        """The goal of a video."""
         ...
 
 
@@ -85,21 +90,19 @@ class ModelPrompter:
 
     def ground_text(self, prompt: str) -> GroundedGoal:
         """The goal of a sentence."""
-        return self._ground(self._embedder.embed_text([prompt])[0])
+        embedding = self._embedder.embed_text([prompt])[0]
+        return self._goal(embedding, ground(self._embedder, embedding))
 
-    def ground_video(self, frames: npt.NDArray[np.uint8]) -> GroundedGoal:
-        """The goal of a video `(T, 3, N, N)` uint8."""
-        from genrl_ros.data.video import sample_frames
+    def ground_video(self, video: Video) -> GroundedGoal:
+        """The goal of a video."""
+        from genrl_ros.training.behavior.ground import ground_video
 
-        clip = sample_frames(frames, self._embedder.n_frames)
-        return self._ground(self._embedder.embed_video(clip[None])[0])
+        return self._goal(*ground_video(self._embedder, video))
 
-    def _ground(self, embedding: npt.NDArray[np.float32]) -> GroundedGoal:
+    def _goal(self, embedding: npt.NDArray[np.float32], grounding: Grounding) -> GroundedGoal:
         from genrl_ros.behavior.goal import make_goal
-        from genrl_ros.vlm.grounding import ground
 
         goal = make_goal(self._model, embedding)
-        grounding = ground(self._embedder, embedding)
         return GroundedGoal(
             embedding=goal.embedding,
             tokens=goal.tokens,
@@ -132,6 +135,25 @@ def check_prompt(prompt: str) -> str:
     return prompt
 
 
+def read_allowed_video(path: str, allowed: Sequence[Path], size: int) -> Video:
+    """The video at a path that a request names, in frames of `size` pixels.
+
+    Where the file is, is checked once more when it is open: a name may lead elsewhere by then.
+
+    Raises:
+        PromptError: if it leads out of the allowed folders.
+        VideoError: if it is no video that can be used.
+    """
+    resolved = check_video_path(path, allowed)
+    try:
+        with open_regular(resolved) as file:
+            opened = Path(os.readlink(f'/proc/self/fd/{file.fileno()}'))
+            _check_inside(opened, allowed)
+            return decode_video(file, resolved, size)
+    except OSError as error:
+        raise VideoError(f'{resolved} cannot be read: {error.strerror}') from None
+
+
 def check_video_path(path: str, allowed: Sequence[Path]) -> Path:
     """The path, resolved.
 
@@ -144,10 +166,14 @@ def check_video_path(path: str, allowed: Sequence[Path]) -> Path:
         resolved = Path(path).expanduser().resolve()
     except (OSError, RuntimeError) as error:
         raise PromptError(f'video_path is not the name of a file: {error}') from None
-    if not any(resolved.is_relative_to(folder) for folder in allowed):
+    _check_inside(resolved, allowed)
+    return resolved
+
+
+def _check_inside(path: Path, allowed: Sequence[Path]) -> None:
+    if not any(path.is_relative_to(folder) for folder in allowed):
         folders = ', '.join(str(folder) for folder in allowed)
         raise PromptError(
-            f'{resolved} is outside the folders that videos are taken from: {folders} '
+            f'{path} is outside the folders that videos are taken from: {folders} '
             '(parameter allowed_folders of prompt_node)'
         )
-    return resolved

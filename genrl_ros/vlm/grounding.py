@@ -80,7 +80,7 @@ def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> 
         warning = f'{embedder.name} carries no known concepts, so the prompt was not checked'
         return Grounding(0.0, '', '', 0.0, True, False, warning)
     bank = embedder.bank
-    scores = bank.centroids @ (vector / length)
+    scores = np.clip(bank.centroids @ (vector / length), -1.0, 1.0)
     second, first = np.argsort(scores)[-2:]
     score, margin = float(scores[first]), float(scores[first] - scores[second])
     concept, runner_up = bank.words[first], bank.words[second]

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,8 @@ from sensor_msgs.msg import Image
 
 from genrl_interfaces.msg import LatentGoal
 from genrl_interfaces.srv import SetTask
-from genrl_ros.data.video import read_video, write_video
+from genrl_ros.data.video import Video, read_video, write_video
+from genrl_ros.nodes import prompt_node, prompter
 from genrl_ros.nodes.bringup import Bringup
 from genrl_ros.nodes.prompt_node import PromptNode
 from genrl_ros.nodes.prompter import GroundedGoal
@@ -42,8 +47,9 @@ class FakePrompter:
             known='cake' not in prompt,
         )
 
-    def ground_video(self, frames: np.ndarray) -> GroundedGoal:
-        return self.ground_text(f'{len(frames)} frames')
+    def ground_video(self, video: Video) -> GroundedGoal:
+        grounded = self.ground_text(f'{len(video.frames)} frames')
+        return replace(grounded, warning=video.missing)
 
 
 class User:
@@ -86,9 +92,10 @@ def user(bench, node) -> User:
 
 @pytest.fixture
 def video(tmp_path) -> Callable[..., Path]:
-    def make(folder: str = 'videos') -> Path:
+    def make(folder: str = 'videos', count: int = 5) -> Path:
         path = tmp_path / folder / 'clip.mp4'
-        write_video(path, np.zeros((5, 3, 64, 64), np.uint8), fps=6.25)
+        frames = np.random.default_rng(0).integers(0, 255, (count, 3, 64, 64), np.uint8)
+        write_video(path, frames, fps=6.25)
         return path
 
     return make
@@ -115,7 +122,7 @@ def test_a_sentence_becomes_a_goal_that_can_be_seen(user, bench) -> None:
     assert goal.mfwm_sha256 == 'a' * 64
     assert answer.learn
     decoded = read_video(Path(answer.goal_video))
-    assert decoded.shape == (3, 3, 64, 64)
+    assert decoded.frames.shape == (3, 3, 64, 64)
     assert Path(answer.goal_video).with_name('goal.png').is_file()
     bench.until(lambda: len(images) > 3, 'the goal video, over and over')
 
@@ -147,10 +154,18 @@ def test_a_video_is_a_task_too(user, node, bench, video) -> None:
     assert node._prompter.seen == ['5 frames']
 
 
+def test_what_is_missing_of_a_video_is_told(user, video) -> None:
+    path = video(count=100)
+    os.truncate(path, path.stat().st_size * 2 // 3)
+    answer = user.set_task(video_path=str(path))
+    assert answer.accepted, answer.message
+    assert re.search(r'only \d+\.\d of the 16\.0 s of the video can be read', answer.message)
+
+
 @pytest.mark.parametrize(
     ('request_fields', 'message'),
     [
-        ({}, 'either a prompt or a video_path'),
+        ({}, 'the prompt is empty'),
         ({'prompt': 'open', 'video_path': 'clip.mp4'}, 'either a prompt or a video_path'),
         ({'prompt': '   '}, 'prompt is empty'),
         ({'prompt': 'x' * 1001}, 'has 1001 characters; at most 1000'),
@@ -164,6 +179,10 @@ def test_a_video_is_a_task_too(user, node, bench, video) -> None:
         ({'video_path': 'VIDEOS/empty.mp4'}, 'is empty'),
         ({'video_path': 'VIDEOS/text.mp4'}, 'not a video'),
         ({'video_path': 'VIDEOS/link.mp4'}, 'outside the folders'),
+        ({'video_path': 'VIDEOS/fifo.mp4'}, 'it is a FIFO, not a file'),
+        ({'video_path': 'VIDEOS/socket.mp4'}, 'it is a socket, not a file'),
+        ({'video_path': 'VIDEOS/device.mp4'}, 'outside the folders'),
+        ({'video_path': 'VIDEOS'}, 'it is a folder, not a file'),
         ({'video_path': 'a\nb'}, 'not the name of a file'),
     ],
 )
@@ -174,18 +193,55 @@ def test_bad_requests_are_refused_with_a_reason(
     (folder / 'empty.mp4').touch()
     (folder / 'text.mp4').write_text('hello')
     (folder / 'link.mp4').symlink_to(video('elsewhere'))
+    os.mkfifo(folder / 'fifo.mp4')
+    (folder / 'device.mp4').symlink_to('/dev/zero')
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(folder / 'socket.mp4'))
     if 'video_path' in request_fields:
         request_fields = request_fields | {
             'video_path': request_fields['video_path'].replace('VIDEOS', str(folder))
         }
     answer = bench.call(SetTask, 'set_task', SetTask.Request(**request_fields))
+    listening.close()
     assert not answer.accepted and answer.task_id == ''
-    import re
-
     assert re.search(message, answer.message), answer.message
     good = user.set_task('open the microwave')
     bench.until(lambda: user.goals, 'the next good one')
     assert user.task_ids() == [good.task_id]
+
+
+def test_a_name_that_leads_out_of_the_folders_once_it_was_checked_is_refused(
+    user, tmp_path, video, monkeypatch
+) -> None:
+    secret, name = video('elsewhere'), video()
+    checked = prompter.check_video_path
+
+    def swap(path: str, allowed: Sequence[Path]) -> Path:
+        resolved = checked(path, allowed)
+        name.unlink()
+        name.symlink_to(secret)
+        return resolved
+
+    monkeypatch.setattr(prompter, 'check_video_path', swap)
+    answer = user.set_task(video_path=str(name))
+    assert not answer.accepted
+    assert f'{secret} is outside the folders' in answer.message
+
+
+def test_a_video_that_is_read_for_too_long_is_refused_and_others_are_answered(
+    user, tmp_path, video, monkeypatch
+) -> None:
+    never = tmp_path / 'ffmpeg'
+    never.write_text('#!/bin/sh\nexec sleep 30\n')
+    never.chmod(0o755)
+    path = video()
+    monkeypatch.setattr(prompt_node, 'FILES_S', 0.5)
+    monkeypatch.setenv('IMAGEIO_FFMPEG_EXE', str(never))
+    answer = user.set_task(video_path=str(path))
+    assert not answer.accepted
+    assert answer.message == f'reading {path} takes longer than 0.5 s'
+    monkeypatch.undo()
+    assert user.set_task('open the microwave').accepted
 
 
 def test_while_the_trainer_is_busy_a_task_is_refused_queued_or_replaces(user, bench) -> None:

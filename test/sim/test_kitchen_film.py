@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from genrl_ros.cli.commands.film import Config, main
-from genrl_ros.data.video import read_video, sample_frames
+from genrl_ros.data.video import read_video
 from genrl_ros.domains.registry import film_task
 
 
 def test_a_film_is_a_video_prompt(tmp_path: Path) -> None:
     path = tmp_path / 'slide.mp4'
     assert main(Config('kitchen', 'slide', path)) == 0
-    clip = sample_frames(read_video(path), 8)
+    clip = read_video(path).clip(8)
     assert clip.shape == (8, 3, 64, 64)
     change = np.abs(clip[-1].astype(int) - clip[0]).max(0)
     assert (change > 40).sum() > 50

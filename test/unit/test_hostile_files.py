@@ -325,7 +325,7 @@ def gif(width: int, height: int) -> bytes:
 
 def test_a_video_that_is_too_large_to_decode_is_refused(tmp_path) -> None:
     (tmp_path / 'small.gif').write_bytes(gif(1, 1))
-    assert read_video(tmp_path / 'small.gif').shape[1:] == (3, 64, 64)
+    assert read_video(tmp_path / 'small.gif').frames.shape[1:] == (3, 64, 64)
     (tmp_path / 'huge.gif').write_bytes(gif(65_535, 65_535))
     with pytest.raises(VideoError, match='huge.gif'):
         read_video(tmp_path / 'huge.gif', limits=VideoLimits(timeout_s=10))

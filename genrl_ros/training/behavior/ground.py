@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from genrl_ros.data.video import read_video, sample_frames
+from genrl_ros.data.video import Video, read_video
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.vlm import load_embedder
 from genrl_ros.vlm.base import VideoTextEmbedder
@@ -41,7 +42,13 @@ def ground_prompt(
     embedder = matching_embedder(card)
     if video is None:
         embedding = embedder.embed_text([prompt])[0]
-    else:
-        clip = sample_frames(read_video(video), embedder.n_frames)
-        embedding = embedder.embed_video(clip[None])[0]
-    return embedding, ground(embedder, embedding)
+        return embedding, ground(embedder, embedding)
+    return ground_video(embedder, read_video(video))
+
+
+def ground_video(embedder: VideoTextEmbedder, video: Video) -> tuple[FloatArray, Grounding]:
+    """Embedding `(D,)` of a video and what it means, with a warning if some of it is missing."""
+    embedding = embedder.embed_video(video.clip(embedder.n_frames)[None])[0]
+    grounding = ground(embedder, embedding)
+    warning = '; '.join(filter(None, (video.missing, grounding.warning)))
+    return embedding, replace(grounding, warning=warning)
