@@ -88,6 +88,8 @@ class EncoderNode(ManagedNode):
             self._counts['stuck'] += 1
         elif image is not None:
             self._encode(image, message.header)
+            if remark := self._camera.remark(message):
+                self.get_logger().info(f'{self._camera.topic}: {remark}', once=True)
         if problem:
             self.get_logger().error(problem, throttle_duration_sec=5.0)
         elif self._problem:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from genrl_ros.serving.robot.camera import RAW, Camera, ImageError, compressed_size
+from genrl_ros.serving.robot.camera import RAW, Camera, ImageError
+from genrl_ros.serving.robot.compressed import compressed_size
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (48, 64, 3), np.uint8)
@@ -123,10 +124,121 @@ def test_the_size_of_a_compressed_image_is_known_before_it_is_decoded(monkeypatc
         ('png', compressed('.png').data + b'\0' * 100_000),
     ):
         with pytest.raises(ImageError, match='image'):
-            Camera('image', kind, 64, 48).pixels(SimpleNamespace(data=data))
+            Camera('image', kind, 64, 48).pixels(SimpleNamespace(format=kind, data=data))
 
 
 def test_a_damaged_compressed_image_is_refused() -> None:
     for data in (png_bomb(64, 48), compressed('.png').data[:40]):
         with pytest.raises(ImageError, match='compressed image'):
-            Camera('image', 'png', 64, 48).pixels(SimpleNamespace(data=data))
+            Camera('image', 'png', 64, 48).pixels(SimpleNamespace(format='', data=data))
+
+
+COLOURED = cv2.resize(PICTURE[:6, :8], (64, 48), interpolation=cv2.INTER_CUBIC)
+JPEG = Camera('image', 'jpeg', 64, 48, size=48)
+
+
+def jpeg(pixels: np.ndarray = COLOURED, **options: int) -> bytes:
+    flags = [x for k, v in options.items() for x in (getattr(cv2, f'IMWRITE_JPEG_{k}'), v)]
+    return cv2.imencode('.jpg', pixels[:, :, ::-1], flags)[1].tobytes()
+
+
+def seen(camera: Camera, data: bytes, coded: str = '') -> np.ndarray:
+    return camera.pixels(SimpleNamespace(format=coded, data=data))
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'coded'),
+    [
+        (PICTURE[:, :, 0].astype(np.uint16) * 4, 'mono16; png compressed '),
+        (np.full((48, 64), 900, np.uint16), '16UC1; png compressed '),
+        (PICTURE.astype(np.uint16) * 257, 'png'),
+        (PICTURE[:, :, 0], '16UC1; compressedDepth png'),
+        (PICTURE[:, :, 0], '32FC1; compressedDepth png'),
+        (PICTURE[:, :, 0], '16UC1; png compressed '),
+        (PICTURE[:, :, 0], 'bayer_rggb8; png compressed '),
+    ],
+)
+def test_what_is_no_picture_of_8_bits_is_refused(pixels, coded) -> None:
+    data = cv2.imencode('.png', pixels)[1].tobytes()
+    with pytest.raises(ImageError, match=r'8 are expected|8 bits a channel|depth image'):
+        seen(Camera('image', 'png', 64, 48, size=48), data, coded)
+
+
+def test_pngs_of_fewer_bits_and_other_colours_are_read() -> None:
+    camera = Camera('image', 'png', 64, 48, size=48)
+    wanted = PICTURE[:, 8:56].transpose(2, 0, 1)
+    with_alpha = np.dstack([PICTURE[:, :, ::-1], np.full((48, 64), 40, np.uint8)])
+    data = cv2.imencode('.png', with_alpha)[1].tobytes()
+    np.testing.assert_array_equal(seen(camera, data, 'rgba8; png compressed bgra8'), wanted)
+    black_and_white = (PICTURE[:, :, 0] > 127).astype(np.uint8) * 255
+    data = cv2.imencode('.png', black_and_white, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes()
+    assert data[24] == 1
+    np.testing.assert_array_equal(seen(camera, data)[0], black_and_white[:, 8:56])
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg'])
+def test_the_order_of_colours_is_the_one_that_the_format_says(suffix) -> None:
+    """As compressed_image_transport does: it encodes an image as it is, and says what it was."""
+    kind = {'.png': 'png', '.jpg': 'jpeg'}[suffix]
+    camera = Camera('image', kind, 64, 48, size=48)
+    right = cv2.imencode(suffix, COLOURED[:, :, ::-1])[1].tobytes()
+    wanted = seen(camera, right, kind)
+    exchanged = cv2.imencode(suffix, COLOURED)[1].tobytes()
+    coded = f'rgb8; {kind} compressed rgb8'
+    np.testing.assert_allclose(seen(camera, exchanged, coded), wanted, atol=12)
+    assert 'red and blue' in camera.remark(SimpleNamespace(format=coded, data=exchanged))
+    for usual in (f'rgb8; {kind} compressed bgr8', f'bgr8; {kind} compressed bgr8', kind, ''):
+        np.testing.assert_array_equal(seen(camera, right, usual), wanted)
+        assert not camera.remark(SimpleNamespace(format=usual, data=right))
+
+
+@pytest.mark.parametrize('restarts', [0, 1, 4])
+@pytest.mark.parametrize('quality', [30, 90])
+def test_a_jpeg_that_lost_bytes_is_refused(restarts, quality, capfd) -> None:
+    data = jpeg(QUALITY=quality, RST_INTERVAL=restarts)
+    seen(JPEG, data)
+    start = data.index(b'\xff\xda') + 14
+    middle, length = (start + len(data)) // 2, (len(data) - start) // 3
+    for lost in (
+        data[: middle - length // 2] + data[middle + length // 2 :],
+        data[: middle - length // 2] + bytes(length) + data[middle + length // 2 :],
+        data[:middle],
+        data[:middle] + b'\xff\xd9',
+        data[:start] + b'\xff\xd9',
+        data[:start],
+        data[:-2] + data[middle:-2] + b'\xff\xd9',
+    ):
+        with pytest.raises(ImageError, match='damaged'):
+            seen(JPEG, lost)
+    assert not capfd.readouterr().err  # a decoder that complains would fill the log of a node
+
+
+def test_whole_jpegs_of_every_make_are_taken() -> None:
+    plain = np.full((48, 64, 3), 90, np.uint8)
+    for pixels in (PICTURE, COLOURED, plain, np.where(PICTURE > 250, PICTURE, plain)):
+        for options in (
+            {},
+            {'RST_INTERVAL': 2},
+            {'OPTIMIZE': 1},
+            {'QUALITY': 100, 'SAMPLING_FACTOR': cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444},
+            {'QUALITY': 5, 'SAMPLING_FACTOR': cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422},
+            {'RST_INTERVAL': 1, 'OPTIMIZE': 1, 'QUALITY': 1},
+        ):
+            data = jpeg(pixels, **options)
+            direct = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, 8:56, ::-1]
+            for file in (data, data + bytes(5000), data[:-2] + b'\xff\xff\xd9'):
+                np.testing.assert_array_equal(seen(JPEG, file), direct.transpose(2, 0, 1))
+            grey = cv2.imencode('.jpg', pixels[:, :, 0])[1].tobytes()
+            assert (seen(JPEG, grey)[0] == seen(JPEG, grey)[2]).all()
+
+
+def test_a_jpeg_whose_loss_could_not_be_told_is_refused() -> None:
+    with pytest.raises(ImageError, match='progressive'):
+        seen(JPEG, jpeg(PROGRESSIVE=1))
+
+
+def test_a_png_with_a_wrong_byte_is_refused() -> None:
+    data = bytearray(compressed('.png').data)
+    data[len(data) // 2] ^= 1
+    with pytest.raises(ImageError, match='damaged'):
+        seen(Camera('image', 'png', 64, 48), bytes(data))

@@ -14,6 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from genrl_ros.serving.robot.compressed import (
+    CompressedImage,
+    compressed_size,
+    decode,
+    has_colours_exchanged,
+)
+from genrl_ros.serving.robot.compressed import ImageError as ImageError
 from genrl_ros.system.arrays import Image
 
 RAW = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
@@ -24,10 +31,6 @@ MAX_PIXELS = 8192 * 8192
 MAX_COMPRESSED_OVERHEAD = 1 << 16
 
 
-class ImageError(ValueError):
-    """An image that must not be used; the text says what is wrong with it."""
-
-
 class RawImage(Protocol):
     """The fields of a sensor_msgs/msg/Image, live or read from a bag."""
 
@@ -35,13 +38,6 @@ class RawImage(Protocol):
     width: Any
     encoding: Any
     step: Any
-    data: Any
-
-
-class CompressedImage(Protocol):
-    """The fields of a sensor_msgs/msg/CompressedImage, live or read from a bag."""
-
-    format: Any
     data: Any
 
 
@@ -111,6 +107,12 @@ class Camera:
             )
         return np.ascontiguousarray(part.transpose(2, 0, 1))
 
+    def remark(self, message: RawImage | CompressedImage) -> str:
+        """What `pixels` puts right about a message; empty if nothing."""
+        if not self.is_compressed or not has_colours_exchanged(coded := str(message.format)):
+            return ''
+        return f'red and blue were exchanged back, as the format {coded[:60]!r} says'
+
     def _raw(self, message: Any) -> npt.NDArray[np.uint8]:
         encoding, step = str(message.encoding), int(message.step)
         if encoding != self.encoding:
@@ -142,14 +144,10 @@ class Camera:
         if kind != self.encoding:
             raise ImageError(f'compressed image is {kind}; {self.encoding} is expected')
         self._check_size(width, height)
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        try:
-            pixels = cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
-        except cv2.error as error:
-            raise ImageError(f'compressed image cannot be decoded: {error.err}') from None
-        if pixels is None or pixels.shape != (self.height, self.width, 3):
+        pixels = decode(raw, str(message.format))
+        if pixels.shape != (self.height, self.width, 3):
             raise ImageError('compressed image is damaged')
-        return np.asarray(pixels[:, :, ::-1], np.uint8)
+        return pixels
 
     def _check_size(self, width: int, height: int) -> None:
         if (width, height) != (self.width, self.height):
@@ -157,34 +155,6 @@ class Camera:
                 f'image is {width}x{height}; {self.width}x{self.height} is expected (width, '
                 'height and crop of the camera in the embodiment file)'
             )
-
-
-def compressed_size(data: bytes) -> tuple[str, int, int]:
-    """Kind, width and height of a JPEG or PNG, from its header alone.
-
-    Raises:
-        ImageError: if it is neither, or cut off before its size.
-    """
-    if data[:8] == b'\x89PNG\r\n\x1a\n' and data[12:16] == b'IHDR' and len(data) >= 24:
-        return 'png', int.from_bytes(data[16:20], 'big'), int.from_bytes(data[20:24], 'big')
-    if data[:2] == b'\xff\xd8':
-        return _jpeg_size(data)
-    raise ImageError('compressed image is neither JPEG nor PNG')
-
-
-def _jpeg_size(data: bytes) -> tuple[str, int, int]:
-    position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # padding
-            position += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height = int.from_bytes(data[position + 5 : position + 7], 'big')
-            width = int.from_bytes(data[position + 7 : position + 9], 'big')
-            return 'jpeg', width, height
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
-    raise ImageError('compressed image is a JPEG without a size')
 
 
 def _problems(camera: Camera) -> list[str]:
