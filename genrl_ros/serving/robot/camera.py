@@ -107,7 +107,7 @@ class Camera:
             )
         return np.ascontiguousarray(part.transpose(2, 0, 1))
 
-    def remark(self, message: RawImage | CompressedImage) -> str:
+    def remark(self, message: Any) -> str:
         """What `pixels` puts right about a message; empty if nothing."""
         if not self.is_compressed or not has_colours_exchanged(coded := str(message.format)):
             return ''

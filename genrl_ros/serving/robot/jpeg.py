@@ -161,7 +161,7 @@ def check_whole(data: bytes) -> None:
     counts = np.array([len(part) <= SPARE_BYTES for part in parts])
     for spoilt, small in ((SPOILT[0], True), (SPOILT[0], False), (SPOILT[1], False)):
         if not counts.all():
-            counts |= changed(lambda part, spoilt=spoilt: _spoil(part, spoilt), small)
+            counts |= changed(functools.partial(_spoil, spoilt=spoilt), small)
     if not counts.all():
         raise JpegError('damaged: the JPEG has more bytes than its picture')
 
