@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from genrl_ros.cli import main
 from genrl_ros.domains.kitchen.concepts import FALSE, TRUE, UNSURE
 from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
 from genrl_ros.training.embedder import clips as clips_module
@@ -148,6 +149,52 @@ def test_clips_that_were_killed_go_on_after_the_last_that_were_kept(
     assert len(stage.looks) == 40 - 14
     np.testing.assert_array_equal(made.frames, clips.frames)
     np.testing.assert_array_equal(made.labels, clips.labels)
+
+
+@pytest.mark.parametrize('name', ['clips', 'clips.unfinished', 'link'])
+def test_what_others_have_put_into_the_place_of_clips_stays(tmp_path, name) -> None:
+    (tmp_path / 'link').symlink_to('clips')
+    (tmp_path / name).resolve().mkdir()
+    theirs = tmp_path / name / 'photograph.jpg'
+    theirs.write_bytes(b'dear')
+    folder = tmp_path / name.removesuffix('.unfinished')
+    with pytest.raises(FileExistsError, match='choose another --clips'):
+        make_clips(Stage(), rehearse, folder, SMALL)
+    assert theirs.read_bytes() == b'dear'
+
+
+def test_a_file_that_comes_while_clips_are_made_stays(tmp_path) -> None:
+    theirs = tmp_path / 'clips' / 'photograph.jpg'
+
+    def put(done: int, _: str) -> None:
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_bytes(b'dear')
+
+    with pytest.raises(OSError, match='not empty'):
+        make_clips(Stage(), rehearse, tmp_path / 'clips', SMALL, put)
+    assert theirs.read_bytes() == b'dear'
+    theirs.unlink()
+    make_clips(Stage(), rehearse, tmp_path / 'clips', SMALL)
+
+
+def test_clips_may_go_into_an_empty_folder_on_another_drive(tmp_path) -> None:
+    (tmp_path / 'drive').mkdir()
+    (tmp_path / 'clips').symlink_to('drive')
+    make_clips(Stage(), rehearse, tmp_path / 'clips', SMALL)
+    assert (tmp_path / 'drive' / 'clips.json').is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['clips', 'drive']
+
+
+def test_an_embedder_that_is_there_already_is_not_replaced(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out, words in (('models/embedder', ['--out', 'models/embedder']), ('runs/mine/model', [])):
+        theirs = tmp_path / out / 'embedder.json'
+        theirs.parent.mkdir(parents=True)
+        theirs.write_text('{}')
+        assert main.main(['train-embedder', 'kitchen', '--run', 'runs/mine', *words]) == 1
+        assert f'{out} holds an embedder: choose another --out' in capsys.readouterr().err
+        assert theirs.read_text() == '{}'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['models', 'runs']
 
 
 def test_training_rehearsals_are_not_tested_with(clips, tmp_path) -> None:

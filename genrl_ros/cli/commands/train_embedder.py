@@ -21,9 +21,10 @@ class Config:
     domain: Domain
     """Domain whose clips are learned; `kitchen` is the only one so far."""
     clips: Path = Path('data/embedder-clips')
-    """Folder of the clips; they are made if it does not exist."""
-    out: Path = Path('models/embedder')
-    """Folder that the model is written to."""
+    """Folder of the clips; they are made if it is new or empty."""
+    out: Path | None = None
+    """Folder that the model is written to; `model` in the folder of the run unless given. An
+    embedder that is there already is not replaced."""
     run: Path = Path('runs/embedder')
     """Folder of the checkpoints; the same command goes on from there."""
     budget_s: float | None = None
@@ -39,23 +40,30 @@ class Config:
 
 
 def main(config: Config) -> int:
-    """Make the clips unless they exist, train, measure and write the model."""
+    """Make the clips unless they exist, train, measure and write the model.
+
+    Raises:
+        FileExistsError: if there is an embedder already, or something else in the clips' place.
+    """
     from genrl_ros.training.embedder.make import train_and_measure
 
+    out = config.out or config.run / 'model'
+    if (out / 'embedder.json').exists():
+        raise FileExistsError(f'{out} holds an embedder: choose another --out, or move it away')
     with session(
         config.run, RecordConfig(), 'cpu', config.train.precision, config.budget_s
     ) as run:
         clips = _clips(config, run)
         with bar('video tower', config.train.steps) as show:
             scores = train_and_measure(
-                clips, config.out, config.train, run.folder,
+                clips, out, config.train, run.folder,
                 on_update=lambda update, loss: show(update, f'loss {loss:.3f}'),
                 should_stop=run.should_stop,
             )  # fmt: skip
         for cameras in ('held_out_clips', 'published_camera'):
             found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
             print(f'{cameras}: {found}')
-        print(f'embedder: {config.out}, all scores in embedder.json')
+        print(f'embedder: {out}, all scores in embedder.json')
     return 0
 
 

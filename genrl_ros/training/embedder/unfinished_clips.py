@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.system.files import atomic_file, sync, write_json
+from genrl_ros.system.files import atomic_file, atomic_folder, read_json, sync, write_json
 from genrl_ros.training.engine.checkpoints import changed_settings
 
 States = npt.NDArray[np.float32]
@@ -23,14 +21,16 @@ PROGRESS = 'progress.json'
 class UnfinishedClips:
     """A folder beside the one that the clips will be in.
 
+    Nothing is removed or replaced but what an earlier one of these has made.
+
     Args:
-        folder: of the finished clips.
+        folder: of the finished clips; new, or empty.
         made: how they are made.
         arrays: by name, shape and dtype of the takes' arrays; the first axis counts takes.
         rng: gives the random numbers; it goes on where it was when the last takes were kept.
 
     Raises:
-        OSError: if there is no room for the arrays.
+        OSError: if there is no room for the arrays, or something else is in the folder's place.
         ValueError: if it was begun with other settings.
 
     Attributes:
@@ -45,24 +45,23 @@ class UnfinishedClips:
         arrays: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]],
         rng: np.random.Generator,
     ) -> None:
-        self.folder, self._work = folder, folder.with_name(folder.name + '.unfinished')
+        self.folder = folder.resolve()
+        self._work = self.folder.with_name(self.folder.name + '.unfinished')
         self._made, self._rng = made, rng
+        self.done, self._spent_s, self._began = 0, 0.0, time.monotonic()
+        _check_free(self.folder)
+        if not self._work.exists():
+            with atomic_folder(self._work) as new:
+                for name, (shape, dtype) in arrays.items():
+                    _make_room(new / f'{name}.npy', shape, dtype)
+                self._write_progress(new)
         held = self._held()
-        if held is None:
-            shutil.rmtree(self._work, ignore_errors=True)
-            self._work.mkdir(parents=True)
-            for name, (shape, dtype) in arrays.items():
-                self._make_room(name, shape, dtype)
+        self.done, self._spent_s = held['done'], held['seconds']
+        rng.bit_generator.state = held['rng']
         self.arrays = {
             name: np.load(self._work / f'{name}.npy', mmap_mode='r+', allow_pickle=False)
             for name in arrays
         }
-        self.done, self._spent_s, self._began = 0, 0.0, time.monotonic()
-        if held is None:
-            self.keep(0)
-        else:
-            self.done, self._spent_s = held['done'], held['seconds']
-            rng.bit_generator.state = held['rng']
 
     @property
     def seconds(self) -> float:
@@ -85,38 +84,40 @@ class UnfinishedClips:
             array.flush()
             sync(self._work / f'{name}.npy')
         self.done = done
+        self._write_progress(self._work)
+
+    def _write_progress(self, folder: Path) -> None:
         write_json(
-            self._work / PROGRESS,
+            folder / PROGRESS,
             {
                 'made': self._made,
-                'done': done,
+                'done': self.done,
                 'seconds': self.seconds,
                 'rng': self._rng.bit_generator.state,
             },
         )
 
     def finish(self, done: int, about: Mapping[str, Any]) -> None:
-        """Put everything into its place, with `clips.json` to describe it."""
+        """Put everything into its place, with `clips.json` to describe it.
+
+        Raises:
+            OSError: if there is something in that place by now.
+        """
         self.keep(done)
         write_json(self._work / 'clips.json', about)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.replace(self._work, self.folder)
+        os.replace(self._work, self.folder)  # which takes no place but an empty folder's
         sync(self.folder.parent)
         for path in (self.folder / PROGRESS, *self.folder.glob('rehearsal-*.npy')):
             path.unlink()
 
-    def _make_room(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
-        """On the disk, too: a full one would end the process when a page is written back."""
-        path = self._work / f'{name}.npy'
-        np.lib.format.open_memmap(path, 'w+', dtype, shape).flush()
-        with path.open('r+b') as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-    def _held(self) -> dict[str, Any] | None:
+    def _held(self) -> dict[str, Any]:
         path = self._work / PROGRESS
         if not path.is_file():
-            return None
-        held: dict[str, Any] = json.loads(path.read_text())
+            raise FileExistsError(
+                f'{self._work} exists and holds no unfinished clips: choose another --clips, or '
+                'move it away'
+            )
+        held: dict[str, Any] = read_json(path)
         changed = changed_settings(held['made'], self._made)
         if changed:
             raise ValueError(
@@ -124,3 +125,22 @@ class UnfinishedClips:
                 'those, or remove the folder'
             )
         return held
+
+
+def _check_free(folder: Path) -> None:
+    """Check that a folder does not exist, or is empty.
+
+    Raises:
+        FileExistsError: naming it, otherwise.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise FileExistsError(
+            f'{folder} exists and holds no clips: choose another --clips, or an empty folder'
+        )
+
+
+def _make_room(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    """On the disk, too: a full one would end the process when a page is written back."""
+    np.lib.format.open_memmap(path, 'w+', dtype, shape).flush()
+    with path.open('r+b') as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
