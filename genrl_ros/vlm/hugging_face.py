@@ -9,12 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
 from genrl_ros.system.arrays import FloatArray, Image
+from genrl_ros.system.files import open_regular, read_json
 
 CLIPS_PER_PASS = 8
+WEIGHTS, INDEX = 'model.safetensors', 'model.safetensors.index.json'
+PROCESSOR = 'preprocessor_config.json'
+SMALL_FILES = ('.json', '.txt', '.model')
+"""Endings of what describes a model and its tokenizer."""
+LFS_POINTER = b'version https://git-lfs.github.com/spec/'
 
 
 class HuggingFaceEmbedder:
@@ -140,11 +147,14 @@ def load_hugging_face(kind: str, folder: Path) -> HuggingFaceEmbedder:
 
     Args:
         kind: `clip`, `siglip` or `xclip`.
-        folder: has `config.json`, `model.safetensors` and the files of tokenizer and processor.
+        folder: has `config.json`, `model.safetensors` or the parts that
+            `model.safetensors.index.json` names, and the files of tokenizer and processor.
 
     Raises:
         FileNotFoundError: if the folder lacks a file.
-        ValueError: if the weights do not fit the model, or are of another kind.
+        OSError: if one of the files is no file, such as a FIFO.
+        ValueError: if a file is torn or a Git LFS pointer, or the weights do not fit the model or
+            are of another kind.
     """
     from transformers import (
         AutoConfig,
@@ -156,9 +166,7 @@ def load_hugging_face(kind: str, folder: Path) -> HuggingFaceEmbedder:
     )
 
     classes = {'clip': CLIPModel, 'siglip': SiglipModel, 'xclip': XCLIPModel}
-    for name in ('config.json', 'model.safetensors'):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f'{folder} lacks {name}: download the model there first')
+    check_files(folder)
     found = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
     if found != kind:
         raise ValueError(f'{folder} holds a model of kind {found!r}, not {kind!r}')
@@ -166,20 +174,80 @@ def load_hugging_face(kind: str, folder: Path) -> HuggingFaceEmbedder:
         folder,
         local_files_only=True,
         use_safetensors=True,
+        ignore_mismatched_sizes=True,  # to name them below: none is used
         output_loading_info=True,
         dtype=torch.float32,
     )
-    missing = [*report['missing_keys'], *report['mismatched_keys']]
+    for name, found, asked in sorted(report['mismatched_keys']):
+        raise ValueError(
+            f'{folder} holds weights of another model than its config.json describes, such as one '
+            f'for another image size: {name} is {tuple(found)}, not {tuple(asked)}'
+        )
+    missing = sorted(report['missing_keys'])
     if missing:
         raise ValueError(
             f'{folder} lacks {len(missing)} of the weights of {kind}, such as {missing[0]}: '
             'they would be random'
         )
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    return HuggingFaceEmbedder(
-        kind, folder, model, tokenizer, processor.image_mean, processor.image_std
-    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever its many kinds of tokenizers make of these files
+        raise ValueError(
+            f'{folder} has no tokenizer or image processor that can be read; download its '
+            f'tokenizer files and {PROCESSOR} again ({str(error)[:200]})'
+        ) from error
+    try:
+        return HuggingFaceEmbedder(
+            kind, folder, model, tokenizer, processor.image_mean, processor.image_std
+        )
+    except IndexError:
+        raise ValueError(
+            f'{folder} holds the tokenizer of another model: it has words that the weights lack'
+        ) from None
+
+
+def check_files(folder: Path) -> None:
+    """Check that the files of a model are there, whole, and not stand-ins of Git LFS.
+
+    Raises:
+        FileNotFoundError: if the folder lacks one.
+        OSError: if one is no regular file.
+        ValueError: naming the file that is torn, or a stand-in.
+    """
+    names = {'config.json', PROCESSOR, *_weight_files(folder)}
+    for name in sorted(names):
+        if not (folder / name).exists():
+            raise FileNotFoundError(f'{folder} lacks {name}: download the whole model there')
+    names |= {path.name for path in folder.iterdir() if path.suffix in SMALL_FILES}
+    for path in sorted(folder / name for name in names):
+        with open_regular(path) as file:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise ValueError(
+                    f'{path} only stands for a file that Git LFS keeps elsewhere: fetch it with '
+                    '`git lfs pull`'
+                )
+        try:
+            if path.suffix == '.safetensors':
+                with safe_open(path, framework='pt'):
+                    pass
+            elif path.suffix == '.json':
+                read_json(path)
+        except (SafetensorError, ValueError) as error:
+            raise ValueError(f'{path} is torn or damaged: download it again ({error})') from None
+
+
+def _weight_files(folder: Path) -> list[str]:
+    """Names of the files of the weights: one, or those that an index names."""
+    if (folder / WEIGHTS).exists() or not (folder / INDEX).exists():
+        return [WEIGHTS]
+    try:
+        names = sorted(set(read_json(folder / INDEX)['weight_map'].values()))
+        if any(Path(name).name != name for name in names):
+            raise ValueError(f'it names files elsewhere: {names}')
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{folder / INDEX} is no index of weights: {error}') from None
+    return names
 
 
 def _unit(features: Tensor) -> FloatArray:

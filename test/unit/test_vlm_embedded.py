@@ -132,6 +132,15 @@ def test_a_foreign_description_is_refused(broken, text) -> None:
         EmbeddedEmbedder(broken)
 
 
+def test_one_to_which_all_sentences_are_the_same_is_refused(tmp_path) -> None:
+    assert load_embedder('embedded').name == 'embedded'
+    towers = Towers(TowerConfig()).eval()
+    towers.text.anchors[:] = 1.0
+    write(tmp_path, towers, SCORES, {})
+    with pytest.raises(ValueError, match='gives every sentence the same embedding'):
+        load_embedder(f'embedded:{tmp_path}')
+
+
 def test_a_missing_embedder_is_told(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match='train-embedder'):
         load_embedder(f'embedded:{tmp_path}')

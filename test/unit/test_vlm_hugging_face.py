@@ -1,6 +1,8 @@
 """The adapters for CLIP, SigLIP and X-CLIP, with tiny random weights from a folder."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +160,102 @@ def test_missing_weights_are_refused(folder, tmp_path) -> None:
     save_file(weights, tmp_path / 'model.safetensors', metadata={'format': 'pt'})
     with pytest.raises(ValueError, match='would be random'):
         load_embedder(f'{kind}:{tmp_path}')
+
+
+@pytest.fixture
+def copy(folder, tmp_path) -> tuple[str, Path]:
+    """The embedder's name, and its folder to do harm to."""
+    kind, path = folder
+    shutil.copytree(path, tmp_path / 'model')
+    return f'{kind}:{tmp_path / "model"}', tmp_path / 'model'
+
+
+def change_config(path, part, **values) -> None:
+    config = json.loads((path / 'config.json').read_text())
+    config[part] |= values
+    (path / 'config.json').write_text(json.dumps(config))
+
+
+def test_weights_in_parts_are_those_of_the_whole(folder, embedder, tmp_path) -> None:
+    kind, _ = folder
+    make_model(kind).save_pretrained(tmp_path, max_shard_size='20KB')
+    write_tokenizer(tmp_path)
+    assert not (tmp_path / 'model.safetensors').exists()
+    assert load_embedder(f'{kind}:{tmp_path}').identity == embedder.identity
+    part = sorted(tmp_path.glob('model-*.safetensors'))[-1]
+    part.rename(tmp_path / 'elsewhere')
+    with pytest.raises(FileNotFoundError, match=f'lacks {part.name}'):
+        load_embedder(f'{kind}:{tmp_path}')
+
+
+@pytest.mark.parametrize('index', ['[]', '{"weight_map": {"a": "../model.safetensors"}}'])
+def test_an_index_that_is_none_is_refused(copy, index) -> None:
+    name, path = copy
+    (path / 'model.safetensors').unlink()
+    (path / 'model.safetensors.index.json').write_text(index)
+    with pytest.raises(ValueError, match='is no index of weights'):
+        load_embedder(name)
+
+
+@pytest.mark.parametrize('file', ['model.safetensors', 'config.json', 'tokenizer.json'])
+def test_files_of_git_lfs_torn_files_and_fifos_are_named(copy, file) -> None:
+    name, path = copy
+    whole = (path / file).read_bytes()
+    (path / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=rf'{file} is torn or damaged'):
+        load_embedder(name)
+    (path / file).write_text('version https://git-lfs.github.com/spec/v1\noid sha256:0\n')
+    with pytest.raises(ValueError, match=rf'{file} only stands for a file that Git LFS keeps'):
+        load_embedder(name)
+    (path / file).unlink()
+    os.mkfifo(path / file)
+    with pytest.raises(OSError, match=rf'it is a FIFO, not a file.*{file}'):
+        load_embedder(name)
+
+
+def test_weights_for_another_image_size_are_named(copy) -> None:
+    name, path = copy
+    change_config(path, 'vision_config', image_size=64)
+    with pytest.raises(ValueError, match=r'another image size: .*position.* is .*, not '):
+        load_embedder(name)
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_a_folder_without_a_tokenizer_is_refused(copy) -> None:
+    name, path = copy
+    for file in path.glob('*token*'):
+        file.unlink()
+    with pytest.raises(ValueError, match='tokenizer'):
+        load_embedder(name)
+
+
+def test_a_tokenizer_that_knows_no_word_is_refused(copy) -> None:
+    name, path = copy
+    words = json.loads((path / 'tokenizer.json').read_text())
+    words['model']['vocab'] = dict.fromkeys(('[PAD]', '[BOS]', '[EOS]', '[UNK]'), 0) | {'[UNK]': 3}
+    (path / 'tokenizer.json').write_text(json.dumps(words))
+    with pytest.raises(ValueError, match='gives every sentence the same embedding'):
+        load_embedder(name)
+
+
+def test_a_tokenizer_of_another_model_is_refused(copy) -> None:
+    name, path = copy
+    words = json.loads((path / 'tokenizer.json').read_text())
+    words['model']['vocab']['a'] = 30000
+    (path / 'tokenizer.json').write_text(json.dumps(words))
+    with pytest.raises(ValueError, match='the tokenizer of another model'):
+        load_embedder(name)
+
+
+def test_weights_that_are_not_finite_are_refused(copy) -> None:
+    name, path = copy
+    weights = load_file(path / 'model.safetensors')
+    for key in weights:
+        if key.startswith('text_model.embeddings'):
+            weights[key] = torch.full_like(weights[key], torch.nan)
+    save_file(weights, path / 'model.safetensors', metadata={'format': 'pt'})
+    with pytest.raises(ValueError, match='not finite'):
+        load_embedder(name)
 
 
 def test_another_kind_is_refused(folder) -> None:
