@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 
 from genrl_ros.cli.progress import bar
 from genrl_ros.config.training import Precision, RecordConfig
-from genrl_ros.system.files import exclusive
+from genrl_ros.system.locks import exclusive
 from genrl_ros.system.processes import age_s
 from genrl_ros.training.engine.device import check_device
 from genrl_ros.training.engine.run import Progress, Run, StoppedError

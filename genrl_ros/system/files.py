@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -34,14 +34,15 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path, which takes the place of `path` when the block ends well.
 
     It lies in a folder `.<name>.*.tmp` beside `path`, as does whatever else a library puts beside
-    the file that it writes: all that a killed process leaves.
+    the file that it writes: all that a killed process leaves. Who may read the file is up to the
+    umask, whatever a library thinks.
     """
     folder = _beside(path)
     temporary = folder / path.name
     try:
         yield temporary
         sync(temporary)
-        temporary.chmod(0o644)
+        temporary.chmod(folder.stat().st_mode & 0o666)
         os.replace(temporary, path)
         sync(path.parent)
     except OSError as error:
@@ -56,6 +57,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, which takes its place when the block ends well.
 
+    Who may read it is up to the umask.
+
     Raises:
         FileExistsError: if `path` exists already; folders are never overwritten.
     """
@@ -66,7 +69,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob('*'):
             sync(file)
-        temporary.chmod(0o755)
         os.rename(temporary, path)
         sync(path.parent)
     finally:
@@ -74,34 +76,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _beside(path: Path) -> Path:
-    """A new folder `.<name>.*.tmp` beside a path."""
+    """A new folder `.<name>.*.tmp` beside a path, for whomever the umask lets in."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+        while True:
+            folder = path.parent / f'.{path.name}.{secrets.token_hex(4)}.tmp'
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    return Path(folder)
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Keep a folder, which is made if need be, from other processes that ask for the same.
-
-    However a process ends, the folder is free again.
-
-    Raises:
-        OSError: naming the folder, if another process has it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(error.errno, 'another process is writing there', str(folder)) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def check_writable(folder: Path) -> None:

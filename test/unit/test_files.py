@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -17,9 +19,8 @@ import pytest
 import torch
 from toy_training import SPEC, TINY
 
-from genrl_ros.cli import main
 from genrl_ros.data.store.episode_file import Episode, write_episode
-from genrl_ros.system.files import check_writable, exclusive
+from genrl_ros.system.files import atomic_folder, check_writable
 from genrl_ros.world_model.checkpoint import save_mfwm, save_state
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -90,29 +91,23 @@ def test_a_folder_that_nothing_can_be_put_into_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
-HOLD = """
-import sys
-from pathlib import Path
-from genrl_ros.system.files import exclusive
-with exclusive(Path(sys.argv[1])):
-    print('held', flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
-    folder = tmp_path / 'data'
-    with subprocess.Popen(
-        [sys.executable, '-c', HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b'held\n'
-        command = ['collect', 'kitchen', '--frames', '1', '--out', str(folder)]
-        assert main.main(command) == 1
-        assert list(folder.iterdir()) == []
-        with pytest.raises(OSError, match='another process is writing there'), exclusive(folder):
-            pass
-        other.kill()
-        other.wait()
-    with exclusive(folder):
-        pass
+@pytest.mark.parametrize(
+    ('umask', 'file', 'folder'), [(0o077, 0o600, 0o700), (0o002, 0o664, 0o775)]
+)
+def test_who_may_read_a_file_is_up_to_the_umask(
+    tmp_path: Path, umask: int, file: int, folder: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        _model(tmp_path / 'mfwm.safetensors')
+        with atomic_folder(tmp_path / 'bundle') as unfinished:
+            (unfinished / 'policy.json').write_text('{}')
+    finally:
+        os.umask(before)
+    found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob('*')}
+    assert found == {
+        'mfwm.safetensors': file,
+        'mfwm.json': file,
+        'bundle': folder,
+        'policy.json': file,
+    }

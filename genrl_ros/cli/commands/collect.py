@@ -15,7 +15,7 @@ from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains.kitchen.physics import Kitchen
 from genrl_ros.domains.kitchen.script import kitchen_script
 from genrl_ros.domains.registry import env_spec
-from genrl_ros.system.files import exclusive
+from genrl_ros.system.locks import exclusive
 from genrl_ros.training.engine.run import StoppedError
 
 RECIPES: dict[str, Callable[[], Recipe]] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from genrl_ros.cli.options import Domain
 from genrl_ros.cli.session import Deadline, saying_stopped, work_through
 from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.system.locks import exclusive
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.embeddings import embed_dataset
 from genrl_ros.vlm import load_embedder
@@ -26,10 +27,14 @@ class Config:
 
 
 def main(config: Config) -> int:
-    """Embed what is not embedded yet."""
+    """Embed what is not embedded yet.
+
+    Raises:
+        OSError: if another process embeds the same dataset.
+    """
     store = EpisodeStore.of(config.domain, config.data)
     embedder = load_embedder(config.embedder)
-    with Deadline(None) as deadline, saying_stopped():
+    with Deadline(None) as deadline, saying_stopped(), exclusive(store.path, 'embeddings'):
         run = Run(store.path, should_stop=deadline.passed)
         work_through('embed', store.num_frames, embed_dataset(store, embedder), run)
     return 0

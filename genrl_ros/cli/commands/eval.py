@@ -26,7 +26,8 @@ from genrl_ros.config.training import Device
 from genrl_ros.domains.base import Task
 from genrl_ros.domains.registry import env_spec, paraphrases
 from genrl_ros.serving.policy.bundle import load_bundle
-from genrl_ros.system.files import check_writable, exclusive, write_json
+from genrl_ros.system.files import check_writable, write_json
+from genrl_ros.system.locks import exclusive
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.engine.run import StoppedError
 
@@ -135,7 +136,7 @@ def _learn_and_run(
                     again = learn_and_run(other, task, _runs(config), should_stop)
                     row.setdefault('paraphrases', []).append(again)
         except BaseException:
-            if any(out.iterdir()):
+            if any(not path.name.startswith('.') for path in out.iterdir()):
                 print(f'With --out {out}, the same command goes on from what is finished.')
             raise
 

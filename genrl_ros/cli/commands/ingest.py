@@ -30,7 +30,7 @@ from genrl_ros.serving.robot.embodiment import (
     absolute,
 )
 from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
-from genrl_ros.system.files import exclusive
+from genrl_ros.system.locks import exclusive
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from genrl_ros.config.training import Device
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.deploy.graph import DOMAINS
+from genrl_ros.system.locks import exclusive
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.behavior.ground import ground_prompt
 from genrl_ros.training.behavior.learn import Progress, learn
@@ -74,6 +76,7 @@ def learn_prompt(
     """Learn and export, with progress; returns the bundle's folder.
 
     Raises:
+        OSError: if another process learns under the same name.
         StoppedError: if `should_stop` said so; everything is saved.
         ValueError: if the dataset is of another robot than the model, or the prompt resembles
             nothing that the embedder knows.
@@ -97,7 +100,10 @@ def learn_prompt(
         store.check_episodes()
         windows = max(8, -(-config.learning.starts // WINDOW))
         replay = Replay(store, windows, WINDOW, config.learning.seed, growing=alone)
-    with bar(f'learn {config.name}', config.learning.updates) as show:
+    with (
+        exclusive(config.out, config.name) if ranks.first else contextlib.nullcontext(),
+        bar(f'learn {config.name}', config.learning.updates) as show,
+    ):
 
         def on_progress(progress: Progress) -> None:
             rate = f'{progress.updates_per_s:.1f}/s  ' if progress.stage == 'learning' else ''

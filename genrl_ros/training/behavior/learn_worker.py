@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from genrl_ros.system.locks import exclusive
 from genrl_ros.system.processes import die_with_parent, yield_to_others
 
 NICENESS = 10
@@ -116,14 +117,15 @@ def serve(
         )
 
     unfinished = place(Path(request.policies), request.task_id)
-    resumes = unfinished.exists()
-    try:
-        result = begin()
-    except (OtherLearningError, FloatingPointError):
-        if not resumes:
-            raise
-        set_aside(unfinished)  # a robot shall not wait for somebody who removes a file
-        result = begin()
+    with exclusive(Path(request.policies), request.task_id):
+        resumes = unfinished.exists()
+        try:
+            result = begin()
+        except (OtherLearningError, FloatingPointError):
+            if not resumes:
+                raise
+            set_aside(unfinished)  # a robot shall not wait for somebody who removes a file
+            result = begin()
     return {
         'path': str(result.bundle_path),
         'updates': result.updates,
