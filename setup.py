@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 
 LAUNCHER = """\
 #!/bin/sh
-exec "$(dirname "$0")/../../bin/python" -m genrl_ros.nodes.{node} "$@"
+exec "$(dirname "$0")/../../bin/python" -P -m genrl_ros.nodes.{node} "$@"
 """
 
 

@@ -19,6 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from genrl_ros.serving.policy.bundle import PolicyBundle, PolicyDescription, write_bundle
 
+# Processes that tests start do not look into the current folder: `-P`. So the checkout is named.
+os.environ['PYTHONPATH'] = os.pathsep.join(
+    filter(None, (str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH')))
+)
 # Before torch is imported: threads that wait for each other make small tests slow.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 

@@ -111,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors that a user can mend (`ValueError`, `OSError`, a training that diverged) become one
     line on stderr.
     """
+    # No process that a command starts looks for modules in the current folder, as `python -P`.
+    os.environ['PYTHONSAFEPATH'] = '1'
     rest = list(sys.argv[1:] if arguments is None else arguments)
     traceback = rest[:1] == ['--traceback']
     if traceback:

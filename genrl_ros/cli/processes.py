@@ -16,6 +16,7 @@ from typing import IO
 
 from genrl_ros.cli import shared_memory
 from genrl_ros.deploy.graph import BRINGUP, NodeSpec, Value, command, overrides
+from genrl_ros.system import home
 from genrl_ros.system.processes import die_with_parent
 
 END_S = 8.0
@@ -30,7 +31,10 @@ class NodeFailedError(RuntimeError):
 
 
 class NodeProcesses:
-    """Runs nodes while a `with` block runs; when it ends, so do they, and nothing is left."""
+    """Runs nodes while a `with` block runs; when it ends, so do they, and nothing is left.
+
+    Relative folders in their parameters are below the current one, unless `GENRL_HOME` says else.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,12 @@ class NodeProcesses:
         self._params_file = params_file
         self._parameters = parameters
         self._namespace = namespace
-        self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment}
+        self._environment = {
+            home.VARIABLE: str(Path.cwd()),
+            **os.environ,
+            'PYTHONUNBUFFERED': '1',
+            **environment,
+        }
         self._logs = logs
         self._respawn = respawn
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

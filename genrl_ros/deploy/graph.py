@@ -80,6 +80,8 @@ def overrides(node: NodeSpec, parameters: Mapping[str, Value], namespace: str = 
 def command(node: NodeSpec, params_files: Sequence[Path], namespace: str = '') -> list[str]:
     """The program and arguments that run a node without ROS launch.
 
+    The current folder is kept off Python's path: nothing that lies there is run.
+
     Args:
         node: which one.
         params_files: ROS parameter files; later ones count more.
@@ -88,6 +90,6 @@ def command(node: NodeSpec, params_files: Sequence[Path], namespace: str = '') -
     files = [word for path in params_files for word in ('--params-file', str(path))]
     remap = ['-r', f'__ns:=/{namespace.strip("/")}'] if namespace.strip('/') else []
     return [
-        *(sys.executable, '-m', f'genrl_ros.nodes.{node.name}'),
+        *(sys.executable, '-P', '-m', f'genrl_ros.nodes.{node.name}'),
         *('--ros-args', *files, *remap),
     ]

@@ -31,7 +31,9 @@ from genrl_ros.serving.safety.filter import StuckWatch
 class EncoderParameters:
     """Parameters of the encoder."""
 
-    model: str = parameter('models/kitchen', 'folder of the world model')
+    model: str = parameter(
+        'models/kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
+    )
     embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
     sample: bool = parameter(False, 'draw from the categoricals instead of taking their modes')
     seed: int = parameter(0, 'seed of the draws', low=0)

@@ -28,6 +28,7 @@ from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner
 from genrl_ros.serving.robot.embodiment import Measured, Vector
 from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch, SafetyFilter, TickWatch
 from genrl_ros.serving.safety.gate import FORWARDING, OPEN
+from genrl_ros.system.home import below_home
 
 CONFIRM_S = 1.0
 """How often an unchanged state is published again."""
@@ -49,7 +50,9 @@ class PolicyParameters:
     blend_s: float = parameter(
         0.32, 'seconds in which a policy that starts gains full influence', low=0.0, high=10.0
     )
-    policies: str = parameter('runs/policies', 'only bundles below this folder are loaded')
+    policies: str = parameter(
+        'runs/policies', 'only bundles below this folder are loaded; relative: below GENRL_HOME'
+    )
 
 
 class PolicyNode(ManagedNode):
@@ -68,7 +71,7 @@ class PolicyNode(ManagedNode):
         """Read the embodiment, and begin to listen for policies and joint states."""
         self._robot = robot = load_robot(self._config.embodiment)
         factor, period_s = self._config.real_time_factor, robot.control_dt_s
-        self._policies = Path(self._config.policies).expanduser().resolve()
+        self._policies = below_home(self._config.policies)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix='bundle')
         self._loading: Future[PolicyRunner] | None = None
         self._wanted: PolicyAnnouncement | None = None

@@ -31,6 +31,7 @@ from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.models import find
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.system.home import below_home
 from genrl_ros.system.time_limit import within
 
 WATCH_S = 0.25
@@ -50,9 +51,13 @@ _ACTIVE = (
 class PromptParameters:
     """Parameters of the prompt node."""
 
-    model: str = parameter('models/kitchen', 'folder of the world model')
-    runs: str = parameter('runs', 'folder that goal videos are written into')
-    allowed_folders: tuple[str, ...] = parameter(('.',), 'folders that a video_path may be in')
+    model: str = parameter(
+        'models/kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
+    )
+    runs: str = parameter('runs', 'folder that goals are written into; relative: below GENRL_HOME')
+    allowed_folders: tuple[str, ...] = parameter(
+        ('.',), 'folders that a video_path may be in; relative: below GENRL_HOME'
+    )
     frame_period_s: float = parameter(
         0.16, 'seconds that a frame of the goal lasts: one agent step', low=0.01, high=10.0
     )
@@ -83,12 +88,10 @@ class PromptNode(ManagedNode):
     def configure(self) -> None:
         """Load the models, which takes a while."""
         folder = find(self._config.model)
-        self.get_logger().info(f'loads {folder}')
+        self._runs = below_home(self._config.runs)
+        self.get_logger().info(f'loads {folder}, and writes goals into {self._runs}')
         self._prompter = self._make_prompter(folder)
-        self._runs = Path(self._config.runs).expanduser().resolve()
-        self._allowed = [
-            Path(name).expanduser().resolve() for name in self._config.allowed_folders
-        ]
+        self._allowed = [below_home(name) for name in self._config.allowed_folders]
         self._queue: deque[Goal] = deque()
         self._busy = False
         self._asked_at = float('-inf')

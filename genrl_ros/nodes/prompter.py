@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from genrl_ros.data.video import Video, VideoError, decode_video
 from genrl_ros.system.files import open_regular
+from genrl_ros.system.home import below_home
 from genrl_ros.vlm.grounding import Grounding, ground
 
 MAX_PROMPT = 1000
@@ -155,7 +156,7 @@ def read_allowed_video(path: str, allowed: Sequence[Path], size: int) -> Video:
 
 
 def check_video_path(path: str, allowed: Sequence[Path]) -> Path:
-    """The path, resolved.
+    """The path, resolved; a relative one is below `home()`.
 
     Raises:
         PromptError: if it leads out of the allowed folders.
@@ -163,7 +164,7 @@ def check_video_path(path: str, allowed: Sequence[Path]) -> Path:
     if len(path) > 4096 or not path.isprintable():
         raise PromptError('video_path is not the name of a file')
     try:
-        resolved = Path(path).expanduser().resolve()
+        resolved = below_home(path)
     except (OSError, RuntimeError) as error:
         raise PromptError(f'video_path is not the name of a file: {error}') from None
     _check_inside(resolved, allowed)

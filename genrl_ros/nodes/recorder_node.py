@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -20,6 +19,7 @@ from genrl_ros.nodes.ros.commands import MESSAGES
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.robot import load_robot
 from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.system.home import below_home
 
 DEPTH = 50
 REPORT_S = 10.0
@@ -30,7 +30,7 @@ class RecorderParameters:
     """Parameters of the recorder."""
 
     embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
-    folder: str = parameter('runs/recordings', 'where the bags go')
+    folder: str = parameter('runs/recordings', 'where the bags go; relative: below GENRL_HOME')
     max_episode_s: float = parameter(
         300.0, 'seconds after which the next episode begins', low=1.0, high=86_400.0
     )
@@ -47,7 +47,7 @@ class RecorderNode(Node):
         super().__init__('recorder_node', **options)
         self._config = declare(self, RecorderParameters)
         robot = load_robot(self._config.embodiment)
-        folder = Path(self._config.folder).expanduser().resolve()
+        folder = below_home(self._config.folder)
         classes: dict[str, type] = {
             robot.camera.topic: CompressedImage if robot.camera.is_compressed else Image,
             robot.joint_states.topic: JointState,

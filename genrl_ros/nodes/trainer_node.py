@@ -25,6 +25,7 @@ from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.nodes.worker import LearnWorker
 from genrl_ros.serving.policy.bundle import BundleError, load_bundle
+from genrl_ros.system.home import below_home
 from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 FEEDBACK_S = 0.5
@@ -35,8 +36,12 @@ _TASK_ID = re.compile(r'[a-z0-9][a-z0-9-]{0,99}')
 class TrainerParameters:
     """Parameters of the trainer."""
 
-    model: str = parameter('models/kitchen', 'folder of the world model')
-    policies: str = parameter('runs/policies', 'folder that policy bundles are written into')
+    model: str = parameter(
+        'models/kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
+    )
+    policies: str = parameter(
+        'runs/policies', 'folder that policy bundles are written into; relative: below GENRL_HOME'
+    )
     updates: int = parameter(200, 'actor-critic updates, unless a request says otherwise', low=1)
     threads: int = parameter(1, 'CPU threads of the worker', low=1)
     precision: str = parameter(
@@ -45,7 +50,7 @@ class TrainerParameters:
     seed: int = parameter(0, 'seed of learning', low=0)
     device: str = parameter('cpu', 'what the worker computes on: cpu or cuda')
     worker_command: tuple[str, ...] = parameter(
-        (sys.executable, '-m', 'genrl_ros.training.behavior.learn_worker'),
+        (sys.executable, '-P', '-m', 'genrl_ros.training.behavior.learn_worker'),
         'program that learns; reads a request and answers in JSON lines',
     )
 
@@ -84,7 +89,7 @@ class TrainerNode(ManagedNode):
     def configure(self) -> None:
         """Find the model, and offer the action."""
         self._model = find(self._config.model)
-        self._policies = Path(self._config.policies).expanduser().resolve()
+        self._policies = below_home(self._config.policies)
         self._goal: Goal | None = None
         self._job: Job | None = None
         self._next: Job | None = None
@@ -107,7 +112,8 @@ class TrainerNode(ManagedNode):
     def activate(self) -> None:
         """Learn from now on."""
         self.get_logger().info(
-            f'uses {self._model} and waits for a goal on goal, or for a learn_task'
+            f'uses {self._model}, writes policies into {self._policies}, and waits for a goal on '
+            'goal, or for a learn_task'
         )
 
     def deactivate(self) -> None:

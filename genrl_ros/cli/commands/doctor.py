@@ -85,7 +85,7 @@ def probe(
     """Run Python code in a process of its own; what it prints is the detail."""
     try:
         done = subprocess.run(
-            [sys.executable, '-c', code], capture_output=True, text=True, timeout=timeout_s
+            [sys.executable, '-P', '-c', code], capture_output=True, text=True, timeout=timeout_s
         )
     except subprocess.TimeoutExpired:
         return Finding(name, 'fail', f'no answer within {timeout_s:g} s', mend)

@@ -1,23 +1,32 @@
 """Where a model folder named in a parameter is."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from genrl_ros.nodes.ros.params import ParameterError
 from genrl_ros.system.share import share_path
 
+_PATHS = ('/', './', '../', '~')
+
 
 def find(folder: str) -> Path:
-    """A folder as named from the current directory, or else among the shipped files.
+    """The folder of a model: the name of a shipped one, or a path.
+
+    A path is absolute or begins with `./`, `../` or `~`, so that no folder that lies about where a
+    node is started takes the place of a shipped model.
 
     Raises:
-        ParameterError: if it is in neither place.
+        ParameterError: if there is none.
     """
-    path = Path(folder).expanduser()
-    if path.is_dir():
+    if folder.startswith(_PATHS):
+        path = Path(folder).expanduser()
+        if not path.is_dir():
+            raise ParameterError(f'parameter model is {folder!r}: there is no such folder')
         return path.resolve()
-    if not path.is_absolute():
-        try:
-            return share_path(*path.parts)
-        except FileNotFoundError as error:
-            raise ParameterError(f'parameter model is {folder!r}: {error}') from None
-    raise ParameterError(f'parameter model is {folder!r}: there is no such folder')
+    try:
+        return share_path(*Path(folder).parts)
+    except FileNotFoundError as error:
+        raise ParameterError(
+            f'parameter model is {folder!r}: {error} A folder of your own begins with / or ./'
+        ) from None
