@@ -96,7 +96,7 @@ def test_two_workers_do_not_learn_one_task(tmp_path: Path) -> None:
     request = LearnRequest(str(model), embedding, 'task', 'do it', str(tmp_path), settings)
 
     def work(request: LearnRequest) -> str:
-        return learn_worker._learn(request, lambda **_: None, lambda: False)['path']
+        return learn_worker.serve(request, lambda **_: None, lambda: False)['path']
 
     with exclusive(tmp_path, 'task'):
         with pytest.raises(OSError, match='another process is writing there'):
