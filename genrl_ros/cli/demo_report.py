@@ -9,7 +9,11 @@ from typing import Any
 from rich.table import Column, Table
 
 from genrl_ros.cli.demo_run import DemoRun
+from genrl_ros.domains.base import Outcome, Task
 from genrl_ros.system.files import atomic_file
+
+PASSED = 0.5
+"""Score from which an episode of a demo counts as done."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,6 @@ class Report:
     reached: bool
     as_json: dict[str, Any]
     table: Table
-
-
-def element_of(concept: str) -> str | None:
-    """The element that has to reach its goal for a concept in words; None if none has to."""
-    from genrl_ros.domains.kitchen.phrases import CONCEPTS, describe
-
-    for name in CONCEPTS:
-        element, _, phase = name.partition('/')
-        if phase and phase != 'closing' and describe(name) == concept:
-            return element
-    return None
 
 
 def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
@@ -54,16 +47,21 @@ def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
     pyplot.close(figure)
 
 
-def report(prompt: str, run: DemoRun) -> Report:
+def report(run: DemoRun) -> Report:
     """Sum up a run, however far it has come."""
-    reached = any(run.element in recording.reached_ns for recording in run.recordings)
+    task, recordings = run.task, run.recordings
+    scores = [] if task is None else [round(score_of(task, each), 3) for each in recordings]
+    reached = any(score >= PASSED for score in scores)
     stages = run.stages.seconds
-    before_driving = ('ground the prompt', 'learn in imagination', 'take over the policy')
+    before_driving = (
+        *('ground the prompt', 'get the policy', 'learn in imagination', 'take over the policy'),
+    )
     content: dict[str, Any] = {
-        'prompt': prompt,
+        'prompt': run.prompt,
         'reached': reached,
         'error': run.error,
-        'element': run.element,
+        'task': None if task is None else task.name,
+        'scores': scores,
         'seconds': {name: round(seconds, 2) for name, seconds in stages.items()},
         'prompt_to_policy_s': round(sum(stages.get(name, 0.0) for name in before_driving), 2),
         'peak_memory_bytes': run.memory.bytes,
@@ -80,24 +78,37 @@ def report(prompt: str, run: DemoRun) -> Report:
             'imagined_return': round(run.learned.imagined_return, 4),
         }
     if run.recordings:
-        content['episodes'] = [_episode(run, recording) for recording in run.recordings]
+        content['episodes'] = [_episode(task, recording) for recording in recordings]
     names = ('goal.mp4', 'goal.png', 'learning_curve.png', 'episode.mp4')
     artefacts = [str(run.folder / name) for name in names if (run.folder / name).is_file()]
     content['artefacts'] = [*artefacts, str(run.folder / 'summary.json')]
     return Report(reached, content, _table(content))
 
 
-def _episode(run: DemoRun, recording: Any) -> dict[str, Any]:
+def score_of(task: Task, recording: Any) -> float:
+    """Score of a recorded episode of the task, by the messages that came."""
+    rewards = recording.rewards.get(task.name, [])
+    done = task.name in recording.reached_ns
+    return task.score.of(Outcome(sum(rewards), done, len(rewards)))
+
+
+def _episode(task: Task | None, recording: Any) -> dict[str, Any]:
     episode: dict[str, Any] = {
         'images': len(recording.frames),
         'simulated_s': round(recording.stamps_ns[-1] / 1e9, 2),
     }
-    distances = recording.distances.get(run.element or '', [])
-    if distances:
-        episode['first_distance'] = round(distances[0], 4)
-        episode['least_distance'] = round(min(distances), 4)
-    if run.element in recording.reached_ns:
-        episode['reached_after_s'] = round(recording.reached_ns[run.element] / 1e9, 2)
+    if task is not None:
+        episode['readings'] = {
+            name: {
+                'first': round(recording.readings[name][0], 3),
+                'last': round(recording.readings[name][-1], 3),
+                'unit': recording.units[name],
+            }
+            for name in task.readings
+            if name in recording.readings
+        }
+        if task.name in recording.reached_ns:
+            episode['reached_after_s'] = round(recording.reached_ns[task.name] / 1e9, 2)
     if recording.holds:
         episode['holds'] = len(recording.holds)
         episode['last_hold'] = recording.holds[-1]
@@ -109,12 +120,15 @@ def _table(content: dict[str, Any]) -> Table:
     table = Table(*columns, show_header=False, title=content['prompt'], title_style='bold')
     if content['error']:
         verdict = f'[red]not finished[/red]: {content["error"].splitlines()[0]}'
-    elif content['element'] is None:
-        verdict = "[yellow]cannot be measured[/yellow]: the prompt asks for no element's goal"
+    elif content['task'] is None:
+        verdict = (
+            "[yellow]cannot be measured[/yellow]: the prompt is in no task's words; "
+            '--task names one'
+        )
     elif content['reached']:
-        verdict = f'[green]reached[/green]: {content["element"]}'
+        verdict = f'[green]reached[/green]: {content["task"]}'
     else:
-        verdict = f'[red]not reached[/red]: {content["element"]}'
+        verdict = f'[red]not reached[/red]: {content["task"]}'
     episodes = content.get('episodes', [])
     if len(episodes) > 1:
         count = len(episodes)
@@ -122,15 +136,16 @@ def _table(content: dict[str, Any]) -> Table:
     table.add_row('task', verdict)
     for stage, seconds in content['seconds'].items():
         table.add_row(stage, f'{seconds:.1f} s')
-    if 'learning' in content:
+    if 'grounding' in content:
         table.add_row('from prompt to policy', f'{content["prompt_to_policy_s"]:.1f} s')
     episode = episodes[-1] if episodes else {}
     if 'reached_after_s' in episode:
         table.add_row('reached after', f'{episode["reached_after_s"]:.1f} s of simulated time')
-    if 'first_distance' in episode:
-        first, least = episode['first_distance'], episode['least_distance']
-        distances = f'{first:.2f} at first, {least:.2f} at best (rad or m)'
-        table.add_row('distance to the goal', distances)
+    for name, reading in episode.get('readings', {}).items():
+        values = (
+            f'{reading["first"]:.2f} at first, {reading["last"]:.2f} {reading["unit"]} at last'
+        )
+        table.add_row(name.replace('_', ' '), values)
     if 'holds' in episode:
         table.add_row('robot was held', f'{episode["holds"]} times; {episode["last_hold"]}')
     table.add_row('memory of all processes', f'{content["peak_memory_bytes"] / 1e9:.2f} GB')

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genrl_ros.domains.base import Task
 from genrl_ros.system.memory import PeakMemory
 
 if TYPE_CHECKING:
@@ -38,11 +39,12 @@ class DemoRun:
     """What a demo has come to know, as far as it has come."""
 
     folder: Path
+    prompt: str
+    task: Task | None
     stages: StageTimes = field(default_factory=StageTimes)
     memory: PeakMemory = field(default_factory=PeakMemory)
     answer: TaskAnswer | None = None
     learned: Learned | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
-    element: str | None = None
     recordings: list[Recording] = field(default_factory=list)
     error: str = ''

@@ -18,7 +18,7 @@ from genrl_ros.cli.commands.learn import Config as Learn
 from genrl_ros.cli.commands.learn import learn_prompt
 from genrl_ros.cli.progress import bar
 from genrl_ros.domains.base import Task
-from genrl_ros.evaluation.episodes import Score, evaluate, summarize
+from genrl_ros.evaluation.episodes import Summary, evaluate, summarize
 from genrl_ros.serving.policy.bundle import PolicyBundle, load_bundle
 from genrl_ros.system.files import sha256, write_json
 from genrl_ros.training.engine.checkpoints import changed_settings
@@ -46,7 +46,7 @@ class Runs:
 def learn_and_run(
     learning: Learn, task: Task, runs: Runs, should_stop: Callable[[], bool] = lambda: False
 ) -> Row:
-    """Success rate of what is learned for a prompt, with progress.
+    """Score of what is learned for a prompt, with progress.
 
     `<bundle>.evaluation.json` beside the bundle keeps what was asked and what came out, so that
     the same call does nothing twice. Learning that was interrupted goes on; episodes begin again.
@@ -58,7 +58,7 @@ def learn_and_run(
         should_stop: asked often.
 
     Returns:
-        The fields of `Score`, `prompt`, and the `seconds` that it took in all.
+        The fields of `Summary`, `prompt`, and the `seconds` that it took in all.
 
     Raises:
         StoppedError: if there was no time to finish.
@@ -146,22 +146,22 @@ def run_task(
     bundle: Path,
     runs: Runs,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Score:
-    """Success rate of a policy in the simulator, with progress.
+) -> Summary:
+    """Score of a policy in the simulator, with progress.
 
     Raises:
         StoppedError: if there was no time to finish.
     """
-    outcomes = []
-    coming = evaluate(domain, bundle, task.element, runs.episodes, runs.seed, runs.workers)
+    scores: list[float] = []
+    coming = evaluate(domain, task.name, bundle, runs.episodes, runs.seed, runs.workers)
     with bar(f'run {task.name}', runs.episodes) as show, contextlib.closing(coming):
         for outcome in coming:
-            outcomes.append(outcome)
-            show(len(outcomes), f'success {summarize(outcomes).score:.2f}')
-            if should_stop() and len(outcomes) < runs.episodes:
-                done = f'{len(outcomes)} of {runs.episodes} episodes'
+            scores.append(task.score.of(outcome))
+            show(len(scores), f'score {summarize(scores).score:.2f}')
+            if should_stop() and len(scores) < runs.episodes:
+                done = f'{len(scores)} of {runs.episodes} episodes'
                 raise StoppedError(f'{task.name} after {done}')
-    return summarize(outcomes)
+    return summarize(scores)
 
 
 def means(results: Mapping[str, Row]) -> dict[str, float]:
@@ -174,7 +174,7 @@ def means(results: Mapping[str, Row]) -> dict[str, float]:
 
 def show_scores(domain: str, results: Mapping[str, Row]) -> None:
     """Print rows as a table."""
-    columns = ('task', 'success', 'standard error', 'episodes', 'seconds', 'prompt')
+    columns = ('task', 'score', 'standard error', 'episodes', 'seconds', 'prompt')
     table = Table(*columns, title=domain)
     for name, row in results.items():
         for label, one in ((name, row), *(('', other) for other in row.get('paraphrases', ()))):

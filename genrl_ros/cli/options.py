@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-Domain = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DOMAIN')]
+DomainName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DOMAIN')]
 Robot = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='ROBOT')]
 
 

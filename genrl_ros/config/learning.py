@@ -20,7 +20,7 @@ class LearnConfig:
     """
 
     updates: int = 200
-    """Updates of actor and critic. Published: 50,000."""
+    """Updates of actor and critic; 0 exports what learning starts from. Published: 50,000."""
     starts: int = 128
     """Imagined trajectories an update. Published: 1,024."""
     horizon: int = 16
@@ -60,7 +60,8 @@ class LearnConfig:
     """CPU threads. At the small preset's sizes, two are slower than one."""
 
     def __post_init__(self) -> None:
-        for name in ('updates', 'starts', 'horizon', 'target_every', 'threads'):
+        check(self.updates >= 0, 'learn.updates must not be negative')
+        for name in ('starts', 'horizon', 'target_every', 'threads'):
             check(getattr(self, name) > 0, f'learn.{name} must be positive')
         for name, kind in (('align', Align), ('precision', Precision)):
             kinds = get_args(kind)

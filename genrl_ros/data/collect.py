@@ -6,25 +6,16 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.data.store.episode_file import Episode, EpisodeError, write_episode
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.domains.base import Env
+from genrl_ros.domains.environment import Environment
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.system.pool import WorkerPool
-
-
-class Simulator(Env, Protocol):
-    """An environment that also shows its full state."""
-
-    @property
-    def qpos(self) -> npt.NDArray[np.float64]:
-        """All positions `(Q,)`."""
-        ...
 
 
 class Script(Protocol):
@@ -46,12 +37,14 @@ class Recipe:
     """How episodes are made; importable functions, since workers are separate processes.
 
     Attributes:
-        make_env: makes the simulator, once a worker.
-        draw: draws the script of an episode from a random generator.
+        make_environment: makes the simulator, once a worker.
+        draw: draws the script of an episode, given the physics and a random generator.
+        episode_steps: agent steps of an episode.
     """
 
-    make_env: Callable[[], Simulator]
-    draw: Callable[[Simulator, np.random.Generator], Script]
+    make_environment: Callable[[], Environment]
+    draw: Callable[[Any, np.random.Generator], Script]
+    episode_steps: int
 
 
 def collect(
@@ -75,7 +68,7 @@ def collect(
     Raises:
         OSError: if a simulator's process ends before its episode.
     """
-    count = -(-frames // (int(store.manifest['spec']['episode_steps']) + 1))
+    count = -(-frames // (recipe.episode_steps + 1))
     todo = []
     beyond = [name for name in store.episode_ids if name.isdecimal() and int(name) >= count]
     torn = [int(name) for name in beyond if not store.has(name)]
@@ -104,17 +97,17 @@ def episode_name(index: int) -> str:
     return f'{index:06d}'
 
 
-def run_episode(env: Simulator, recipe: Recipe, seed: int, index: int) -> Episode:
+def run_episode(environment: Environment, recipe: Recipe, seed: int, index: int) -> Episode:
     """Make the i-th episode of a dataset."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
-    first = env.reset(int(rng.integers(2**31)))
-    script = recipe.draw(env, rng)
-    images, states = [first.image], [env.qpos]
-    actions: list[FloatArray] = [np.zeros(env.spec.action_dim, np.float32)]
-    for _ in range(env.spec.episode_steps):
+    physics, action_dim = environment.physics, environment.domain.robot.action_dim
+    images, states = [environment.reset(int(rng.integers(2**31)))], [physics.state()]
+    script = recipe.draw(physics, rng)
+    actions: list[FloatArray] = [np.zeros(action_dim, np.float32)]
+    for _ in range(recipe.episode_steps):
         action = np.clip(next(script.actions), -1.0, 1.0).astype(np.float32)
-        images.append(env.step(action).image)
-        states.append(env.qpos)
+        images.append(environment.step(action).image)
+        states.append(physics.state())
         actions.append(action)
     return Episode(
         image=np.stack(images),
@@ -136,15 +129,15 @@ def _finished(store: EpisodeStore, name: str) -> bool:
     return True
 
 
-_worker: tuple[Simulator, Recipe] | None = None
+_worker: tuple[Environment, Recipe] | None = None
 
 
 def _start_worker(recipe: Recipe) -> None:
     global _worker
-    _worker = recipe.make_env(), recipe
+    _worker = recipe.make_environment(), recipe
 
 
 def _work(path: Path, seed: int, index: int) -> None:
     assert _worker is not None
-    env, recipe = _worker
-    write_episode(path, run_episode(env, recipe, seed, index))
+    environment, recipe = _worker
+    write_episode(path, run_episode(environment, recipe, seed, index))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from genrl_ros.config.training import Device
+from genrl_ros.domains import registry
 
 Value = str | int | float | bool | Sequence[str]
 
@@ -42,10 +43,8 @@ class Argument:
     choices: tuple[str, ...] = field(default=())
 
 
-DOMAINS = ('kitchen',)
-
 ARGUMENTS = (
-    Argument('domain', 'kitchen', 'the scene to simulate', DOMAINS),
+    Argument('domain', 'kitchen', 'the scene to simulate', registry.names()),
     Argument('prompt', '', 'a task to begin with, such as "open the microwave"'),
     Argument('device', 'cpu', 'what the trainer computes on', get_args(Device)),
     Argument('embodiment', 'kitchen', 'the robot: a file, or the name of a shipped one'),

@@ -1,71 +1,105 @@
-"""The domains that there are, by name."""
+"""The domains that there are, by name: the one list. Each is imported when it is asked for."""
 
 from __future__ import annotations
 
-from genrl_ros.domains.base import EnvSpec
-from genrl_ros.domains.kitchen.film import film
-from genrl_ros.domains.kitchen.physics import ELEMENTS, PARAPHRASES, SPEC, Camera, Kitchen
+import importlib
+from typing import Any
+
+from genrl_ros.domains.base import Domain, Physics, Task, TaskLogic
+from genrl_ros.domains.environment import Environment, Scene
 from genrl_ros.system.arrays import Image
 
-
-def env_spec(domain: str) -> EnvSpec:
-    """What a policy has to know of a domain.
-
-    Raises:
-        ValueError: if there is no such domain.
-    """
-    _check(domain)
-    return SPEC
+DOMAINS = {
+    'kitchen': 'genrl_ros.domains.kitchen:DOMAIN',
+}
 
 
-def make_env(domain: str) -> Kitchen:
-    """A new environment of a domain.
-
-    Raises:
-        ValueError: if there is no such domain.
-    """
-    _check(domain)
-    return Kitchen()
+def names() -> tuple[str, ...]:
+    """Names of all domains."""
+    return tuple(DOMAINS)
 
 
-def paraphrases(domain: str, task: str) -> tuple[str, ...]:
-    """Other ways to ask for a task.
+def find(name: str) -> Domain | None:
+    """A domain; None if there is none of that name, as for a robot that has no simulator."""
+    return load(DOMAINS[name]) if name in DOMAINS else None
+
+
+def get(name: str) -> Domain:
+    """A domain.
 
     Raises:
-        ValueError: if there is no such domain.
+        ValueError: if there is none of that name.
     """
-    _check(domain)
-    return PARAPHRASES.get(task, ())
+    domain = find(name)
+    if domain is None:
+        raise ValueError(f'there is no domain {name!r}; there is: {", ".join(DOMAINS)}')
+    return domain
 
 
-def film_task(
-    domain: str, task: str, distance_m: float, azimuth_deg: float, elevation_deg: float, seed: int
+def objects(name: str) -> slice:
+    """Where in recorded states the things are that tasks move; all, where there are no tasks."""
+    domain = find(name)
+    return slice(0 if domain is None else domain.first_object, None)
+
+
+def tasks(name: str) -> tuple[Task, ...]:
+    """The tasks of a domain; none for a robot that has no simulator."""
+    domain = find(name)
+    return () if domain is None else domain.tasks
+
+
+def load(place: str) -> Any:
+    """The object that `module:name` stands for."""
+    module, _, name = place.partition(':')
+    return getattr(importlib.import_module(module), name)
+
+
+def make_physics(domain: Domain) -> Physics:
+    """A new simulator of a domain."""
+    physics: Physics = load(domain.physics)()
+    return physics
+
+
+def task_logic(domain: Domain, task: str) -> TaskLogic:
+    """What a task is to the simulator.
+
+    Raises:
+        ValueError: if the domain has no such task.
+    """
+    logic: TaskLogic = load(domain.logic)(domain.task(task).name)
+    return logic
+
+
+def make_environment(domain: Domain, task: str | None = None) -> Environment:
+    """A new environment of a domain, with a task that is rewarded or without.
+
+    Raises:
+        ValueError: if the domain has no such task.
+    """
+    logic = None if task is None else task_logic(domain, task)
+    return Environment(domain, make_physics(domain), logic)
+
+
+def make_scene(domain: Domain) -> Scene:
+    """A new simulator of a domain with all its tasks."""
+    logics = {task.name: task_logic(domain, task.name) for task in domain.tasks}
+    return Scene(domain, make_physics(domain), logics)
+
+
+def film(
+    domain: Domain,
+    task: str,
+    distance_m: float,
+    azimuth_deg: float,
+    elevation_deg: float,
+    seed: int,
 ) -> Image:
-    """A film `(8, 3, 64, 64)` uint8 of a task, done by an expert, seen from anywhere.
+    """A film `(T, 3, 64, 64)` uint8 of a task, done by an expert, seen from anywhere.
 
     Raises:
-        ValueError: if there is no such domain or task.
+        ValueError: if there is no such task, or nobody to film.
     """
-    camera = Camera(distance=distance_m, azimuth=azimuth_deg, elevation=elevation_deg)
-    return film(env_spec(domain).task(task).element, camera, seed)
-
-
-def element_positions(domain: str) -> dict[str, slice]:
-    """Where each element is in the simulator's positions, and in the `state` of episodes.
-
-    Empty where there is no simulator, as for a robot, whose `state` is its joints.
-    """
-    if domain != SPEC.domain:
-        return {}
-    return {name: element.index for name, element in ELEMENTS.items()}
-
-
-def movable(spec: EnvSpec) -> slice:
-    """Where in recorded positions the things are that tasks move; all, if there are no tasks."""
-    elements = element_positions(spec.domain).values() if spec.tasks else ()
-    return slice(min((element.start for element in elements), default=0), None)
-
-
-def _check(domain: str) -> None:
-    if domain != SPEC.domain:
-        raise ValueError(f'there is no domain {domain!r}; there is: {SPEC.domain}')
+    if not domain.film:
+        raise ValueError(f'{domain.name} has no expert that could be filmed')
+    frames: Image = load(domain.film)(task, distance_m, azimuth_deg, elevation_deg, seed)
+    return frames

@@ -14,7 +14,9 @@ from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import MarkerArray
 
 from genrl_interfaces.msg import TaskState
-from genrl_ros.domains.base import Env, EnvSpec, Observation
+from genrl_ros.domains import registry
+from genrl_ros.domains.base import RobotSpec
+from genrl_ros.domains.environment import Scene
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.commands import MESSAGES, from_message
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
@@ -39,7 +41,6 @@ class SimParameters:
         1.0, 'simulated seconds a second of wall time', low=0.05, high=10.0
     )
     seed: int = parameter(0, 'seed of the noise on joint readings, from activation on', low=0)
-    camera_fov_deg: float = parameter(45.0, 'vertical field of view', low=1.0, high=179.0)
 
 
 class SimNode(ManagedNode):
@@ -49,25 +50,28 @@ class SimNode(ManagedNode):
     So a command that answers an image within the period acts without a delay of its own.
     """
 
-    _env: Env | None = None
+    _scene: Scene | None = None
 
-    def __init__(self, make_env: Callable[[str], Env] | None = None, **options: object) -> None:
+    def __init__(
+        self, make_scene: Callable[[str], Scene] | None = None, **options: object
+    ) -> None:
         """Make an unconfigured node.
 
         Args:
-            make_env: makes the environment of a domain.
+            make_scene: makes the scene of a domain.
             **options: for the ROS node.
         """
         super().__init__('sim_node', **options)
-        self._make_env = make_env or _make_env
+        self._make_scene = make_scene or _make_scene
         self._config = declare(self, SimParameters)
 
     def configure(self) -> None:
         """Load the scene, and check that the embodiment fits it."""
         self.get_logger().info(f'loads the {self._config.domain}')
         self._robot = robot = load_robot(self._config.embodiment)
-        self._env = self._make_env(self._config.domain)
-        self._order = _joint_order(robot, self._env.spec)
+        self._scene = self._make_scene(self._config.domain)
+        self._order = _channel_order(robot, self._scene.domain.robot)
+        self._units = {each.name: each.unit for each in self._scene.domain.readings}
 
         self._image = self.create_publisher(Image, robot.camera.topic, qos.SENSOR)
         self._camera_info = self.create_publisher(
@@ -104,15 +108,16 @@ class SimNode(ManagedNode):
 
     def cleanup(self) -> None:
         """Close the simulator."""
-        if self._env is not None:
-            self._env.close()
-            self._env = None
+        if self._scene is not None:
+            self._scene.physics.close()
+            self._scene = None
 
     def _reset(self, seed: int | None) -> None:
-        assert self._env is not None
+        assert self._scene is not None
         self._sim_time_ns = 0
         self._forget_command()
-        self._publish(self._env.reset(seed))
+        self._scene.physics.reset(seed)
+        self._publish()
         self._timer.reset()  # so that the first image, too, has a whole period to be answered
         self._begin_report()
 
@@ -124,7 +129,7 @@ class SimNode(ManagedNode):
         self._command_age = COMMAND_PERIODS
 
     def _tick(self) -> None:
-        assert self._env is not None
+        assert self._scene is not None
         if self._paused:
             return
         if self._command_age >= COMMAND_PERIODS:
@@ -134,32 +139,39 @@ class SimNode(ManagedNode):
                     throttle_duration_sec=5.0,
                 )
             self._forget_command()
-        observation = self._env.control(self._command)
+        if self._command.any():
+            self._scene.physics.control(self._command)
+        else:  # as a velocity controller does
+            self._scene.physics.hold()
         self._command_age += 1
         self._sim_time_ns += round(self._robot.control_dt_s * conversions.NANOSECONDS)
-        self._publish(observation)
+        self._publish()
         self._report_rate()
 
-    def _publish(self, observation: Observation) -> None:
+    def _publish(self) -> None:
+        assert self._scene is not None
+        physics, joints = self._scene.physics, self._scene.physics.joints()
+        image = physics.render()
         stamp = conversions.to_stamp(self._sim_time_ns)
         frame = self._robot.camera.frame_id
-        size = observation.image.shape[-1]
         self._clock_message.publish(ClockMessage(clock=stamp))
         self._joint_states.publish(
-            conversions.to_joint_state(
-                [self._robot.channels[place].joint for place in self._order],
-                observation.joint_positions,
-                observation.joint_velocities,
-                stamp,
+            conversions.to_joint_state(joints.names, joints.position, joints.velocity, stamp)
+        )
+        self._image.publish(conversions.to_image(image, stamp, frame))
+        self._camera_info.publish(
+            conversions.to_camera_info(
+                image.shape[-1], self._scene.domain.camera_fov_deg, stamp, frame
             )
         )
-        self._image.publish(conversions.to_image(observation.image, stamp, frame))
-        self._camera_info.publish(
-            conversions.to_camera_info(size, self._config.camera_fov_deg, stamp, frame)
-        )
-        self._task_state.publish(conversions.to_task_state(observation.elements, stamp))
+        tasks = {
+            name: (logic.reward(physics), logic.success(physics))
+            for name, logic in self._scene.logics.items()
+        }
+        state = conversions.to_task_state(tasks, physics.readings(), self._units, stamp)
+        self._task_state.publish(state)
         if self._markers.get_subscription_count() > 0:
-            self._markers.publish(conversions.to_task_markers(observation.elements, stamp))
+            self._markers.publish(conversions.to_task_markers(state))
 
     def _report_rate(self) -> None:
         self._steps_since_report += 1
@@ -207,27 +219,27 @@ class SimNode(ManagedNode):
         return response
 
 
-def _make_env(domain: str) -> Env:
-    from genrl_ros.domains.kitchen.physics import Kitchen
+def _make_scene(name: str) -> Scene:
+    try:
+        return registry.make_scene(registry.get(name))
+    except ValueError as error:
+        raise ParameterError(f'parameter domain: {error}') from None
 
-    if domain != Kitchen.spec.domain:
-        raise ParameterError(f'parameter domain is {domain!r}; there is: {Kitchen.spec.domain}')
-    return Kitchen()
 
-
-def _joint_order(robot: Embodiment, spec: EnvSpec) -> list[int]:
-    """For each channel of the environment, its place in the command."""
-    joints = [channel.joint for channel in robot.channels]
-    if len(robot.commands) != 1 or sorted(joints) != sorted(spec.action_names):
+def _channel_order(robot: Embodiment, spec: RobotSpec) -> list[int]:
+    """For each action of the simulator, its place in the command."""
+    names = [channel.name for channel in robot.channels]
+    if len(robot.commands) != 1 or sorted(names) != sorted(spec.action_names):
         raise ParameterError(
             f'embodiment {robot.name} must have one command topic for each of '
-            f'{", ".join(spec.action_names)} once, but has {", ".join(joints)}'
+            f'{", ".join(spec.action_names)} once, but has {", ".join(names)}'
         )
-    if (robot.camera.size, robot.control_dt_s) != (spec.image_size, spec.control_dt_s):
+    if robot.control_dt_s != spec.control_dt_s:
         raise ParameterError(
-            f'embodiment {robot.name} has another image size or control rate than {spec.domain}'
+            f'embodiment {robot.name} has a command every {robot.control_dt_s:g} s, but '
+            f'{spec.name} is simulated with one every {spec.control_dt_s:g} s'
         )
-    return [joints.index(channel) for channel in spec.action_names]
+    return [names.index(channel) for channel in spec.action_names]
 
 
 def main() -> None:

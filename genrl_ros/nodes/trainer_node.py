@@ -42,7 +42,12 @@ class TrainerParameters:
     policies: str = parameter(
         'runs/policies', 'folder that policy bundles are written into; relative: below GENRL_HOME'
     )
-    updates: int = parameter(200, 'actor-critic updates, unless a request says otherwise', low=1)
+    updates: int = parameter(
+        200,
+        'actor-critic updates, unless a request says otherwise; 0 drives with what learning '
+        'starts from',
+        low=0,
+    )
     threads: int = parameter(1, 'CPU threads of the worker', low=1)
     precision: str = parameter(
         'auto', 'of products in losses: float32, bf16, or auto: bf16 if fast'

@@ -1,6 +1,6 @@
 """Models and training states on disk: safetensors plus JSON, nothing that is unpickled.
 
-A world model is a folder: `mfwm.safetensors`, `mfwm.json` (format version, sizes, embodiment, the
+A world model is a folder: `mfwm.safetensors`, `mfwm.json` (format version, sizes, robot, the
 embedder it is connected to, how it was made) and `encoder.onnx`, the part that a robot runs.
 """
 
@@ -21,11 +21,13 @@ from torch import Tensor, nn
 
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.model import ModelConfig
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.files import check_regular, sha256, write_json, write_tensors
 from genrl_ros.world_model.mfwm import MFWM
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READABLE = (2, 3)
+"""Format 2 named the robot `embodiment`, with tasks among its values."""
 
 
 class CheckpointError(ValueError):
@@ -37,14 +39,14 @@ class ModelCard:
     """What a world model on disk says of itself.
 
     Attributes:
-        spec: the embodiment that it models.
+        spec: the robot that it models.
         embedder: name of the video-language embedder that its connector understands.
         embedder_identity: that embedder's sha256.
         training: data, seed, updates, date and scores, for the reader.
         sha256: of the weights.
     """
 
-    spec: EnvSpec
+    spec: RobotSpec
     embedder: str
     embedder_identity: str
     training: Mapping[str, Any]
@@ -117,7 +119,7 @@ def weights_identity(network: nn.Module) -> str:
 def save_mfwm(
     folder: Path,
     model: MFWM,
-    spec: EnvSpec,
+    spec: RobotSpec,
     embedder: str,
     embedder_identity: str,
     training: Mapping[str, Any],
@@ -134,7 +136,7 @@ def save_mfwm(
         {
             'format_version': FORMAT_VERSION,
             'model': asdict(model.config),
-            'embodiment': asdict(spec),
+            'robot': asdict(spec),
             'embedder': {'name': embedder, 'identity': embedder_identity},
             'sha256': sha256(weights),
             'training': dict(training),
@@ -154,11 +156,12 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
     try:
         values = json.loads(path.read_text())
         version = values['format_version']
-        if version != FORMAT_VERSION:
+        if version not in READABLE:
             raise CheckpointError(
-                f'{path} has format {version}; this version of genrl_ros reads {FORMAT_VERSION}'
+                f'{path} has format {version}; this version of genrl_ros reads '
+                f'{" and ".join(map(str, READABLE))}'
             )
-        spec = EnvSpec.from_dict(values['embodiment'])
+        spec = RobotSpec.from_dict(values['embodiment' if version == 2 else 'robot'])
         config = from_mapping(ModelConfig, values['model'], f'{path}: model')
         embedder = values['embedder']
         card = ModelCard(
@@ -170,7 +173,7 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
         raise CheckpointError(f'{path} is not a world model description: {error}') from error
     if config.action_dim != card.spec.action_dim:
         raise CheckpointError(
-            f'{path}: the model takes {config.action_dim} actions but the embodiment has '
+            f'{path}: the model takes {config.action_dim} actions but the robot has '
             f'{card.spec.action_dim}'
         )
     return config, card

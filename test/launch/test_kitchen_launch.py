@@ -24,7 +24,7 @@ def models(tmp_path_factory) -> Path:
     import torch
 
     from genrl_ros.config.model import model_preset
-    from genrl_ros.domains.kitchen.physics import SPEC
+    from genrl_ros.domains.kitchen import ROBOT
     from genrl_ros.training.behavior.export import write_model
     from genrl_ros.vlm import load_embedder
     from genrl_ros.world_model.mfwm import MFWM
@@ -32,8 +32,8 @@ def models(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     embedder = load_embedder('embedded')
     root = tmp_path_factory.mktemp('models')
-    model = MFWM(model_preset('small', SPEC.action_dim, embedder.dim))
-    write_model(root / 'kitchen', model, SPEC, 'embedded', embedder.identity, {})
+    model = MFWM(model_preset('small', ROBOT.action_dim, embedder.dim))
+    write_model(root / 'kitchen', model, ROBOT, 'embedded', embedder.identity, {})
     return root
 
 

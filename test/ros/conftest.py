@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from genrl_ros.domains.base import ElementState, EnvSpec, Observation, Task
+from genrl_ros.domains.base import Domain, Joints, Reading, RobotSpec, Scripted, Task
+from genrl_ros.domains.environment import Scene
+from genrl_ros.domains.kitchen import DOMAIN as KITCHEN
 
 TIMEOUT_S = 20.0
 JOINTS = (
@@ -115,45 +118,50 @@ def tiny_robot(tmp_path: Path) -> str:
 class TinyEnv:
     """Three joints that do as they are told, and a camera that shows the time."""
 
-    spec = EnvSpec(
-        domain='tiny',
-        action_names=('a', 'b', 'c'),
-        action_scale=(2.0, 2.0, 2.0),
-        control_dt_s=0.08,
-        action_repeat=2,
-        episode_steps=10,
-        tasks=(Task('push', 'push it', 'it'),),
-    )
+    robot = RobotSpec('tiny', ('a', 'b', 'c'), (2.0,) * 3, ('rad/s',) * 3, 0.08, 2, 12.5)
 
     def __init__(self) -> None:
         self.commands: list[list[float]] = []
         self.seed: int | None = None
         self.closed = False
-        self.position = np.zeros(3)
+        self.position = self.velocity = np.zeros(3)
+        tasks, readings = (Task('push', 'push it'),), (Reading('a', 'rad'),)
+        domain = Domain(self.robot, 10, tasks, readings, '', '', Scripted(''))
+        self.scene = Scene(domain, self, {'push': Push()})
 
-    def reset(self, seed: int | None = None) -> Observation:
+    def reset(self, seed: int | None = None) -> None:
         self.seed = seed
-        self.position = np.zeros(3)
-        return self._observe(np.zeros(3))
+        self.position = self.velocity = np.zeros(3)
 
-    def control(self, command: np.ndarray) -> Observation:
+    def control(self, command: np.ndarray) -> None:
         self.commands.append(command.tolist())
+        self.velocity = command
         self.position = self.position + command * 0.08
-        return self._observe(command)
+
+    def hold(self) -> None:
+        self.control(np.zeros(3))
+
+    def render(self, size: int = 64) -> np.ndarray:
+        image = np.zeros((3, size, size), np.uint8)
+        image[0], image[1, 0, 1] = 7, 200
+        return image
+
+    def joints(self) -> Joints:
+        return Joints(self.robot.action_names, self.position.copy(), self.velocity)
+
+    def readings(self) -> dict[str, float]:
+        return {'a': float(self.position[0])}
 
     def close(self) -> None:
         self.closed = True
 
-    def _observe(self, velocity: np.ndarray) -> Observation:
-        image = np.zeros((3, 64, 64), np.uint8)
-        image[0], image[1, 0, 1] = 7, 200
-        done = bool(self.position[0] > 0.5)
-        return Observation(
-            image=image,
-            joint_positions=self.position.copy(),
-            joint_velocities=velocity,
-            elements={'it': ElementState((0.0,), 0.25, done)},
-        )
+
+class Push:
+    def reward(self, physics: TinyEnv) -> float:
+        return 0.25
+
+    def success(self, physics: TinyEnv) -> bool:
+        return bool(physics.position[0] > 0.5)
 
 
 @pytest.fixture
@@ -164,34 +172,34 @@ def tiny_env() -> TinyEnv:
 class CountingEnv:
     """Stands in for the kitchen: each image shows its number, and every command is kept."""
 
-    spec = EnvSpec(
-        domain='kitchen',
-        action_names=JOINTS,
-        action_scale=(2.0,) * len(JOINTS),
-        control_dt_s=0.08,
-        action_repeat=2,
-        episode_steps=140,
-        tasks=(),
-    )
+    robot = KITCHEN.robot
 
     def __init__(self) -> None:
         self.commands: list[np.ndarray] = []
+        self.scene = Scene(replace(KITCHEN, tasks=()), self, {})
 
-    def reset(self, seed: int | None = None) -> Observation:
+    def reset(self, seed: int | None = None) -> None:
         self.commands.clear()
-        return self._observe()
 
-    def control(self, command: np.ndarray) -> Observation:
+    def control(self, command: np.ndarray) -> None:
         self.commands.append(np.array(command))
-        return self._observe()
+
+    def hold(self) -> None:
+        self.control(np.zeros(9))
+
+    def render(self, size: int = 64) -> np.ndarray:
+        image = np.zeros((3, size, size), np.uint8)
+        image[0], image[1] = divmod(len(self.commands), 256)
+        return image
+
+    def joints(self) -> Joints:
+        return Joints(JOINTS, np.full(9, 0.01), np.zeros(9))
+
+    def readings(self) -> dict[str, float]:
+        return {}
 
     def close(self) -> None:
         pass
-
-    def _observe(self) -> Observation:
-        image = np.zeros((3, 64, 64), np.uint8)
-        image[0], image[1] = divmod(len(self.commands), 256)
-        return Observation(image, np.full(9, 0.01), np.zeros(9))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from genrl_ros.domains.base import ElementState
 from genrl_ros.nodes.ros import conversions
 from genrl_ros.nodes.ros.conversions import MessageError
 
@@ -94,13 +93,14 @@ def test_goals_survive() -> None:
         conversions.from_goal(message)
 
 
-def test_task_state_and_markers_tell_what_is_reached() -> None:
-    elements = {
-        'microwave': ElementState((-0.7,), 0.05, True),
-        'light': ElementState((0.0, 0.0), 0.7, False),
-    }
-    state = over_the_wire(conversions.to_task_state(elements, STAMP))
-    assert state.elements == ['microwave', 'light']
-    assert list(state.success) == [True, False]
-    markers = over_the_wire(conversions.to_task_markers(elements, STAMP)).markers
-    assert [marker.text for marker in markers] == ['microwave: reached', 'light: 0.70 to go']
+def test_task_state_and_markers_tell_what_is_done() -> None:
+    tasks = {'microwave': (1.0, True), 'light': (0.25, False)}
+    readings, units = {'microwave': -0.7, 'slide': 0.0}, {'microwave': 'rad', 'slide': 'm'}
+    state = over_the_wire(conversions.to_task_state(tasks, readings, units, STAMP))
+    assert (state.tasks, list(state.success)) == (['microwave', 'light'], [True, False])
+    assert (state.readings, state.units) == (['microwave', 'slide'], ['rad', 'm'])
+    assert (list(state.rewards), list(state.values)) == ([1.0, 0.25], [-0.7, 0.0])
+    markers = over_the_wire(conversions.to_task_markers(state)).markers
+    assert [marker.text for marker in markers] == [
+        'microwave: done', 'light: reward 0.25', 'microwave -0.70 rad', 'slide 0.00 m'
+    ]  # fmt: skip

@@ -75,7 +75,7 @@ def test_everything_that_differs_is_told(bench, preflight, counting_env, tmp_pat
     )
     file = tmp_path / 'robot.yaml'
     file.write_text(yaml.safe_dump(robot))
-    bench.start(SimNode, lambda domain: counting_env, real_time_factor=0.5)
+    bench.start(SimNode, lambda domain: counting_env.scene, real_time_factor=0.5)
     bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
     description = bench.observer.create_publisher(String, 'robot_description', qos.LATCHED)
     limit = '<limit lower="-1" upper="1" velocity="9"/>'
@@ -100,7 +100,7 @@ def test_everything_that_differs_is_told(bench, preflight, counting_env, tmp_pat
 def test_a_controller_that_would_get_nothing_or_mixes_joints_up(
     bench, preflight, counting_env
 ) -> None:
-    bench.start(SimNode, lambda domain: counting_env, real_time_factor=0.5)
+    bench.start(SimNode, lambda domain: counting_env.scene, real_time_factor=0.5)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     bench.observer.create_subscription(Float64MultiArray, COMMANDS, lambda _: None, latched)
     bench.observer.declare_parameter('joints', ['panda_joint2', 'panda_joint1'])

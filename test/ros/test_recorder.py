@@ -17,7 +17,7 @@ from genrl_ros.cli.commands.ingest import Config, main
 from genrl_ros.data.bags.bag import find_bags
 from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.domains.kitchen.physics import Kitchen
+from genrl_ros.domains import registry
 from genrl_ros.nodes.recorder_node import RecorderNode
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import from_stamp, to_image, to_joint_state, to_stamp
@@ -49,13 +49,13 @@ class Policy:
 
 def direct(actions: np.ndarray) -> Episode:
     """What `genrl collect` makes of the same actions."""
-    env = Kitchen()
-    first = env.reset(5)
-    images, states = [first.image], [first.joint_positions]
+    environment = registry.make_environment(registry.get('kitchen'))
+    joints = environment.physics.joints
+    images, states = [environment.reset(5)], [joints().position]
     for action in actions:
-        observation = env.step(action.astype(np.float64))  # a command message has 64 bits
-        images.append(observation.image)
-        states.append(observation.joint_positions)
+        # a command message has 64 bits
+        images.append(environment.step(action.astype(np.float64)).image)
+        states.append(joints().position)
     led = np.concatenate([np.zeros((1, 9), np.float32), actions])
     return Episode(np.stack(images), led, np.stack(states).astype(np.float32), 'direct', '5')
 

@@ -20,7 +20,7 @@ COMMANDS = 'joint_velocity_controller/commands'
 @pytest.fixture
 def sim(bench, tiny_env, tiny_robot) -> SimNode:
     return bench.start(
-        SimNode, lambda domain: tiny_env, embodiment=tiny_robot, seed=3, real_time_factor=4.0
+        SimNode, lambda domain: tiny_env.scene, embodiment=tiny_robot, seed=3, real_time_factor=4.0
     )
 
 
@@ -44,7 +44,8 @@ def test_it_publishes_what_a_robot_would(bench, sim, tiny_env) -> None:
     assert pixels[0, 5, 5] == 7 and pixels[1, 0, 1] == 200
     assert (infos[-1].k[0], infos[-1].k[2]) == (pytest.approx(77.25, abs=0.01), 32.0)
     assert joints[-1].name == ['a', 'b', 'c']
-    assert states[-1].elements == ['it'] and list(states[-1].distances) == [0.25]
+    assert states[-1].tasks == ['push'] and list(states[-1].rewards) == [0.25]
+    assert (states[-1].readings, states[-1].units) == (['a'], ['rad'])
     stamps = [from_stamp(clock.clock) for clock in clocks]
     steps = [later - earlier for earlier, later in zip(stamps, stamps[1:], strict=False)]
     assert min(steps) == 80_000_000
@@ -105,7 +106,7 @@ def test_nothing_moves_while_paused(bench, sim, tiny_env) -> None:
 
 
 def test_a_robot_that_does_not_fit_the_scene_is_refused(bench, tiny_env) -> None:
-    node = bench.make(SimNode, lambda domain: tiny_env, embodiment='fr3_velocity')
+    node = bench.make(SimNode, lambda domain: tiny_env.scene, embodiment='fr3_velocity')
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert 'must have one command topic for each of a, b, c once' in node._failure
 

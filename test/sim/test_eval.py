@@ -18,13 +18,14 @@ from genrl_ros.cli.commands.learn import Config as Learn
 from genrl_ros.cli.commands.learn import learn_prompt
 from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run
 from genrl_ros.config.learning import LearnConfig
-from genrl_ros.domains.registry import env_spec, paraphrases
+from genrl_ros.domains import registry
 from genrl_ros.evaluation.episodes import evaluate
 from genrl_ros.serving.policy.bundle import BundleError, PolicyBundle, load_bundle
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.engine.run import StoppedError
 
 ROOT = Path(__file__).resolve().parents[2]
+LIGHT = registry.get('kitchen').task('light')
 
 
 def test_a_task_and_its_paraphrases_are_measured_once(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_a_task_and_its_paraphrases_are_measured_once(tmp_path: Path) -> None:
     report = json.loads(report_path.read_text())
     row = report['tasks']['light']
     asked = [other['prompt'] for other in row['paraphrases']]
-    assert (row['episodes'], tuple(asked)) == (1, paraphrases('kitchen', 'light'))
+    assert (row['episodes'], tuple(asked)) == (1, LIGHT.paraphrases)
     assert report['mean'] == row['score']
     scores = [other['score'] for other in row['paraphrases']]
     assert report['paraphrases_mean'] == pytest.approx(sum(scores) / 3)
@@ -65,7 +66,7 @@ def test_a_measurement_that_is_stopped_goes_on(tmp_path: Path) -> None:
         'kitchen', 'switch light on', name='light', out=tmp_path,
         model=shipped_model('kitchen'), learning=LearnConfig(updates=2, starts=4),
     )  # fmt: skip
-    task, runs = env_spec('kitchen').task('light'), Runs(episodes=2, seed=7, workers=1)
+    task, runs = LIGHT, Runs(episodes=2, seed=7, workers=1)
     with pytest.raises(StoppedError, match='learning light after 1 of 2 updates'):
         learn_and_run(learning, task, runs, lambda: True)
     with pytest.raises(StoppedError, match='light after 1 of 2 episodes'):
@@ -93,7 +94,7 @@ def test_what_was_not_learned_to_its_end_may_be_learned_otherwise(tmp_path: Path
         'kitchen', video=tmp_path / 'nothing.mp4', name='light', out=tmp_path / 'out',
         model=shipped_model('kitchen'), learning=LearnConfig(updates=2, starts=4),
     )  # fmt: skip
-    task, runs = env_spec('kitchen').task('light'), Runs(episodes=1, seed=7, workers=1)
+    task, runs = LIGHT, Runs(episodes=1, seed=7, workers=1)
     (tmp_path / 'nothing.mp4').write_bytes(b'nothing')
     with pytest.raises(ValueError, match=r'nothing\.mp4'):
         learn_and_run(learning, task, runs)
@@ -109,10 +110,12 @@ def test_an_evaluation_that_cannot_run_ends_with_a_word(
     tmp_path: Path, make_bundle: Callable[..., PolicyBundle]
 ) -> None:
     with pytest.raises(BundleError, match='nothing-there'):
-        next(evaluate('kitchen', tmp_path / 'nothing-there', 'light', 1, 0, 1))
+        next(evaluate('kitchen', 'light', tmp_path / 'nothing-there', 1, 0, 1))
     bundle = make_bundle().path
-    with pytest.raises(OSError, match=f"simulator of 'nowhere' with the policy {bundle} ended"):
-        next(evaluate('nowhere', bundle, 'light', 1, 0, 1))
+    with pytest.raises(ValueError, match="there is no domain 'nowhere'"):
+        next(evaluate('nowhere', 'light', bundle, 1, 0, 1))
+    with pytest.raises(ValueError, match="kitchen has no task 'dance'"):
+        next(evaluate('kitchen', 'dance', bundle, 1, 0, 1))
 
 
 def test_what_is_not_there_is_told_before_a_folder_is_made(tmp_path: Path) -> None:
@@ -190,6 +193,5 @@ def test_a_bundle_is_not_put_elsewhere(name: str) -> None:
 
 
 def test_each_task_has_three_paraphrases() -> None:
-    for task in env_spec('kitchen').tasks:
-        ways = paraphrases('kitchen', task.name)
-        assert len({*ways, task.prompt}) == 4
+    for task in registry.get('kitchen').tasks:
+        assert len({*task.paraphrases, task.prompt}) == 4

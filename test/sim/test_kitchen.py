@@ -9,10 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from genrl_ros.domains import registry
+from genrl_ros.domains.environment import Environment
+from genrl_ros.domains.kitchen import DOMAIN
 from genrl_ros.domains.kitchen import model as kitchen_model
+from genrl_ros.domains.kitchen.elements import ELEMENTS
 from genrl_ros.domains.kitchen.physics import (
     ARM,
-    ELEMENTS,
     HOME,
     JOINT_HIGH,
     JOINT_LOW,
@@ -20,7 +23,7 @@ from genrl_ros.domains.kitchen.physics import (
     Camera,
     Kitchen,
 )
-from genrl_ros.domains.registry import element_positions, env_spec, make_env
+from genrl_ros.domains.kitchen.tasks import MoveElement, logic
 
 
 @pytest.fixture(scope='module')
@@ -30,18 +33,22 @@ def kitchen() -> Iterator[Kitchen]:
     env.close()
 
 
+def act(kitchen: Kitchen, action: np.ndarray) -> np.ndarray:
+    return Environment(DOMAIN, kitchen).step(action).image
+
+
 def with_element(name: str, *value: float) -> np.ndarray:
     qpos = HOME.copy()
     qpos[ELEMENTS[name].index] = value
     return qpos
 
 
-def rollout(env: Kitchen, seed: int, steps: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def rollout(kitchen: Kitchen, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    observation = env.reset(seed)
-    for _ in range(steps):
-        observation = env.step(rng.uniform(-1, 1, ARM))
-    return observation.image, env.qpos
+    kitchen.reset(seed)
+    for _ in range(3):
+        image = act(kitchen, rng.uniform(-1, 1, ARM))
+    return image, kitchen.state()
 
 
 def test_the_same_seed_gives_the_same_episode(kitchen: Kitchen) -> None:
@@ -52,42 +59,46 @@ def test_the_same_seed_gives_the_same_episode(kitchen: Kitchen) -> None:
 
 
 def test_every_episode_starts_the_same(kitchen: Kitchen) -> None:
-    first = kitchen.reset(1).image
-    kitchen.step(np.ones(ARM))
-    np.testing.assert_array_equal(kitchen.reset(2).image, first)
-    np.testing.assert_array_equal(kitchen.qpos, HOME)
+    kitchen.reset(1)
+    first = kitchen.render()
+    act(kitchen, np.ones(ARM))
+    kitchen.reset(2)
+    np.testing.assert_array_equal(kitchen.render(), first)
+    np.testing.assert_array_equal(kitchen.state(), HOME)
 
 
 def test_nothing_is_done_at_the_start(kitchen: Kitchen) -> None:
-    elements = kitchen.reset(0).elements
-    assert set(elements) == set(ELEMENTS)
-    assert not any(state.success for state in elements.values())
+    kitchen.reset(0)
+    assert set(kitchen.readings()) == set(ELEMENTS)
+    for task in DOMAIN.tasks:
+        assert not logic(task.name).success(kitchen)
+        assert logic(task.name).reward(kitchen) == 0.0
 
 
 def test_actions_are_clipped(kitchen: Kitchen) -> None:
     kitchen.reset(0)
-    kitchen.step(np.full(ARM, 50.0))
-    far = kitchen.qpos
+    act(kitchen, np.full(ARM, 50.0))
+    far = kitchen.state()
     kitchen.reset(0)
-    kitchen.step(np.ones(ARM))
-    np.testing.assert_array_equal(kitchen.qpos, far)
+    act(kitchen, np.ones(ARM))
+    np.testing.assert_array_equal(kitchen.state(), far)
 
 
 def test_a_step_is_two_control_steps_at_two_radians_a_second(kitchen: Kitchen) -> None:
     action = np.linspace(-0.5, 0.5, ARM)
     kitchen.reset(0)
-    kitchen.step(action)
-    stepped = kitchen.qpos
+    act(kitchen, action)
+    stepped = kitchen.state()
     kitchen.reset(0)
     kitchen.control(2 * action)
     kitchen.control(2 * action)
-    np.testing.assert_array_equal(kitchen.qpos, stepped)
+    np.testing.assert_array_equal(kitchen.state(), stepped)
     assert kitchen.data.time == pytest.approx(0.16)
 
 
 def test_velocities_are_integrated_from_the_noisy_reading(kitchen: Kitchen) -> None:
     kitchen.reset(0)
-    before = kitchen.qpos[:ARM]
+    before = kitchen.state()[:ARM]
     command = np.full(ARM, 0.5)
     kitchen.control(command)
     wanted = np.clip(before + 0.5 * 0.08, JOINT_LOW, JOINT_HIGH)
@@ -98,13 +109,13 @@ def test_velocities_are_integrated_from_the_noisy_reading(kitchen: Kitchen) -> N
 def test_targets_stay_within_the_joints_limits(kitchen: Kitchen) -> None:
     kitchen.reset(0)
     for _ in range(12):
-        kitchen.step(np.full(ARM, 1.0))
+        act(kitchen, np.full(ARM, 1.0))
         assert (kitchen.data.ctrl <= JOINT_HIGH).all()
 
 
 def test_wrong_shapes_are_refused(kitchen: Kitchen) -> None:
     with pytest.raises(ValueError, match='9 channels'):
-        kitchen.step(np.zeros(7))
+        kitchen.control(np.zeros(7))
     with pytest.raises(ValueError, match=r'shape \(30,\)'):
         kitchen.set_state(np.zeros(9))
     with pytest.raises(ValueError, match='between 1 and 512'):
@@ -126,12 +137,12 @@ def test_wrong_shapes_are_refused(kitchen: Kitchen) -> None:
 def test_success_thresholds(
     kitchen: Kitchen, element: str, reached: tuple[float, ...], missed: tuple[float, ...]
 ) -> None:
+    task = MoveElement(element)
     kitchen.set_state(with_element(element, *reached))
-    assert kitchen.elements()[element].success
+    assert task.success(kitchen) and task.reward(kitchen) == 1.0
     kitchen.set_state(with_element(element, *missed))
-    state = kitchen.elements()[element]
-    assert not state.success
-    assert state.distance > ELEMENTS[element].threshold
+    assert not task.success(kitchen) and task.reward(kitchen) == 0.0
+    assert kitchen.distance(element) > ELEMENTS[element].threshold
 
 
 @pytest.mark.parametrize(
@@ -201,24 +212,24 @@ def test_only_what_is_seen_is_simplified(kitchen: Kitchen) -> None:
 
 
 def test_ends_without_complaint() -> None:
-    code = 'from genrl_ros.domains.kitchen.physics import Kitchen; Kitchen().step([0.0] * 9)'
+    code = 'from genrl_ros.domains.kitchen.physics import Kitchen; k = Kitchen(); k.render()'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert 'Error' not in done.stderr
 
 
 def test_domains_are_found_by_name() -> None:
-    assert env_spec('kitchen').action_dim == ARM
-    assert element_positions('kitchen')['microwave'] == slice(22, 23)
+    assert registry.get('kitchen').robot.action_dim == ARM
+    assert registry.find('garage') is None
     with pytest.raises(ValueError, match='there is: kitchen'):
-        make_env('garage')
+        registry.get('garage')
 
 
 def test_a_held_arm_does_not_sink(kitchen) -> None:
     kitchen.reset(0)
     for _ in range(10):
         kitchen.control(np.array([0.3, 0.5, -0.3, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]))
-    kitchen.control(np.zeros(9))
-    before = kitchen.qpos[:9]
+    kitchen.hold()
+    before = kitchen.state()[:9]
     for _ in range(25):
-        kitchen.control(np.zeros(9))
-    assert np.abs(kitchen.qpos[:9] - before).max() < 0.01
+        kitchen.hold()
+    assert np.abs(kitchen.state()[:9] - before).max() < 0.01

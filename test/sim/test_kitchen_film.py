@@ -8,7 +8,7 @@ import pytest
 
 from genrl_ros.cli.commands.film import Config, main
 from genrl_ros.data.video import read_video
-from genrl_ros.domains.registry import film_task
+from genrl_ros.domains import registry
 
 
 def test_a_film_is_a_video_prompt(tmp_path: Path) -> None:
@@ -35,7 +35,8 @@ def test_a_film_that_cannot_be_is_told(wrong: dict[str, Any], message: str) -> N
 
 
 def test_the_camera_stands_where_it_is_asked_to() -> None:
-    near = film_task('kitchen', 'light', 2.2, 70.0, -35.0, 1)
-    turned = film_task('kitchen', 'light', 2.2, 85.0, -35.0, 1)
+    kitchen = registry.get('kitchen')
+    near = registry.film(kitchen, 'light', 2.2, 70.0, -35.0, 1)
+    turned = registry.film(kitchen, 'light', 2.2, 85.0, -35.0, 1)
     assert near.shape == turned.shape == (8, 3, 64, 64)
     assert (np.abs(near[0].astype(int) - turned[0]).max(0) > 40).mean() > 0.1

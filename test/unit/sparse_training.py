@@ -16,13 +16,13 @@ from genrl_ros.config.model import model_preset
 from genrl_ros.config.training import RecordConfig, WorldModelConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.files import write_json
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.pretrain import train_world_model
 from genrl_ros.world_model.mfwm import MFWM
 
-SPEC = EnvSpec('sparse', tuple('abcdefghi'), (1.0,) * 9, 0.08, 2, 140, ())
+SPEC = RobotSpec('sparse', tuple('abcdefghi'), (1.0,) * 9, (), 0.08, 2, 12.5)
 
 
 def make_sparse_store(path: Path, episodes: int, frames: int) -> int:

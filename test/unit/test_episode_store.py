@@ -18,10 +18,12 @@ from safetensors import safe_open
 from genrl_ros.data.collect import Recipe, collect, episode_name, run_episode
 from genrl_ros.data.store.episode_file import Episode, EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore, is_held_out
-from genrl_ros.domains.base import EnvSpec, Observation
+from genrl_ros.domains.base import Domain, RobotSpec, Scripted
+from genrl_ros.domains.environment import Environment
 from genrl_ros.training.model.measure import moving_windows
 
-SPEC = EnvSpec('toy', ('a', 'b'), (1.0, 2.0), 0.1, 2, episode_steps=4, tasks=(), image_size=8)
+SPEC = RobotSpec('toy', ('a', 'b'), (1.0, 2.0), (), 0.1, 2, 10.0)
+COUNTED = Domain(SPEC, 4, (), (), physics='', logic='', data=Scripted(''))
 
 
 def episode(length: int = 5, seed: int = 0, kind: str = 'random') -> Episode:
@@ -82,8 +84,22 @@ def test_manifest_counts_frames_of_each_kind(store: EpisodeStore) -> None:
     manifest = json.loads((store.path / 'manifest.json').read_text())
     assert manifest['kinds'] == {'noisy': 3, 'random': 7}
     assert manifest['frames'] == 10
-    assert manifest['spec']['domain'] == 'toy'
+    assert manifest['robot']['name'] == 'toy'
     assert EpisodeStore.open(store.path).episode_ids == ['0', '1', '2']
+
+
+def test_a_dataset_of_the_version_before_is_read(store: EpisodeStore) -> None:
+    file = store.path / 'manifest.json'
+    manifest = json.loads(file.read_text())
+    del manifest['robot']
+    motion = {'action_names': ['a', 'b'], 'action_scale': [1.0, 2.0], 'control_dt_s': 0.1}
+    old = {'domain': 'toy', **motion, 'action_repeat': 2, 'episode_steps': 4, 'image_size': 64}
+    file.write_text(json.dumps(manifest | {'spec': {**old, 'tasks': [{'name': 'go'}]}}))
+    EpisodeStore.open(store.path).check_robot(SPEC)
+    assert EpisodeStore.create(store.path, SPEC, 'a command', 1).spec.name == 'toy'
+    file.write_text(json.dumps(manifest | {'spec': {**old, 'image_size': 8}}))
+    with pytest.raises(EpisodeError, match='images are of 8 pixels, and 64 are needed'):
+        _ = EpisodeStore.open(store.path).spec
 
 
 def test_a_temporary_file_is_no_episode(store: EpisodeStore) -> None:
@@ -133,14 +149,14 @@ def test_a_strange_manifest_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_a_dataset_of_another_domain_is_told(store: EpisodeStore) -> None:
-    assert EpisodeStore.of(store.spec.domain, store.path).num_frames == store.num_frames
+    assert EpisodeStore.of(store.spec.name, store.path).num_frames == store.num_frames
     with pytest.raises(EpisodeError, match='is a dataset of .*, not of elsewhere'):
         EpisodeStore.of('elsewhere', store.path)
 
 
 def test_episodes_of_another_robot_are_told(store: EpisodeStore) -> None:
-    store.check_robot(replace(SPEC, domain='same', episode_steps=9))
-    with pytest.raises(ValueError, match=r"action_names is \('a', 'b'\) in the dataset"):
+    store.check_robot(replace(SPEC, name='same'))
+    with pytest.raises(ValueError, match=r"action_names is \('a', 'b'\) against \('a', 'c'\)"):
         store.check_robot(replace(SPEC, action_names=('a', 'c')))
 
 
@@ -156,7 +172,7 @@ def test_episodes_that_are_gone_or_torn_are_told(
     with pytest.raises(EpisodeError, match=r'1 of 3 .* first .*two\.safe.* was: a command$'):
         store.check_episodes()
     with pytest.raises(EpisodeError, match='1 of 3'):
-        EpisodeStore.of(SPEC.domain, store.path)
+        EpisodeStore.of(SPEC.name, store.path)
 
 
 def test_what_is_derived_is_made_where_it_is_not_or_is_torn(store: EpisodeStore) -> None:
@@ -202,51 +218,51 @@ def test_about_one_in_twenty_is_held_out() -> None:
 class Counter:
     """A toy simulator: its image and its position count the steps."""
 
-    spec = SPEC
+    robot = SPEC
 
     def __init__(self) -> None:
         self.steps = 0
 
-    @property
-    def qpos(self) -> np.ndarray:
-        return np.full(3, self.steps, float)
-
-    def reset(self, seed: int | None = None) -> Observation:
+    def reset(self, seed: int | None = None) -> None:
         self.steps = 0
-        return self._observe()
 
-    def step(self, action: np.ndarray) -> Observation:
+    def control(self, command: np.ndarray) -> None:
         self.steps += 1
-        return self._observe()
 
-    def _observe(self) -> Observation:
-        image = np.full((3, 8, 8), self.steps, np.uint8)
-        return Observation(image, np.zeros(2), np.zeros(2))
+    def state(self) -> np.ndarray:
+        return np.full(3, self.steps / SPEC.action_repeat)
+
+    def render(self, size: int = 64) -> np.ndarray:
+        return np.full((3, size, size), self.steps / SPEC.action_repeat, np.uint8)
+
+
+def counting() -> Environment:
+    return Environment(COUNTED, Counter())
 
 
 class Wild:
     """A script whose actions leave the limits."""
 
-    def __init__(self, env: Counter, rng: np.random.Generator) -> None:
+    def __init__(self, physics: Counter, rng: np.random.Generator) -> None:
         self.kind = 'wild'
         self.actions = (3 * rng.standard_normal(2) for _ in itertools.count())
 
 
-RECIPE = Recipe(make_env=Counter, draw=Wild)
+RECIPE = Recipe(make_environment=counting, draw=Wild, episode_steps=4)
 
 
 def test_the_recorded_action_led_to_the_image_and_is_what_was_applied() -> None:
-    made = run_episode(Counter(), RECIPE, seed=1, index=0)
-    assert len(made.image) == SPEC.episode_steps + 1
+    made = run_episode(counting(), RECIPE, seed=1, index=0)
+    assert len(made.image) == RECIPE.episode_steps + 1
     assert made.image[:, 0, 0, 0].tolist() == made.state[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert not made.action[0].any()
     assert np.abs(made.action).max() == 1.0
 
 
 def test_an_episode_depends_on_seed_and_index_alone() -> None:
-    env = Counter()
+    env = counting()
     run_episode(env, RECIPE, 1, 0)
-    again, fresh = run_episode(env, RECIPE, 1, 5), run_episode(Counter(), RECIPE, 1, 5)
+    again, fresh = run_episode(env, RECIPE, 1, 5), run_episode(counting(), RECIPE, 1, 5)
     np.testing.assert_array_equal(again.action, fresh.action)
     assert not np.array_equal(again.action, run_episode(env, RECIPE, 2, 5).action)
 

@@ -22,7 +22,7 @@ from genrl_ros.data.store.episode_file import Episode, EpisodeError, write_episo
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.video import VideoError, VideoLimits, read_video
 from genrl_ros.deploy import manifest
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.policy.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy.runner import Encoder, PolicyRunner
 from genrl_ros.serving.robot.embodiment_file import load_embodiment
@@ -33,7 +33,7 @@ from genrl_ros.vlm.embedded import read_embedder
 from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, load_state, save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 
-SPEC = EnvSpec('tiny', ('a',), (1.0,), 0.1, 1, 10, ())
+SPEC = RobotSpec('tiny', ('a',), (1.0,), (), 0.1, 1, 10.0)
 unpickled: list[str] = []
 
 

@@ -16,10 +16,10 @@ from genrl_ros.data.store.episode_file import Episode, EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore, is_held_out
 from genrl_ros.data.store.prefetch import Prefetch
 from genrl_ros.data.store.replay import REFRESH_EVERY, Replay, StepReplay, geometric
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.files import write_tensors
 
-SPEC = EnvSpec('toy', ('a', 'b'), (1.0, 1.0), 0.1, 2, episode_steps=9, tasks=(), image_size=4)
+SPEC = RobotSpec('toy', ('a', 'b'), (1.0, 1.0), (), 0.1, 2, 10.0)
 EPISODES = 40
 
 

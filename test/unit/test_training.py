@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,10 +77,25 @@ def _flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def test_a_model_of_the_format_before_is_read(model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / 'model')
+    file = folder / 'mfwm.json'
+    description = json.loads(file.read_text())
+    robot = description.pop('robot')
+    gone = {'tasks': [{'name': 'go', 'prompt': 'go', 'element': 'it'}], 'episode_steps': 9}
+    old = {key: robot[key] for key in robot if key not in ('name', 'units', 'camera_rate_hz')}
+    old |= {'domain': robot['name'], 'image_size': 64, **gone}
+    file.write_text(json.dumps(description | {'format_version': 2, 'embodiment': old}))
+    _, card = load_mfwm(folder)
+    assert (card.spec.name, card.spec.units) == ('toy', ())
+    assert card.spec.differences(SPEC) == []
+
+
 def _foreign(path: Path) -> None:
     description = json.loads(path.with_name('mfwm.json').read_text())
-    description['embodiment']['action_names'].append('extra')
-    description['embodiment']['action_scale'].append(1.0)
+    description['robot']['action_names'].append('extra')
+    description['robot']['action_scale'].append(1.0)
+    description['robot']['units'].append('m')
     path.with_name('mfwm.json').write_text(json.dumps(description))
 
 
@@ -92,7 +108,7 @@ def _future(path: Path) -> None:
     ('damage', 'message'),
     [
         (_flip, 'mfwm.safetensors is damaged or foreign'),
-        (_foreign, 'takes 3 actions but the embodiment has 4'),
+        (_foreign, 'takes 3 actions but the robot has 4'),
         (_future, 'has format 99'),
         (Path.unlink, 'mfwm.safetensors is missing'),
         (lambda path: path.with_name('mfwm.json').write_text('[]'), 'not a world model'),

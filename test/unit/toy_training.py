@@ -36,7 +36,7 @@ from genrl_ros.config.training import (
 from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay, StepReplay
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.behavior.learn import learn
 from genrl_ros.training.engine.fit import fit
@@ -51,7 +51,7 @@ from genrl_ros.world_model import noise
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.ranks import ALONE, Ranks, joined
 
-SPEC = EnvSpec('toy', ('a', 'b', 'c'), (2.0, 2.0, 2.0), 0.08, 2, 10, ())
+SPEC = RobotSpec('toy', ('a', 'b', 'c'), (2.0, 2.0, 2.0), ('rad/s',) * 3, 0.08, 2, 12.5)
 LEARN = LearnConfig(updates=4, starts=8, threads=1, critic_first=0)
 STAGE = 'stage'
 TOLERANCE = {'rtol': 2e-4, 'atol': 1e-6}

@@ -5,29 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import Deadline, saying_stopped
 from genrl_ros.data.collect import Recipe, collect
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.domains.kitchen.physics import Kitchen
-from genrl_ros.domains.kitchen.script import kitchen_script
-from genrl_ros.domains.registry import env_spec
+from genrl_ros.domains import registry
 from genrl_ros.system.locks import exclusive
 from genrl_ros.training.engine.run import StoppedError
-
-RECIPES: dict[str, Callable[[], Recipe]] = {
-    'kitchen': lambda: Recipe(make_env=Kitchen, draw=kitchen_script),  # type: ignore[arg-type]
-}
 
 
 @dataclass(frozen=True)
 class Config:
     """Arguments of `genrl collect`."""
 
-    domain: Domain
+    domain: DomainName
     """Domain to collect in."""
     frames: int = 120_000
     """Frames wanted; whole episodes are collected until there are as many."""
@@ -58,14 +53,18 @@ def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> Epi
         StoppedError: if there was no time to finish.
         OSError: if another process collects into the same folder.
     """
-    spec = env_spec(config.domain)
+    domain = registry.get(config.domain)
     out = config.out or Path('data') / config.domain
     command = (
         f'genrl collect {config.domain} --frames {config.frames} --seed {config.seed} --out {out}'
     )
-    recipe = RECIPES[config.domain]()
+    recipe = Recipe(
+        make_environment=partial(registry.make_environment, domain),
+        draw=registry.load(domain.data.draw),
+        episode_steps=domain.episode_steps,
+    )
     with exclusive(out), bar('collect', config.frames) as show:
-        store = EpisodeStore.create(out, spec, command, config.seed)
+        store = EpisodeStore.create(out, domain.robot, command, config.seed)
         episodes = collect(store, recipe, config.frames, config.seed, config.workers)
         with contextlib.closing(episodes):
             done = 0

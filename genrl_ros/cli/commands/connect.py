@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, stage, work_through
 from genrl_ros.config.presets import PresetName
 from genrl_ros.config.training import ConnectConfig, Device, Precision, PriorConfig, RecordConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay, StepReplay
-from genrl_ros.domains.registry import element_positions, movable
+from genrl_ros.domains import registry
 from genrl_ros.system.files import write_json
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.behavior.export import write_model
@@ -39,7 +39,7 @@ from genrl_ros.world_model.mfwm import MFWM
 class Config:
     """Arguments of `genrl connect`."""
 
-    domain: Domain
+    domain: DomainName
     """Domain of the world model."""
     model: Path | None = None
     """World model; the shipped one unless given."""
@@ -128,8 +128,8 @@ def connect(
     work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
     tokenizer = encode(store, model, run)
     alone = run.ranks.world == 1
-    objects = movable(spec)
-    run = replace(run, pictures={'connector': goal_strips(model, store, spec, objects, embedder)})
+    objects, tasks = registry.objects(spec.name), registry.tasks(spec.name)
+    run = replace(run, pictures={'connector': goal_strips(model, store, tasks, objects, embedder)})
     replay = Replay(
         store, config.batch, config.length, seed, embedder.identity, tokenizer, growing=alone
     )
@@ -148,9 +148,8 @@ def connect(
     model.cpu()
     if strips := video_goal_strips(model, store, objects, embedder):
         write_grid(run.folder / 'video_goals.png', strips)
-    if spec.tasks:
-        elements = element_positions(spec.domain)
-        goals = report_goals(model, store, spec, elements, embedder, run.folder)
+    if domain := registry.find(spec.name):
+        goals = report_goals(model, store, domain, embedder, run.folder)
         scores = {**scores, 'goals': goals}
     description = {
         **training,

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from genrl_ros.cli.commands.up import check_domain, find_params_file
+from genrl_ros.cli.commands.up import find_params_file
 from genrl_ros.cli.demo_progress import LearningProgress
-from genrl_ros.cli.demo_report import element_of, report, write_curve
+from genrl_ros.cli.demo_report import PASSED, report, score_of, write_curve
 from genrl_ros.cli.demo_run import DemoRun
 from genrl_ros.cli.discovery import private_domain
-from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.data.video import write_video
 from genrl_ros.deploy.graph import BRINGUP, NODES, Value
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains import registry
+from genrl_ros.domains.base import Domain, Task
 from genrl_ros.system.files import write_json
 from genrl_ros.system.share import shipped_model
 
@@ -48,32 +49,53 @@ VIDEO_SCALE = 4
 class Config:
     """Arguments of `genrl demo`."""
 
-    domain: Domain
+    domain: DomainName
     """The scene to simulate."""
-    prompt: str = 'open the microwave'
-    """What the robot shall do."""
+    prompt: str = ''
+    """What the robot shall do; the task's own words unless given."""
+    task: str = ''
+    """Task of the domain that the robot is measured by. Unless given, the one that the prompt asks
+    for in the task's own words; without a prompt, the first of the domain."""
+    learn: bool = False
+    """Learn in imagination before driving. Without it the policy that learning starts from drives
+    at once; in the kitchen, learning has not made it better."""
     runs: Path = Path('runs')
     """The artefacts go into a folder below this one, named by the time."""
-    updates: int = 0
-    """Actor-critic updates; 0: as many as the parameter file says."""
+    updates: int = 200
+    """Actor-critic updates of `--learn`."""
     model: Path | None = None
     """World model; the shipped one of the domain unless given."""
     params_file: Path | None = None
     """ROS parameter file of all nodes; the shipped one of the domain unless given."""
 
     def __post_init__(self) -> None:
-        check_domain(self.domain)
-        at_least(self, 0, 'updates')
-        if not self.prompt.strip():
-            raise ValueError('--prompt must say what the robot shall do')
+        at_least(self, 1, 'updates')
+        what_to_do(self)  # to say what is wrong with it
+
+
+def what_to_do(config: Config) -> tuple[str, Task | None]:
+    """The prompt, and the task that the robot is measured by, if there is one.
+
+    Raises:
+        ValueError: if there is no such domain or task.
+    """
+    domain = registry.get(config.domain)
+    if config.task:
+        task = domain.task(config.task)
+        return config.prompt or task.prompt, task
+    if not config.prompt.strip():
+        first = domain.tasks[0]
+        return first.prompt, first
+    return config.prompt, domain.task_of(config.prompt)
 
 
 def main(config: Config) -> int:
-    """Run the demo; 0 if the task was reached, 1 if not."""
+    """Run the demo; 0 if the task was done, 1 if not, or if no task tells."""
     end_in_order()
     console = Console()
     model = (config.model or shipped_model(config.domain)).resolve()
-    run = DemoRun((config.runs / datetime.now().strftime('%Y%m%d-%H%M%S')).resolve())
+    prompt, task = what_to_do(config)
+    run = DemoRun((config.runs / datetime.now().strftime('%Y%m%d-%H%M%S')).resolve(), prompt, task)
     run.folder.mkdir(parents=True)
     try:
         with private_domain() as environment:
@@ -85,7 +107,7 @@ def main(config: Config) -> int:
                 environment,
                 logs=run.folder / 'log',
             ) as processes:
-                _run(config, _spec(model), run, processes, console)
+                _run(config, run, processes, console)
     except KeyboardInterrupt:
         run.error = 'interrupted'
     except (NodeFailedError, ValueError, OSError) as error:
@@ -99,7 +121,7 @@ def main(config: Config) -> int:
 def _parameters(config: Config, model: Path, folder: Path) -> dict[str, dict[str, Value]]:
     common: dict[str, Value] = {'model': str(model)}
     policies: dict[str, Value] = {'policies': str(folder / 'policies')}
-    updates: dict[str, Value] = {'updates': config.updates} if config.updates else {}
+    updates: dict[str, Value] = {'updates': config.updates if config.learn else 0}
     rate: dict[str, Value] = {'real_time_factor': REAL_TIME_FACTOR}
     return {
         'sim_node': {'domain': config.domain, **rate},
@@ -111,40 +133,31 @@ def _parameters(config: Config, model: Path, folder: Path) -> dict[str, dict[str
     }
 
 
-def _spec(model: Path) -> EnvSpec:
-    from genrl_ros.world_model.checkpoint import read_card
-
-    return read_card(model)[1].spec
-
-
-def _run(
-    config: Config, spec: EnvSpec, run: DemoRun, processes: NodeProcesses, console: Console
-) -> None:
+def _run(config: Config, run: DemoRun, processes: NodeProcesses, console: Console) -> None:
     from genrl_ros.nodes.clients.session import Session
 
     def watch() -> None:
         processes.check()
         run.memory.sample()
 
-    domain = int(os.environ['ROS_DOMAIN_ID'])
-    console.print(f'[bold]{config.prompt}[/bold]  (logs and artefacts: {run.folder})')
-    with Session(domain, spec.image_size, watch) as session:
+    ros_domain = int(os.environ['ROS_DOMAIN_ID'])
+    console.print(f'[bold]{run.prompt}[/bold]  (logs and artefacts: {run.folder})')
+    with Session(ros_domain, watch) as session:
         run.stages.begin('start the nodes')
         with console.status('starting the nodes, from the simulator to the command gate'):
             session.wait_for_graph(START_TIMEOUT_S)
         # Nothing drives yet, so nobody needs to look: both cores are for learning.
         session.pause(True)
-        _set_task(config, session, run, console)
-        _learn(session, run, console)
-        _drive(session, spec, run, console)
+        _set_task(session, run, console)
+        _get_policy(config, session, run, console)
+        _drive(registry.get(config.domain), session, run, console)
 
 
-def _set_task(config: Config, session: Session, run: DemoRun, console: Console) -> None:
+def _set_task(session: Session, run: DemoRun, console: Console) -> None:
     run.stages.begin('ground the prompt')
-    run.answer = answer = session.set_task(config.prompt, GROUND_TIMEOUT_S)
+    run.answer = answer = session.set_task(run.prompt, GROUND_TIMEOUT_S)
     for name in ('goal.mp4', 'goal.png'):
         shutil.copyfile(Path(answer.goal_video).with_name(name), run.folder / name)
-    run.element = element_of(answer.concept)
     console.print(
         f'the nearest concept is [bold]{answer.concept}[/bold]: cosine {answer.score:.2f}, '
         f'{answer.margin:.2f} ahead of the next'
@@ -152,15 +165,15 @@ def _set_task(config: Config, session: Session, run: DemoRun, console: Console) 
     console.print(f'decoded goal: {run.folder / "goal.mp4"}, {run.folder / "goal.png"}')
     if not answer.learn:
         raise ValueError(
-            f'{config.prompt!r} resembles nothing that the embedder knows, so it is not learned; '
+            f'{run.prompt!r} resembles nothing that the embedder knows, so it is not learned; '
             '`genrl learn --force` learns it all the same'
         )
     console.print(answer.message)
 
 
-def _learn(session: Session, run: DemoRun, console: Console) -> None:
+def _get_policy(config: Config, session: Session, run: DemoRun, console: Console) -> None:
     assert run.answer is not None
-    run.stages.begin('learn in imagination')
+    run.stages.begin('learn in imagination' if config.learn else 'get the policy')
     with LearningProgress(console) as progress:
 
         def on_feedback(feedback: Any) -> None:
@@ -168,36 +181,37 @@ def _learn(session: Session, run: DemoRun, console: Console) -> None:
             progress.show(feedback)
 
         run.learned = session.follow_learning(run.answer.task_id, on_feedback, START_TIMEOUT_S)
-    write_curve(run.folder / 'learning_curve.png', run.curve, run.answer.concept)
+    if config.learn:
+        write_curve(run.folder / 'learning_curve.png', run.curve, run.answer.concept)
     run.stages.begin('take over the policy')
     session.wait_for_policy(run.answer.task_id, POLICY_TIMEOUT_S)
 
 
-def _drive(session: Session, spec: EnvSpec, run: DemoRun, console: Console) -> None:
+def _drive(domain: Domain, session: Session, run: DemoRun, console: Console) -> None:
     run.stages.begin('drive the robot')
-    episode_s = spec.episode_steps * spec.action_repeat * spec.control_dt_s
+    task = None if run.task is None else run.task.name
     session.pause(False)
     for number in range(1, EPISODES + 1):
         with console.status(
             f'the policy drives the robot, episode {number} of {EPISODES} at most'
         ):
             recording = session.record_episode(
-                run.element, episode_s, timeout_s=episode_s * EPISODE_SLOWNESS
+                task, domain.episode_s, timeout_s=domain.episode_s * EPISODE_SLOWNESS
             )
         run.recordings.append(recording)
-        if run.element is None or run.element in recording.reached_ns:
+        if run.task is None or score_of(run.task, recording) >= PASSED:
             break
-        console.print(f'episode {number}: {run.element} was not reached')
+        console.print(f'episode {number}: {task} was not reached')
     write_video(
         run.folder / 'episode.mp4',
         recording.frames,
-        fps=1 / spec.control_dt_s,
+        fps=1 / domain.robot.control_dt_s,
         scale=VIDEO_SCALE,
     )
 
 
 def _conclude(config: Config, run: DemoRun, console: Console) -> int:
-    summary = report(config.prompt, run)
+    summary = report(run)
     write_json(run.folder / 'summary.json', summary.as_json)
     console.print(summary.table)
     if run.error:

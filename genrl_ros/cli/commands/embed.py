@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrl_ros.cli.options import Domain
+from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.session import Deadline, saying_stopped, work_through
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.system.locks import exclusive
@@ -18,7 +18,7 @@ from genrl_ros.vlm import load_embedder
 class Config:
     """Arguments of `genrl embed`."""
 
-    domain: Domain
+    domain: DomainName
     """Domain of the dataset."""
     data: Path | None = None
     """Dataset; `data/DOMAIN` unless given."""

@@ -1,4 +1,4 @@
-"""Success rates in the simulator, without ROS: learn each task data-free, then run it often."""
+"""Scores in the simulator, without ROS: learn each task data-free, then run it often."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from genrl_ros.cli.evaluate_tasks import (
     show_scores,
     what_is_known,
 )
-from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import Deadline
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.presets import PresetName
 from genrl_ros.config.training import Device
+from genrl_ros.domains import registry
 from genrl_ros.domains.base import Task
-from genrl_ros.domains.registry import env_spec, paraphrases
 from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.system.files import check_writable, write_json
 from genrl_ros.system.locks import exclusive
@@ -36,7 +36,7 @@ from genrl_ros.training.engine.run import StoppedError
 class Config:
     """Arguments of `genrl eval`."""
 
-    domain: Domain
+    domain: DomainName
     """Domain to evaluate."""
     tasks: tuple[str, ...] = ()
     """Tasks to run; all of the domain's unless given."""
@@ -81,8 +81,8 @@ class Config:
 
 def main(config: Config) -> int:
     """Evaluate and print a table of what is finished, however it ends."""
-    spec = env_spec(config.domain)
-    tasks = [spec.task(name) for name in dict.fromkeys(config.tasks)] or list(spec.tasks)
+    domain = registry.get(config.domain)
+    tasks = [domain.task(name) for name in dict.fromkeys(config.tasks)] or list(domain.tasks)
     if len(tasks) > 1 and (config.prompt or config.video or config.policy):
         raise ValueError('--prompt, --video and --policy need one task: add --tasks NAME')
     if config.json is not None:
@@ -156,7 +156,7 @@ def _learnings(config: Config, task: Task, out: Path) -> Iterator[Learn]:
     )
     yield own
     if config.paraphrases:
-        for index, prompt in enumerate(paraphrases(config.domain, task.name), 1):
+        for index, prompt in enumerate(task.paraphrases, 1):
             yield replace(own, prompt=prompt, name=f'{task.name}-{index}')
 
 

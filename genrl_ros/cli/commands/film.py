@@ -8,16 +8,16 @@ from typing import Annotated
 
 import tyro
 
-from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.data.video import write_video
-from genrl_ros.domains.registry import env_spec, film_task
+from genrl_ros.domains import registry
 
 
 @dataclass(frozen=True)
 class Config:
     """Arguments of `genrl film`."""
 
-    domain: Domain
+    domain: DomainName
     """Domain of the task."""
     task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='TASK')]
     """Task to film."""
@@ -44,13 +44,13 @@ class Config:
 
 def main(config: Config) -> int:
     """Film and write."""
-    spec = env_spec(config.domain)
-    frames = film_task(
-        config.domain, config.task, config.distance_m, config.azimuth_deg, config.elevation_deg,
+    domain = registry.get(config.domain)
+    frames = registry.film(
+        domain, config.task, config.distance_m, config.azimuth_deg, config.elevation_deg,
         config.seed,
     )  # fmt: skip
     out = config.out or Path('runs') / f'{config.task}.mp4'
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_video(out, frames, 1 / (spec.control_dt_s * spec.action_repeat), scale=4)
+    write_video(out, frames, 1 / domain.robot.step_s, scale=4)
     print(f'film: {out}, {len(frames)} frames')
     return 0

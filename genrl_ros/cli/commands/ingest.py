@@ -6,9 +6,8 @@ read as far as they go. What becomes of each bag is reported. Episodes that are 
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +20,6 @@ from genrl_ros.data.bags.ingest import Recipe, Report, Stream, ingest
 from genrl_ros.data.bags.mcap import BagError
 from genrl_ros.data.store.episode_file import EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.domains.base import EnvSpec
 from genrl_ros.serving.robot.command_values import values_of
 from genrl_ros.serving.robot.embodiment import (
     CommandGroup,
@@ -69,6 +67,7 @@ def make_recipe(robot: Embodiment, namespace: str = '') -> Recipe:
 
     return Recipe(
         spec=robot.spec(),
+        episode_steps=robot.episode_steps,
         camera=stream(robot.camera.topic, robot.camera.pixels),
         camera_rate_hz=robot.camera_rate_hz,
         joint_states=stream(robot.joint_states.topic, positions),
@@ -95,7 +94,11 @@ def main(config: Config) -> int:
 def _fill(out: Path, config: Config, bags: list[Path], recipe: Recipe) -> int:
     command = f'genrl ingest {" ".join(map(str, config.bags))} --robot {config.robot} --out {out}'
     store = EpisodeStore.create(out, recipe.spec, command, seed=0)
-    _check_same_robot(store, recipe.spec)
+    if differences := store.spec.differences(recipe.spec):
+        raise EpisodeError(
+            f'{store.path} holds episodes of another robot: {"; ".join(differences)} in '
+            f'{config.robot}. Choose another folder with --out'
+        )
     for bag in bags:
         report = Report()
         added = known = 0
@@ -137,14 +140,3 @@ def _lines(report: Report, recipe: Recipe, known: int) -> list[str]:
             'is `scale` right?'
         )
     return [f'  {line}' for line in lines]
-
-
-def _check_same_robot(store: EpisodeStore, spec: EnvSpec) -> None:
-    wanted: dict[str, Any] = json.loads(json.dumps(asdict(spec)))
-    held = json.loads(json.dumps(store.manifest['spec']))
-    for name in ('action_names', 'action_scale', 'control_dt_s', 'action_repeat', 'image_size'):
-        if held[name] != wanted[name]:
-            raise EpisodeError(
-                f'{store.path} holds episodes of another robot: its {name} is {held[name]}, the '
-                f'embodiment says {wanted[name]}; choose another folder with --out'
-            )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genrl_ros.cli.options import Domain
+from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import Deadline, processes
 from genrl_ros.config.learning import LearnConfig
@@ -15,7 +15,7 @@ from genrl_ros.config.presets import PresetName
 from genrl_ros.config.training import Device
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
-from genrl_ros.deploy.graph import DOMAINS
+from genrl_ros.domains import registry
 from genrl_ros.system.locks import exclusive
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.behavior.ground import ground_prompt
@@ -31,7 +31,7 @@ WINDOW = 32
 class Config:
     """Arguments of `genrl learn`."""
 
-    domain: Domain
+    domain: DomainName
     """Domain of the world model."""
     prompt: str = ''
     """The task in words."""
@@ -65,7 +65,7 @@ def main(config: Config) -> int:
     """Learn and export."""
     with Deadline(config.budget_s) as deadline, processes(config.device) as ranks:
         bundle = learn_prompt(config, ranks, deadline.passed)
-        if config.domain in DOMAINS:
+        if config.domain in registry.names():
             print(f'try it: genrl eval {config.domain} --tasks TASK --policy {bundle}')
     return 0
 

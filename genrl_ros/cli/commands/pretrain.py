@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genrl_ros.cli.commands.connect import connect, encode
-from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, stage
 from genrl_ros.config.model import model_preset
 from genrl_ros.config.presets import PresetName
@@ -32,7 +32,7 @@ from genrl_ros.config.training import (
 )
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
-from genrl_ros.domains.registry import movable
+from genrl_ros.domains import registry
 from genrl_ros.system.files import check_writable, sha256
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.pretrain import prepare, train_dynamics, train_world_model
@@ -45,7 +45,7 @@ from genrl_ros.world_model.mfwm import MFWM
 class Config:
     """Arguments of `genrl pretrain`."""
 
-    domain: Domain
+    domain: DomainName
     """Domain of the dataset."""
     data: Path | None = None
     """Dataset; `data/DOMAIN` unless given."""
@@ -104,7 +104,7 @@ def pretrain(config: Config, run: Run) -> None:
     embedder = load_embedder(config.embedder) if config.stage == 'all' else None
     store = EpisodeStore.of(config.domain, config.data)
     check_writable(store.path)  # where latents and embeddings are put
-    spec, objects = store.spec, movable(store.spec)
+    spec, objects = store.spec, registry.objects(store.spec.name)
     prepare(config.threads, config.seed)
     sizes = model_preset(config.preset, spec.action_dim)
     if embedder is not None:

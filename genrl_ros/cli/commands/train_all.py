@@ -25,7 +25,7 @@ from typing import Any
 from genrl_ros.cli.commands import collect, pretrain
 from genrl_ros.cli.commands.learn import Config as Learn
 from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run, show_scores
-from genrl_ros.cli.options import Domain, at_least
+from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, work_through
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.presets import PresetName
@@ -39,7 +39,7 @@ from genrl_ros.config.training import (
     WorldModelConfig,
 )
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.domains.registry import env_spec
+from genrl_ros.domains import registry
 from genrl_ros.system.files import atomic_folder, write_json
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.engine.stages import Result, Stages
@@ -59,7 +59,7 @@ tasks."""
 class Config:
     """Arguments of `genrl train-all`."""
 
-    domain: Domain
+    domain: DomainName
     """Domain of the world model."""
     frames: int = 120_000
     """Frames to collect."""
@@ -242,7 +242,7 @@ class Making:
         way = json.dumps([sha256, asdict(config.learning)])
         place = self.run.folder / 'evaluation' / hashlib.sha256(way.encode()).hexdigest()[:8]
         scores = {}
-        for task in env_spec(config.domain).tasks:
+        for task in registry.get(config.domain).tasks:
             learning = Learn(
                 domain=config.domain,
                 prompt=task.prompt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genrl_ros.cli.options import Domain
+from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import session
 from genrl_ros.config.training import RecordConfig
@@ -18,7 +18,7 @@ from genrl_ros.training.engine.run import Run
 class Config:
     """What to make the embedder from, and where to put it."""
 
-    domain: Domain
+    domain: DomainName
     """Domain whose clips are learned; `kitchen` is the only one so far."""
     clips: Path = Path('data/embedder-clips')
     """Folder of the clips; they are made if it is new or empty."""

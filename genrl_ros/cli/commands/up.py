@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrl_ros.cli.discovery import check_ros_domain, private_domain
-from genrl_ros.cli.options import Domain
+from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.config.training import Device
-from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES, Value
+from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, NODES, Value
+from genrl_ros.domains import registry
 from genrl_ros.system.share import share_path
 
 WATCH_S = 0.2
@@ -25,7 +26,7 @@ WATCH_S = 0.2
 class Config:
     """Arguments of `genrl up`."""
 
-    domain: Domain
+    domain: DomainName
     """The scene to simulate."""
     prompt: str = ''
     """A task to begin with, such as "open the microwave"."""
@@ -43,15 +44,9 @@ class Config:
     """ROS domain; without it, ROS_DOMAIN_ID or else a free one."""
 
     def __post_init__(self) -> None:
-        check_domain(self.domain)
+        registry.get(self.domain)  # to say that there is none
         if self.ros_domain is not None:
             check_ros_domain(self.ros_domain, '--ros-domain')
-
-
-def check_domain(domain: str) -> None:
-    """Raise a ValueError if there is no such domain."""
-    if domain not in DOMAINS:
-        raise ValueError(f'there is no domain {domain!r}; there is: {", ".join(DOMAINS)}')
 
 
 def find_params_file(path: Path | None, domain: str) -> Path:

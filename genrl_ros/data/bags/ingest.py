@@ -15,7 +15,7 @@ from genrl_ros.data.bags.bag import bag_name, deserialize, read_bag
 from genrl_ros.data.bags.mcap import BagError
 from genrl_ros.data.bags.synchronise import Frame, Group, Pace, Synchroniser, Vector
 from genrl_ros.data.store.episode_file import Episode
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.arrays import Image
 
 KIND = 'recorded'
@@ -50,11 +50,12 @@ class Recipe:
         commands: give values in SI units; together, in order, they are a command `(A,)`.
         holds: for each of `commands`, whether a command stays in force until the next one.
         to_action: the action `(A,)` of a command, given the command before it.
+        episode_steps: agent steps after which a run is cut into episodes.
         takes_last: `(A,)` whether of several commands in an agent step the last one counts, as
             for positions; otherwise their mean does.
     """
 
-    spec: EnvSpec
+    spec: RobotSpec
     camera: Stream
     camera_rate_hz: float
     joint_states: Stream
@@ -63,6 +64,7 @@ class Recipe:
     holds: tuple[bool, ...]
     to_action: Callable[[Vector, Vector], Vector]
     takes_last: npt.NDArray[np.bool_]
+    episode_steps: int
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -171,7 +173,7 @@ def _agent_steps(
     run: Sequence[Frame], recipe: Recipe, report: Report
 ) -> Iterator[tuple[Image, npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
     """Images, actions and states of a run's episodes, in agent steps of `action_repeat` frames."""
-    repeat, longest = recipe.spec.action_repeat, recipe.spec.episode_steps
+    repeat, longest = recipe.spec.action_repeat, recipe.episode_steps
     commands = np.stack([frame.command for frame in run[1:] if frame.command is not None])
     before = np.concatenate([commands[:1], commands[:-1]])
     actions = np.stack(

@@ -26,7 +26,7 @@ from genrl_ros.data.store.episode_file import (
     read_header,
     write_episode,
 )
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.system.files import read_json, write_json, write_tensors
 
@@ -41,7 +41,7 @@ class EpisodeStore:
         self.manifest = manifest
 
     @classmethod
-    def create(cls, path: Path, spec: EnvSpec, command: str, seed: int) -> EpisodeStore:
+    def create(cls, path: Path, spec: RobotSpec, command: str, seed: int) -> EpisodeStore:
         """Start an empty store, or take up one of the same domain and seed.
 
         Args:
@@ -56,8 +56,8 @@ class EpisodeStore:
         path = Path(path)
         if (path / 'manifest.json').exists():
             store = cls.open(path)
-            held = store.manifest['spec']['domain'], store.manifest['seed']
-            if held != (spec.domain, seed):
+            held = store.spec.name, store.manifest['seed']
+            if held != (spec.name, seed):
                 raise EpisodeError(
                     f'{path} holds episodes of {held[0]} with seed {held[1]}; choose another '
                     'folder or remove it'
@@ -67,7 +67,7 @@ class EpisodeStore:
             return store
         manifest = {
             'format': FORMAT,
-            'spec': asdict(spec),
+            'robot': asdict(spec),
             'command': command,
             'seed': seed,
             'frames': 0,
@@ -107,39 +107,35 @@ class EpisodeStore:
                 missing or damaged.
         """
         store = cls.open(path or Path('data') / domain)
-        if store.spec.domain != domain:
-            raise EpisodeError(
-                f'{store.path} is a dataset of {store.spec.domain}, not of {domain}'
-            )
+        if store.spec.name != domain:
+            raise EpisodeError(f'{store.path} is a dataset of {store.spec.name}, not of {domain}')
         store.check_episodes()
         return store
 
     @property
-    def spec(self) -> EnvSpec:
-        """The robot or environment that the episodes are from.
+    def spec(self) -> RobotSpec:
+        """The robot that the episodes are from.
 
         Raises:
             EpisodeError: if the manifest does not say it.
         """
         try:
-            return EnvSpec.from_dict(self.manifest['spec'])
+            values = self.manifest.get('robot') or self.manifest['spec']  # of version 0.1.0
+            return RobotSpec.from_dict(values)
         except (KeyError, TypeError, ValueError) as error:
-            raise EpisodeError(f'{self.path / "manifest.json"} has no spec: {error}') from None
+            raise EpisodeError(f'{self.path / "manifest.json"} names no robot: {error}') from None
 
-    def check_robot(self, spec: EnvSpec) -> None:
+    def check_robot(self, spec: RobotSpec) -> None:
         """Check that the episodes are of the robot that a model is of.
 
         Raises:
             ValueError: saying what differs.
         """
-        motion = ('action_names', 'action_scale', 'control_dt_s', 'action_repeat')
-        for name in (*motion, 'image_size'):
-            here, there = getattr(self.spec, name), getattr(spec, name)
-            if here != there:
-                raise ValueError(
-                    f'{self.path} is of another robot than the model: {name} is {here} in the '
-                    f'dataset, and {there} in the model'
-                )
+        differences = self.spec.differences(spec)
+        if differences:
+            raise ValueError(
+                f'{self.path} is of another robot than the model: {"; ".join(differences)}'
+            )
 
     def has(self, name: str) -> bool:
         """Whether an episode is in the manifest, with a whole file of as many frames."""
@@ -166,7 +162,7 @@ class EpisodeStore:
     @property
     def origin(self) -> dict[str, Any]:
         """What stays the same when the store grows: its domain, and the seed it is made with."""
-        return {'domain': self.spec.domain, 'seed': self.manifest['seed']}
+        return {'domain': self.spec.name, 'seed': self.manifest['seed']}
 
     @property
     def episode_ids(self) -> list[str]:

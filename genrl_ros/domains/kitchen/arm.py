@@ -6,14 +6,8 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.domains.kitchen.physics import (
-    ARM,
-    CONTROL_DT_S,
-    JOINT_HIGH,
-    JOINT_LOW,
-    MAX_VELOCITY,
-    Kitchen,
-)
+from genrl_ros.domains.kitchen import CONTROL_DT_S, MAX_VELOCITY
+from genrl_ros.domains.kitchen.physics import ARM, JOINT_HIGH, JOINT_LOW, Kitchen
 
 Vector = npt.NDArray[np.float64]
 

@@ -8,7 +8,8 @@ import mujoco
 import numpy as np
 
 from genrl_ros.domains.kitchen.arm import Arm, Vector
-from genrl_ros.domains.kitchen.physics import ELEMENTS, Kitchen
+from genrl_ros.domains.kitchen.elements import ELEMENTS
+from genrl_ros.domains.kitchen.physics import Kitchen
 
 OPEN, CLOSED = 1.0, -1.0
 SLIP_M = 0.06  # farther from the touched point than this, and it is approached again

@@ -4,39 +4,49 @@ from __future__ import annotations
 
 import numpy as np
 
+from genrl_ros.domains.environment import Environment
+from genrl_ros.domains.kitchen import DOMAIN
 from genrl_ros.domains.kitchen.experts import Expert
 from genrl_ros.domains.kitchen.physics import Camera, Kitchen
+from genrl_ros.domains.kitchen.tasks import logic
 from genrl_ros.system.arrays import Image
 
+FRAMES = 8
+"""Length of a film."""
 MOST_STEPS = 60
 """Agent steps within which an expert has done its work."""
 
 
-def film(element: str, camera: Camera, seed: int, frames: int = 8) -> Image:
-    """The frames in which an expert moves an element most, one an agent step.
+def film(
+    task: str, distance_m: float, azimuth_deg: float, elevation_deg: float, seed: int
+) -> Image:
+    """The frames in which an expert moves a task's element most, one an agent step.
 
     Args:
-        element: what is moved.
-        camera: where it is seen from.
+        task: what is done.
+        distance_m: of the camera from the scene.
+        azimuth_deg: direction that it looks from.
+        elevation_deg: negative looks down.
         seed: of the episode.
-        frames: length T of the film.
 
     Returns:
-        `(T, 3, 64, 64)` uint8.
+        `(8, 3, 64, 64)` uint8.
 
     Raises:
-        ValueError: if no expert for that element exists.
+        ValueError: if there is no such task.
     """
+    element = logic(task).element
+    camera = Camera(distance=distance_m, azimuth=azimuth_deg, elevation=elevation_deg)
     kitchen = Kitchen(camera)
     try:
         expert = Expert(kitchen, element, rng=np.random.default_rng(seed))
-        distances = [kitchen.reset(seed).elements[element].distance]
-        images = [kitchen.render()]
+        environment = Environment(DOMAIN, kitchen)
+        images, distances = [environment.reset(seed)], [kitchen.distance(element)]
         while len(images) < MOST_STEPS and not expert.done:
-            distances.append(kitchen.step(expert.act()).elements[element].distance)
-            images.append(kitchen.render())
+            images.append(environment.step(expert.act()).image)
+            distances.append(kitchen.distance(element))
     finally:
         kitchen.close()
-    progress = np.subtract(distances[: 1 - frames], distances[frames - 1 :])
+    progress = np.subtract(distances[: 1 - FRAMES], distances[FRAMES - 1 :])
     first = int(progress.argmax())
-    return np.stack(images[first : first + frames])
+    return np.stack(images[first : first + FRAMES])

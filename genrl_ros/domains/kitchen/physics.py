@@ -11,55 +11,16 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.domains.base import ElementState, EnvSpec, Observation, Task
+from genrl_ros.domains.base import IMAGE_SIZE, Joints
+from genrl_ros.domains.kitchen import CONTROL_DT_S, MAX_VELOCITY, ROBOT
+from genrl_ros.domains.kitchen.elements import ELEMENTS
 from genrl_ros.domains.kitchen.model import MAX_RENDER_PIXELS, load_model
 from genrl_ros.system.arrays import Image
 
-ARM = 9
-MAX_VELOCITY = 2.0
-CONTROL_DT_S = 0.08
+ARM = ROBOT.action_dim
 PHYSICS_STEPS = 40
 READING_NOISE = 0.1 * 0.1  # the paper's noise ratio times the joints' noise amplitude
 SUPERSAMPLING = 2
-
-SPEC = EnvSpec(
-    domain='kitchen',
-    action_names=(
-        *(f'panda_joint{i}' for i in range(1, 8)),
-        'panda_finger_joint1',
-        'panda_finger_joint2',
-    ),
-    action_scale=(MAX_VELOCITY,) * ARM,
-    control_dt_s=CONTROL_DT_S,
-    action_repeat=2,
-    episode_steps=140,
-    tasks=(
-        Task('microwave', 'opening the microwave fully open', 'microwave'),
-        Task('light', 'switch light on', 'light'),
-        Task('burner', 'switch on red burner', 'bottom_burner'),
-        Task('slide', 'slide cabinet above the knobs', 'slide'),
-    ),
-)
-
-PARAPHRASES = {
-    'microwave': (
-        'open the microwave',
-        'pull the microwave door wide open',
-        'please get the microwave opened',
-    ),
-    'light': ('turn on the light', 'flip the light switch on', 'switch the lamp on'),
-    'burner': (
-        'turn on the bottom burner',
-        'turn the knob to switch the bottom burner on',
-        'make the lower burner glow red',
-    ),
-    'slide': (
-        'slide the cabinet door open',
-        'open the sliding cabinet',
-        'push the sliding cabinet door to the right',
-    ),
-}
-"""Other ways to ask for each task, in words that one would use. No setting was chosen by them."""
 
 
 @dataclass(frozen=True)
@@ -78,26 +39,6 @@ class Camera:
     azimuth: float = 70.0
     elevation: float = -35.0
 
-
-@dataclass(frozen=True)
-class Element:
-    """A movable thing: where it is in qpos, where it should go, how near is near enough."""
-
-    index: slice
-    goal: tuple[float, ...]
-    threshold: float
-
-
-# Indices and goals of the paper's kitchen; thresholds of its released code since November 2024.
-ELEMENTS = {
-    'bottom_burner': Element(slice(11, 13), (-0.88, -0.01), 0.5),
-    'top_burner': Element(slice(15, 17), (-0.92, -0.01), 0.5),
-    'light': Element(slice(17, 19), (-0.69, -0.05), 0.5),
-    'slide': Element(slice(19, 20), (0.37,), 0.2),
-    'hinge': Element(slice(20, 22), (0.0, 1.45), 0.3),
-    'microwave': Element(slice(22, 23), (-0.75,), 0.25),
-    'kettle': Element(slice(23, 30), (-0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06), 0.3),
-}
 
 HOME = np.array(
     [
@@ -126,30 +67,20 @@ class Kitchen:
         camera: pose of the camera; the paper's unless given.
     """
 
-    spec = SPEC
+    robot = ROBOT
 
     def __init__(self, camera: Camera | None = None) -> None:
         self.camera = camera or Camera()
         self.model = load_model()
         self.data = mujoco.MjData(self.model)
-        self._view = _free_camera(self.camera)
+        self._view = free_camera(self.camera)
         self._renderers: dict[int, mujoco.Renderer] = {}
         self._lamp = _Lamp(self.model)
         self._rng = np.random.default_rng(0)
         self._reading = HOME[:ARM].copy()
         self.set_state(HOME)
 
-    @staticmethod
-    def element_positions() -> dict[str, slice]:
-        """Where each element is in `qpos`."""
-        return {name: element.index for name, element in ELEMENTS.items()}
-
-    @property
-    def qpos(self) -> npt.NDArray[np.float64]:
-        """Copy of the simulator's 30 positions: arm, fingers, knobs, light, doors, kettle."""
-        return self.data.qpos.copy()
-
-    def reset(self, seed: int | None = None) -> Observation:
+    def reset(self, seed: int | None = None) -> None:
         """Back to the start pose.
 
         Args:
@@ -159,7 +90,6 @@ class Kitchen:
             self._rng = np.random.default_rng(seed)
         self.set_state(HOME)
         self._read_joints()
-        return self._observe()
 
     def set_state(self, qpos: npt.NDArray[np.floating]) -> None:
         """Put everything where `qpos` `(30,)` says, at rest.
@@ -175,28 +105,30 @@ class Kitchen:
         mujoco.mj_forward(self.model, self.data)
         self._reading = self.data.qpos[:ARM].copy()
 
-    def step(self, action: npt.NDArray[np.floating]) -> Observation:
-        """One agent step: `action` `(9,)`, clipped to [-1, 1], held for `action_repeat` steps."""
-        command = np.clip(action, -1.0, 1.0) * MAX_VELOCITY
-        for _ in range(self.spec.action_repeat):
-            self._advance(command)
-        return self._observe()
-
-    def control(self, command: npt.NDArray[np.floating]) -> Observation:
+    def control(self, command: npt.NDArray[np.floating]) -> None:
         """One control step of 0.08 s with joint velocities `(9,)` in rad/s, clipped to 2 rad/s.
 
-        A command of nothing but zeros holds the arm, as a robot's velocity controller does: the
-        actuators keep their targets. Integrated from the reading, it would let the arm sink by
-        a quarter of a radian in 1.5 s.
+        Raises:
+            ValueError: if `command` has another shape.
         """
-        if np.shape(command) == (ARM,) and not np.any(command):
-            mujoco.mj_step(self.model, self.data, nstep=PHYSICS_STEPS)
-            self._read_joints()
-        else:
-            self._advance(np.clip(command, -MAX_VELOCITY, MAX_VELOCITY))
-        return self._observe()
+        if np.shape(command) != (ARM,):
+            raise ValueError(f'a command has {ARM} channels, got shape {np.shape(command)}')
+        velocity = np.clip(command, -MAX_VELOCITY, MAX_VELOCITY)
+        target = self._reading + velocity * CONTROL_DT_S
+        self.data.ctrl[:] = np.clip(target, JOINT_LOW, JOINT_HIGH)
+        mujoco.mj_step(self.model, self.data, nstep=PHYSICS_STEPS)
+        self._read_joints()
 
-    def render(self, size: int = SPEC.image_size) -> Image:
+    def hold(self) -> None:
+        """One control step with the actuators at the targets that they have.
+
+        A velocity of zero, integrated from the reading, would let the arm sink by a quarter of a
+        radian in 1.5 s.
+        """
+        mujoco.mj_step(self.model, self.data, nstep=PHYSICS_STEPS)
+        self._read_joints()
+
+    def render(self, size: int = IMAGE_SIZE) -> Image:
         """The camera's view, `(3, size, size)` uint8 RGB, antialiased.
 
         Raises:
@@ -214,9 +146,21 @@ class Kitchen:
         coarse = fine.sum(axis=(1, 3), dtype=np.uint16) // SUPERSAMPLING**2
         return np.ascontiguousarray(coarse.astype(np.uint8).transpose(2, 0, 1))
 
-    def elements(self) -> dict[str, ElementState]:
-        """Measured state of the seven elements."""
-        return {name: _measure(element, self.data.qpos) for name, element in ELEMENTS.items()}
+    def readings(self) -> dict[str, float]:
+        """Main position of each of the seven elements (rad or m)."""
+        return {name: float(self.data.qpos[each.main]) for name, each in ELEMENTS.items()}
+
+    def distance(self, element: str) -> float:
+        """L2 distance of an element's positions to their goal (rad and m)."""
+        return ELEMENTS[element].distance(self.data.qpos)
+
+    def state(self) -> npt.NDArray[np.float64]:
+        """Copy of the 30 positions: arm, fingers, knobs, light, doors, kettle."""
+        return self.data.qpos.copy()
+
+    def joints(self) -> Joints:
+        """The arm's nine joints, without the noise that the paper adds to them."""
+        return Joints(ROBOT.action_names, self.data.qpos[:ARM].copy(), self.data.qvel[:ARM].copy())
 
     def close(self) -> None:
         """Free the renderers; also happens by itself at exit."""
@@ -224,25 +168,9 @@ class Kitchen:
             renderer.close()
         self._renderers.clear()
 
-    def _advance(self, command: npt.NDArray[np.floating]) -> None:
-        if np.shape(command) != (ARM,):
-            raise ValueError(f'a command has {ARM} channels, got shape {np.shape(command)}')
-        target = self._reading + command * CONTROL_DT_S
-        self.data.ctrl[:] = np.clip(target, JOINT_LOW, JOINT_HIGH)
-        mujoco.mj_step(self.model, self.data, nstep=PHYSICS_STEPS)
-        self._read_joints()
-
     def _read_joints(self) -> None:
         noise = self._rng.uniform(-READING_NOISE, READING_NOISE, ARM)
         self._reading = self.data.qpos[:ARM] + noise
-
-    def _observe(self) -> Observation:
-        return Observation(
-            image=self.render(),
-            joint_positions=self.data.qpos[:ARM].copy(),
-            joint_velocities=self.data.qvel[:ARM].copy(),
-            elements=self.elements(),
-        )
 
 
 class _Lamp:
@@ -267,13 +195,8 @@ class _Lamp:
         model.light_specular[self._light] = share * self._specular
 
 
-def _measure(element: Element, qpos: npt.NDArray[np.float64]) -> ElementState:
-    value = qpos[element.index]
-    distance = float(np.linalg.norm(value - element.goal))
-    return ElementState(tuple(float(v) for v in value), distance, distance < element.threshold)
-
-
-def _free_camera(pose: Camera) -> mujoco.MjvCamera:
+def free_camera(pose: Camera) -> mujoco.MjvCamera:
+    """A camera of MuJoCo's in that pose."""
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
     camera.distance, camera.azimuth, camera.elevation = pose.distance, pose.azimuth, pose.elevation

@@ -28,11 +28,11 @@ def rehearse(studio: Studio, seed: int) -> States:
     """
     rng = np.random.default_rng(seed)
     studio.reset(seed)
-    states = [studio.qpos]
+    states = [studio.state()]
     for action in _script(studio, KINDS[seed % len(KINDS)], rng):
-        for _ in range(studio.spec.action_repeat):
+        for _ in range(studio.robot.action_repeat):
             studio.advance(action)
-            states.append(studio.qpos)
+            states.append(studio.state())
     return np.asarray(states, np.float32)
 
 

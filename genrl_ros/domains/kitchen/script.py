@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genrl_ros.domains.kitchen import DOMAIN
 from genrl_ros.domains.kitchen.arm import Arm, Vector
 from genrl_ros.domains.kitchen.experts import Expert, Manner
-from genrl_ros.domains.kitchen.physics import ARM, SPEC, Kitchen
+from genrl_ros.domains.kitchen.physics import ARM, Kitchen
 
 Actions = Iterator[Vector]
 Noise = Callable[[], Vector]
 
-TASK_ELEMENTS = tuple(task.element for task in SPEC.tasks)
+TASK_ELEMENTS = tuple(task.readings[0] for task in DOMAIN.tasks)
 OTHER_ELEMENTS = ('hinge', 'top_burner', 'kettle')
 
 # Share of the episodes of each kind.

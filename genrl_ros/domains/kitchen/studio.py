@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.domains.kitchen.arm import Arm
-from genrl_ros.domains.kitchen.physics import ELEMENTS, HOME, Camera, Kitchen, _free_camera
+from genrl_ros.domains.kitchen.elements import ELEMENTS
+from genrl_ros.domains.kitchen.physics import HOME, Camera, Kitchen, free_camera
 from genrl_ros.system.arrays import FloatArray
 
 HANDLES = {
@@ -26,15 +27,15 @@ LEAST_TURN_DEG = 0.5
 """No varied camera stands within this azimuth of the paper's."""
 LIGHT_RANGE, COLOUR_RANGE = (0.7, 1.3), (0.85, 1.15)
 
-# Position in qpos that shows how far an element is, and its value at the goal. Burners and light
-# have a second position that their knob or switch carries along.
+# The main position of each element in qpos, and its value at the goal. Burners and light have a
+# second position that their knob or switch carries along.
 _MAIN = {
-    'microwave': (22, -0.75),
-    'slide': (19, 0.37),
-    'hinge': (21, 1.45),
-    'light': (17, -0.69),
-    'bottom_burner': (11, -0.88),
-    'top_burner': (15, -0.92),
+    name: (
+        ELEMENTS[name].main,
+        ELEMENTS[name].goal[ELEMENTS[name].main - ELEMENTS[name].index.start],
+    )
+    for name in HANDLES
+    if name != 'kettle'
 }
 _KETTLE = slice(23, 26)
 
@@ -87,7 +88,7 @@ class Studio(Kitchen):
 
     def advance(self, action: npt.NDArray[np.floating]) -> None:
         """One control step with an action `(9,)` in [-1, 1], without drawing."""
-        self._advance(np.clip(action, -1.0, 1.0) * self.spec.action_scale)
+        self.control(np.clip(action, -1.0, 1.0) * self.robot.action_scale)
 
     def places(self, qpos: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
         """Hand `(T, 3)` and handles `(T, 7, 3)` in metres for states `(T, 30)`."""
@@ -124,4 +125,4 @@ class Studio(Kitchen):
 
     def _aim(self, camera: Camera) -> None:
         self.camera = camera
-        self._view = _free_camera(camera)
+        self._view = free_camera(camera)

@@ -24,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import PolicyState, TaskState
 from genrl_interfaces.srv import SetTask
+from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.serving.safety.gate import OPEN
 
@@ -64,15 +65,19 @@ class Recording:
     Attributes:
         frames: camera images `(3, N, N)` uint8.
         stamps_ns: simulation time of each.
-        distances: by element, its distance to the goal at each task state.
-        reached_ns: by element, when it was first reached.
+        rewards: by task, its reward at each task state.
+        reached_ns: by task, when it was first done.
+        readings: by name, its value at each task state.
+        units: of the readings.
         holds: reasons for which policy_node held the robot, in order.
     """
 
     frames: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     stamps_ns: list[int] = field(default_factory=list)
-    distances: dict[str, list[float]] = field(default_factory=dict)
+    rewards: dict[str, list[float]] = field(default_factory=dict)
     reached_ns: dict[str, int] = field(default_factory=dict)
+    readings: dict[str, list[float]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
     holds: list[str] = field(default_factory=list)
     _now_ns: int = -1
     _went_back: bool = False
@@ -88,8 +93,8 @@ class Recording:
             self._went_back = True
             for seen in (self.frames, self.stamps_ns, self.holds):
                 seen.clear()
-            self.distances.clear()
-            self.reached_ns.clear()
+            for by_name in (self.rewards, self.reached_ns, self.readings):
+                by_name.clear()
         self._now_ns = stamp_ns
 
 
@@ -100,17 +105,13 @@ class Session:
         node: the ROS node that it talks through.
     """
 
-    def __init__(
-        self, domain: int, image_size: int, while_waiting: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, domain: int, while_waiting: Callable[[], None] = lambda: None) -> None:
         """Join the graph.
 
         Args:
             domain: ROS domain of the graph.
-            image_size: height and width of its camera image, in pixels.
             while_waiting: called often, whenever something is waited for.
         """
-        self._image_size = image_size
         self._while_waiting = while_waiting
         self._context = Context()
         rclpy.init(
@@ -262,12 +263,12 @@ class Session:
         return self._policy.task_id if self._policy is not None else ''
 
     def record_episode(
-        self, element: str | None, episode_s: float, timeout_s: float, tail_s: float = 1.0
+        self, task: str | None, episode_s: float, timeout_s: float, tail_s: float = 1.0
     ) -> Recording:
-        """Start an episode and record it to its end, or until an element is reached.
+        """Start an episode and record it to its end, or until a task is done.
 
         Args:
-            element: what has to be reached; None to record to the end.
+            task: what has to be done; None to record to the end.
             episode_s: simulated seconds of an episode.
             timeout_s: wall time that it may take.
             tail_s: simulated seconds that are still recorded after success.
@@ -283,8 +284,8 @@ class Session:
             if time.monotonic() > deadline:
                 raise SessionError(f'the episode did not end within {timeout_s:.0f} s')
             self.spin()
-            if element in recording.reached_ns:
-                reached_ns = recording.reached_ns[element]
+            if task in recording.reached_ns:
+                reached_ns = recording.reached_ns[task]
                 end_ns = min(end_ns, reached_ns + tail_s * conversions.NANOSECONDS)
         self._recording = None
         return recording
@@ -295,7 +296,7 @@ class Session:
         stamp_ns = conversions.from_stamp(message.header.stamp)
         self._recording.see_time(stamp_ns)
         try:
-            frame = conversions.from_image(message, self._image_size)
+            frame = conversions.from_image(message, IMAGE_SIZE)
         except conversions.MessageError:
             return
         self._recording.frames.append(frame)
@@ -306,12 +307,17 @@ class Session:
             return
         stamp_ns = conversions.from_stamp(message.header.stamp)
         self._recording.see_time(stamp_ns)
-        for element, distance, reached in zip(
-            message.elements, message.distances, message.success, strict=False
+        for task, reward, done in zip(
+            message.tasks, message.rewards, message.success, strict=False
         ):
-            self._recording.distances.setdefault(element, []).append(distance)
-            if reached:
-                self._recording.reached_ns.setdefault(element, stamp_ns)
+            self._recording.rewards.setdefault(task, []).append(reward)
+            if done:
+                self._recording.reached_ns.setdefault(task, stamp_ns)
+        for name, value, unit in zip(
+            message.readings, message.values, message.units, strict=False
+        ):
+            self._recording.readings.setdefault(name, []).append(value)
+            self._recording.units[name] = unit
 
     def _on_gate(self, message: DiagnosticStatus) -> None:
         self._gate = message.message

@@ -15,7 +15,6 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from genrl_interfaces.msg import LatentGoal, LatentTokens, TaskState
-from genrl_ros.domains.base import ElementState
 
 NANOSECONDS = 1_000_000_000
 
@@ -103,31 +102,53 @@ def to_joint_state(
     )
 
 
-def to_task_state(elements: Mapping[str, ElementState], stamp: Time) -> TaskState:
-    """State of a scene's elements."""
+def to_task_state(
+    tasks: Mapping[str, tuple[float, bool]],
+    readings: Mapping[str, float],
+    units: Mapping[str, str],
+    stamp: Time,
+) -> TaskState:
+    """What the simulator knows.
+
+    Args:
+        tasks: reward in [0, 1] of each task, and whether it is done.
+        readings: value of each reading.
+        units: of each.
+        stamp: simulation time.
+    """
     return TaskState(
         header=Header(stamp=stamp),
-        elements=list(elements),
-        distances=[float(state.distance) for state in elements.values()],
-        success=[bool(state.success) for state in elements.values()],
+        tasks=list(tasks),
+        rewards=[reward for reward, _ in tasks.values()],
+        success=[done for _, done in tasks.values()],
+        readings=list(readings),
+        values=list(readings.values()),
+        units=[units[name] for name in readings],
     )
 
 
-def to_task_markers(elements: Mapping[str, ElementState], stamp: Time) -> MarkerArray:
-    """The state of the elements as lines of text for RViz, in the frame `map`."""
+def to_task_markers(state: TaskState) -> MarkerArray:
+    """Tasks and readings as lines of text for RViz, in the frame `map`."""
+    grey, green = ColorRGBA(r=0.8, g=0.8, b=0.8, a=1.0), ColorRGBA(r=0.2, g=0.9, b=0.3, a=1.0)
+    texts = [
+        (f'{task}: {"done" if done else f"reward {reward:.2f}"}', green if done else grey)
+        for task, reward, done in zip(state.tasks, state.rewards, state.success, strict=True)
+    ]
+    texts += [
+        (f'{name} {value:.2f} {unit}'.rstrip(), grey)
+        for name, value, unit in zip(state.readings, state.values, state.units, strict=True)
+    ]
     lines = [
         Marker(
-            header=Header(stamp=stamp, frame_id='map'),
+            header=Header(stamp=state.header.stamp, frame_id='map'),
             ns='task_state',
             id=number,
             type=Marker.TEXT_VIEW_FACING,
             scale=Vector3(z=0.1),
-            color=ColorRGBA(r=0.2, g=0.9, b=0.3, a=1.0)
-            if state.success
-            else ColorRGBA(r=0.8, g=0.8, b=0.8, a=1.0),
-            text=f'{name}: {"reached" if state.success else f"{state.distance:.2f} to go"}',
+            color=colour,
+            text=text,
         )
-        for number, (name, state) in enumerate(elements.items())
+        for number, (text, colour) in enumerate(texts)
     ]
     for number, line in enumerate(lines):
         line.pose.position.z = 1.0 - 0.12 * number

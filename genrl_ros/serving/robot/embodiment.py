@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.domains.base import EnvSpec, Task
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.robot.camera import Camera
 
 Vector = npt.NDArray[np.float64]
@@ -235,17 +235,16 @@ class Embodiment:
         """Images a second."""
         return self.camera.rate_hz or self.control_rate_hz
 
-    def spec(self, tasks: Sequence[Task] = ()) -> EnvSpec:
+    def spec(self) -> RobotSpec:
         """The embodiment as datasets, world models and bundles name it."""
-        return EnvSpec(
-            domain=self.name,
+        return RobotSpec(
+            name=self.name,
             action_names=self.action_names,
             action_scale=tuple(channel.scale for channel in self.channels),
+            units=tuple(channel.unit for channel in self.channels),
             control_dt_s=self.control_dt_s,
             action_repeat=self.action_repeat,
-            episode_steps=self.episode_steps,
-            tasks=tuple(tasks),
-            image_size=self.camera.size,
+            camera_rate_hz=self.camera_rate_hz,
         )
 
     def measured(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.policy.bundle import ACTOR, ENCODER, STEP
 from genrl_ros.system.files import atomic_file
 from genrl_ros.world_model.actor import Actor
@@ -68,7 +68,7 @@ class ActorGraph(nn.Module):
 def write_model(
     folder: Path,
     model: MFWM,
-    spec: EnvSpec,
+    spec: RobotSpec,
     embedder: str,
     embedder_identity: str,
     training: Mapping[str, Any],

@@ -15,6 +15,7 @@ from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.data.store.replay import Replay
+from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.serving.policy.bundle import PolicyDescription, write_bundle
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.system.files import clean
@@ -276,10 +277,10 @@ def _describe(
 ) -> PolicyDescription:
     spec, sizes = card.spec, model.config
     return PolicyDescription(
-        domain=spec.domain,
+        domain=spec.name,
         task_id=task_id,
         prompt=prompt,
-        image_size=spec.image_size,
+        image_size=IMAGE_SIZE,
         action_names=spec.action_names,
         action_scale=spec.action_scale,
         control_dt_s=spec.control_dt_s,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import CLIP
-from genrl_ros.domains.base import EnvSpec
+from genrl_ros.domains.base import Domain, Task
 from genrl_ros.training.engine.run import Strip, Strips
 from genrl_ros.training.model.measure import Probe, fit_probe, moving_windows, open_loop
 from genrl_ros.training.model.pictures import open_loop_strips, write_grid
@@ -57,14 +57,18 @@ def open_loop_picture(model: MFWM, store: EpisodeStore, objects: slice) -> Strip
 
 
 def goal_strips(
-    model: MFWM, store: EpisodeStore, spec: EnvSpec, objects: slice, embedder: VideoTextEmbedder
+    model: MFWM,
+    store: EpisodeStore,
+    tasks: Sequence[Task],
+    objects: slice,
+    embedder: VideoTextEmbedder,
 ) -> Strips:
     """What draws the model's goal of each task, and then `video_goal_strips`."""
 
     def strips() -> list[Strip]:
         drawn = video_goal_strips(model, store, objects, embedder)
-        if spec.tasks:
-            prompts = [task.prompt for task in spec.tasks]
+        if tasks:
+            prompts = [task.prompt for task in tasks]
             embeddings = embedder.embed_text(prompts)
             goals = [make_goal(model, each).frames[::2] for each in embeddings]
             drawn = list(map(Strip, prompts, goals)) + drawn
@@ -98,31 +102,33 @@ def video_goal_strips(
 def report_goals(
     model: MFWM,
     store: EpisodeStore,
-    spec: EnvSpec,
-    elements: Mapping[str, slice],
+    domain: Domain,
     embedder: VideoTextEmbedder,
     run: Path,
 ) -> dict[str, Any]:
-    """Read from the decoded goal of each task what its element does, with `goals.png`.
+    """Read from the decoded goal of each task what the scene does, with `goals.png`.
 
     Returns:
-        For each task the element's first position (rad or m) at the goal's first and last frame,
+        For each task its first reading that episodes hold, at the goal's first and last frame,
         mean over a few goals.
     """
     probe = fit_probe(model, store, store.episode_ids[:PROBE_EPISODES])
     strips, readings = [], {}
-    for task in spec.tasks:
+    places = {reading.name: reading.state for reading in domain.readings}
+    for task in domain.tasks:
         embedding = embedder.embed_text([task.prompt])[0]
         goals = [make_goal(model, embedding, seed) for seed in range(GOAL_SEEDS)]
         strips.append(Strip(task.prompt, goals[0].frames[::2]))
         frames = [goal.frames for goal in goals]
-        readings[task.name] = _reading(probe, model, frames, elements[task.element])
+        recorded = [place for name in task.readings if (place := places[name]) is not None]
+        if recorded:
+            readings[task.name] = _reading(probe, model, frames, recorded[0])
     write_grid(run / 'goals.png', strips)
     return readings
 
 
 def _reading(
-    probe: Probe, model: MFWM, goals: list[np.ndarray[Any, Any]], element: slice
+    probe: Probe, model: MFWM, goals: list[np.ndarray[Any, Any]], place: int
 ) -> dict[str, float]:
-    values = np.mean([probe.read(model, frames)[:, element.start] for frames in goals], 0)
+    values = np.mean([probe.read(model, frames)[:, place] for frames in goals], 0)
     return {'first': round(float(values[0]), 3), 'last': round(float(values[-1]), 3)}
