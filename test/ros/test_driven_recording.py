@@ -27,7 +27,7 @@ def test_a_driven_episode_is_recorded_as_it_was(
     bundle, env = make_bundle(action=0.25), counting_env
     slow = {'real_time_factor': 0.4, 'use_sim_time': True}
     recorder = bench.make(RecorderNode, folder=str(tmp_path / 'bags'))
-    sim = bench.start(SimNode, lambda domain: env, real_time_factor=0.4)
+    sim = bench.start(SimNode, lambda domain: env.scene, real_time_factor=0.4)
     bench.start(EncoderNode, model=str(tmp_path), use_sim_time=True)
     bench.start(PolicyNode, policies=str(tmp_path / 'policies'), **slow)
     bench.start(CommandGate, **slow)

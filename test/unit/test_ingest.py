@@ -443,7 +443,7 @@ def test_ingest_makes_a_dataset_and_can_be_repeated(tmp_path, robot, capsys) -> 
     assert main(config) == 0
     store = EpisodeStore.open(tmp_path / 'data')
     assert store.num_frames == sum(map(store.length, store.episode_ids)) > 0
-    assert store.manifest['spec']['action_names'] == ['a', 'b']
+    assert store.manifest['robot']['action_names'] == ['a', 'b']
     before = capsys.readouterr().out
     assert main(config) == 0
     assert EpisodeStore.open(tmp_path / 'data').manifest == store.manifest
@@ -463,7 +463,7 @@ def test_a_dataset_of_another_robot_is_not_added_to(tmp_path, robot) -> None:
     bag = write(tmp_path / 'run', drive(30))
     assert main(Config(bags=(bag,), robot=str(robot()), out=tmp_path / 'data')) == 0
     other = robot(action_repeat=1)
-    with pytest.raises(ValueError, match='action_repeat is 2, the embodiment says 1'):
+    with pytest.raises(ValueError, match='action_repeat is 2 against 1 in '):
         main(Config(bags=(bag,), robot=str(other), out=tmp_path / 'data'))
 
 

@@ -36,9 +36,9 @@ def store(tmp_path: Path) -> EpisodeStore:
 def test_the_dataset_says_what_the_robot_is(store) -> None:
     assert EpisodeStore.open(store.path).spec == ROBOT.spec()
     manifest = json.loads((store.path / 'manifest.json').read_text())
-    del manifest['spec']['action_names']
+    del manifest['robot']['action_names']
     (store.path / 'manifest.json').write_text(json.dumps(manifest))
-    with pytest.raises(EpisodeError, match='has no spec'):
+    with pytest.raises(EpisodeError, match='names no robot'):
         _ = EpisodeStore.open(store.path).spec
 
 

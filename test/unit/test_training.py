@@ -78,7 +78,7 @@ def _flip(path: Path) -> None:
 
 
 def test_a_model_of_the_format_before_is_read(model_folder: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(model_folder, tmp_path / 'model')
+    folder = shutil.copytree(model_folder, tmp_path / 'before')
     file = folder / 'mfwm.json'
     description = json.loads(file.read_text())
     robot = description.pop('robot')
