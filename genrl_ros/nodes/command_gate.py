@@ -64,6 +64,7 @@ class CommandGate(ManagedNode):
             self._robot.control_dt_s,
             self._config.real_time_factor,
             self._robot.joint_states.max_age_s,
+            self._robot.commands_per_answer,
         )
         self._state = self.create_publisher(DiagnosticStatus, 'command_gate/state', qos.LATCHED)
         self._commands = CommandPublishers(self, self._robot)

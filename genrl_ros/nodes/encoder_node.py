@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from genrl_interfaces.msg import LatentTokens
+from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.diagnostics import Level, Status
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
@@ -55,10 +56,10 @@ class EncoderNode(ManagedNode):
         self._camera = camera = load_robot(parameters.embodiment).camera
         path = find(parameters.model) / ENCODER
         self._encoder = Encoder.from_file(Path(path))
-        if self._encoder.image_size != camera.size:
+        if self._encoder.image_size != IMAGE_SIZE:
             raise ParameterError(
-                f'{path} takes images of {self._encoder.image_size} pixels, but the camera of '
-                f'{parameters.embodiment} (parameter embodiment) gives {camera.size}'
+                f'{path} takes images of {self._encoder.image_size} pixels; {IMAGE_SIZE} is '
+                'expected'
             )
         self._rng = np.random.default_rng(parameters.seed) if parameters.sample else None
         self._stuck = StuckWatch(parameters.stuck_after_s)

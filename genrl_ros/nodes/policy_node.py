@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from std_srvs.srv import Trigger
 
 from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
 from genrl_ros.data.bags.synchronise import Pace
+from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.diagnostics import Level, Status
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
@@ -35,7 +37,7 @@ CONFIRM_S = 1.0
 EPISODE_GAP_S = 1.0
 """After so long without driving, by the robot's clock, a policy starts anew."""
 JUMP_PERIODS = 2
-"""Stamps that go back by more control periods than this mean that the clock has jumped."""
+"""Stamps that go back by more answers than this mean that the clock has jumped."""
 LEVELS = {'driving': Level.OK, 'waiting': Level.WARN, 'holding': Level.ERROR}
 
 
@@ -70,7 +72,7 @@ class PolicyNode(ManagedNode):
     def configure(self) -> None:
         """Read the embodiment, and begin to listen for policies and joint states."""
         self._robot = robot = load_robot(self._config.embodiment)
-        factor, period_s = self._config.real_time_factor, robot.control_dt_s
+        factor, period_s = self._config.real_time_factor, robot.answer_dt_s
         self._policies = below_home(self._config.policies)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix='bundle')
         self._loading: Future[PolicyRunner] | None = None
@@ -80,7 +82,7 @@ class PolicyNode(ManagedNode):
         self._drove_s = float('-inf')
         self._reference: Vector | None = None
         self._episode_gap_s = EPISODE_GAP_S / factor
-        self._safety = SafetyFilter(robot.channels, period_s, self._config.blend_s)
+        self._safety = SafetyFilter(robot.channels, robot.control_dt_s, self._config.blend_s)
         self._measured: Measured | None = None
         self._measured_ns = 0
         self._joint_problem, self._gate = '', FORWARDING
@@ -183,7 +185,7 @@ class PolicyNode(ManagedNode):
             raise BundleError(f'{path} is not below {self._policies} (parameter policies)')
         robot = self._robot
         expect = EmbodimentExpectation(
-            image_size=robot.camera.size,
+            image_size=IMAGE_SIZE,
             action_names=robot.action_names,
             control_dt_s=robot.control_dt_s,
             command_limit=float(robot.scale.max()),
@@ -246,7 +248,7 @@ class PolicyNode(ManagedNode):
             self._hold(str(error))
 
     def _is_due(self, stamp_ns: int) -> bool:
-        """Whether an image is to be answered: of a faster camera's, those at the control rate."""
+        """Whether an image is to be answered: of a faster camera's, only some are."""
         judged = self._pace.judge(stamp_ns)
         if judged == 'gap':
             self._pace.restart()
@@ -270,9 +272,12 @@ class PolicyNode(ManagedNode):
     def _drive(self, driver: Driver, action: npt.NDArray[np.floating]) -> None:
         assert self._measured is not None
         assert self._reference is not None
-        wanted = self._robot.to_command(action, self._reference)
         position = self._measured.position
-        self._send(driver, self._safety.follow(wanted, position, self._measured_age_s()))
+
+        def follow(reference: Vector, age_s: float) -> Vector:
+            return self._safety.follow(self._robot.to_command(action, reference), position, age_s)
+
+        self._send(driver, follow)
         self._enter('driving', '')
 
     def _measured_age_s(self) -> float:
@@ -302,16 +307,26 @@ class PolicyNode(ManagedNode):
             self._drove_s = float('-inf')
         elif self._reference is not None:
             position = None if self._measured is None else self._measured.position
-            self._send(self._driver, self._safety.react(position, self._measured_age_s()))
+            self._send(self._driver, lambda _, age_s: self._safety.react(position, age_s))
         self._driver.interrupt()
         self._enter('waiting' if self._state == 'waiting' else 'holding', reason)
 
-    def _send(self, driver: Driver, command: Vector) -> None:
-        stamp = conversions.to_stamp(self._stamp_ns)  # the gate refuses what answers old images
-        self._commands.publish(to_policy_command(command, self._robot, stamp))
+    def _send(self, driver: Driver, next_command: Callable[[Vector, float], Vector]) -> None:
+        """Send what the robot shall have been told when the next image is answered.
+
+        Args:
+            driver: is told of each command on the way there; the gate goes it as this does.
+            next_command: the command after one, when the joints were measured so long ago.
+        """
         assert self._reference is not None
-        driver.sent(self._robot.to_action(command, self._reference))
-        self._reference = command
+        age_s = self._measured_age_s()
+        for _ in range(self._robot.commands_per_answer):
+            command = next_command(self._reference, age_s)
+            driver.sent(self._robot.to_action(command, self._reference))
+            self._reference = command
+            age_s += self._robot.control_dt_s
+        stamp = conversions.to_stamp(self._stamp_ns)  # the gate refuses what answers old images
+        self._commands.publish(to_policy_command(self._reference, self._robot, stamp))
 
     def _enter(self, state: str, reason: str) -> None:
         now = time.monotonic()

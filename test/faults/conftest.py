@@ -56,7 +56,7 @@ def embodiment() -> str:
     )
     return f"""\
 name: kitchen
-control_rate_hz: {1 / PERIOD}
+command_rate_hz: {1 / PERIOD}
 action_repeat: 2
 use_sim_time: true
 camera:

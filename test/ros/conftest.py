@@ -93,7 +93,7 @@ def bench(ros_domain: int) -> Iterator[Bench]:
 
 TINY_ROBOT = """
 name: tiny
-control_rate_hz: 12.5
+command_rate_hz: 12.5
 action_repeat: 2
 use_sim_time: true
 camera: {topic: camera/image_raw, encoding: rgb8, width: 64, height: 64, frame_id: eye}

@@ -118,7 +118,7 @@ def test_an_empty_graph_says_what_to_start(preflight) -> None:
 
 def test_a_bad_file_is_told_before_anything_else(preflight, tmp_path) -> None:
     file = tmp_path / 'robot.yaml'
-    file.write_text('name: robot\ncontrol_rate_hz: -1\n')
+    file.write_text('name: robot\ncommand_rate_hz: -1\n')
     status, output = preflight(file)
     assert status == 1
-    assert 'control_rate_hz must be' in output and 'camera is missing' in output
+    assert 'command_rate_hz must be' in output and 'camera is missing' in output

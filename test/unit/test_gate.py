@@ -195,6 +195,56 @@ def test_a_pause_holds_until_it_is_resumed(gate) -> None:
     assert offer(gate, 1.3) == [1.0, -1.0]
 
 
+def test_a_command_is_repeated_until_the_next_answer_is_due() -> None:
+    gate = Gate(make_gate()._limiter.channels, PERIOD, commands_per_answer=3)
+    gate.release()
+    assert offer(gate, 1.0) == [1.0, -1.0]
+    ticks = [1.0 + i * PERIOD / 4 for i in range(1, 36)]
+    sent = [(now, gate.tick(now)) for now in ticks]
+    repeats = [now for now, command in sent if command is not None and command[0] == 1.0]
+    assert repeats == pytest.approx([1.0 + PERIOD, 1.0 + 2 * PERIOD])
+    assert gate.counts['repeated'] == 2
+    reacts = [now for now, command in sent if command is not None and command[0] == 0.0]
+    assert reacts[0] == pytest.approx(1.0 + 6 * PERIOD + PERIOD / 4)  # two answers are missing
+    assert offer(gate, 2.0, (0.5, 0.5)) == [0.5, 0.5]
+    assert gate.tick(2.0 + PERIOD).tolist() == [0.5, 0.5]
+
+
+def test_a_late_answer_takes_the_place_of_repeats_and_a_stop_ends_them() -> None:
+    gate = Gate(make_gate()._limiter.channels, PERIOD, commands_per_answer=4)
+    gate.release()
+    offer(gate, 1.0)
+    assert gate.tick(1.0 + PERIOD).tolist() == [1.0, -1.0]
+    assert offer(gate, 1.0 + 1.5 * PERIOD, (0.5, 0.5)) == [0.5, 0.5]
+    assert gate.tick(1.0 + 2 * PERIOD) is None
+    assert gate.tick(1.0 + 2.5 * PERIOD).tolist() == [0.5, 0.5]
+    gate.stop('the button')
+    assert gate.tick(1.0 + 3.5 * PERIOD).tolist() == [0.0, 0.0]
+
+
+def test_repeated_positions_go_in_equal_steps() -> None:
+    arm = Channel('rad', 1.0, 'hold', 'a', name='a', quantity='position',
+                  limits=Limits((-3.0, 3.0), 10.0))  # fmt: skip
+    gate = Gate([arm], PERIOD, commands_per_answer=4)
+    gate.open()
+    gate.measure(np.array([0.5]), 1.0)
+    sent = [offer(gate, 1.0, (0.9,))] + [gate.tick(1.0 + i * PERIOD).tolist() for i in (1, 2, 3)]
+    assert np.ravel(sent) == pytest.approx([0.6, 0.7, 0.8, 0.9])
+
+
+def test_efforts_keep_their_limits_and_end_at_zero() -> None:
+    limits = Limits(effort=2.0, effort_rate=10.0)
+    gate = Gate([Channel('N m', 2.0, 'zero', 'a', name='a', limits=limits, quantity='effort')],
+                PERIOD)  # fmt: skip
+    gate.open()
+    sent = [offer(gate, 1.0 + i * PERIOD, (9.0,)) for i in range(4)]
+    assert np.ravel(sent) == pytest.approx([0.8, 1.6, 2.0, 2.0])
+    assert gate.counts['limited'] == 4
+    gate.stop('the button')
+    ticks = [gate.tick(2.0 + i * PERIOD)[0] for i in range(4)]
+    assert ticks == pytest.approx([1.2, 0.4, 0.0, 0.0], abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ('changes', 'problem'),
     [

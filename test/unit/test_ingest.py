@@ -29,14 +29,14 @@ MS = 1_000_000
 PERIOD = 80 * MS
 LATENCY = 7 * MS
 RNG = np.random.default_rng(0)
-PICTURES = RNG.integers(0, 256, (200, 3, 8, 8), np.uint8)
+PICTURES = RNG.integers(0, 256, (200, 3, 64, 64), np.uint8)
 
 ROBOT = {
     'name': 'tiny',
-    'control_rate_hz': 12.5,
+    'command_rate_hz': 12.5,
     'action_repeat': 2,
     'episode_steps': 20,
-    'camera': {'topic': 'image', 'encoding': 'rgb8', 'width': 8, 'height': 8, 'size': 8},
+    'camera': {'topic': 'image', 'encoding': 'rgb8', 'width': 64, 'height': 64},
     'commands': [
         {
             'topic': 'commands',

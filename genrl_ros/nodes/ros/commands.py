@@ -27,6 +27,7 @@ CommandMessage: TypeAlias = Float64MultiArray | JointTrajectory | TwistStamped
 MESSAGES: dict[str, type] = {
     'velocity_group': Float64MultiArray,
     'position_group': Float64MultiArray,
+    'effort_group': Float64MultiArray,
     'joint_trajectory': JointTrajectory,
     'twist': TwistStamped,
 }

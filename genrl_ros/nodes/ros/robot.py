@@ -40,14 +40,13 @@ def from_joint_states(message: JointState, robot: Embodiment) -> Measured:
 
 
 def to_policy_command(command: Vector, robot: Embodiment, stamp: Time) -> JointState:
-    """What the policy asks of the gate: positions or velocities by name, nan where not asked."""
-    places = [channel.quantity == 'position' for channel in robot.channels]
-    return JointState(
-        header=Header(stamp=stamp),
-        name=list(robot.action_names),
-        position=array('d', np.where(places, command, np.nan)),
-        velocity=array('d', np.where(places, np.nan, command)),
-    )
+    """What the policy asks of the gate: one number a channel by name, nan in the other fields."""
+    quantities = np.array([channel.quantity for channel in robot.channels])
+    fields = {
+        quantity: array('d', np.where(quantities == quantity, command, np.nan))
+        for quantity in ('position', 'velocity', 'effort')
+    }
+    return JointState(header=Header(stamp=stamp), name=list(robot.action_names), **fields)
 
 
 def from_policy_command(message: JointState, robot: Embodiment) -> Vector:
@@ -59,15 +58,11 @@ def from_policy_command(message: JointState, robot: Embodiment) -> Vector:
     names = list(message.name)
     if not sorted(names) == sorted(robot.action_names):
         raise conversions.MessageError('other channels')
-    if not len(message.position) == len(message.velocity) == len(names):
+    fields = [getattr(message, channel.quantity) for channel in robot.channels]
+    if any(len(values) != len(names) for values in fields):
         raise conversions.MessageError('not a value for each channel')
     places = [names.index(channel.name) for channel in robot.channels]
-    command = np.array(
-        [
-            (message.position if channel.quantity == 'position' else message.velocity)[place]
-            for channel, place in zip(robot.channels, places, strict=True)
-        ]
-    )
+    command = np.array([values[place] for values, place in zip(fields, places, strict=True)])
     if not np.isfinite(command).all():
         raise conversions.MessageError('not finite')
     return command

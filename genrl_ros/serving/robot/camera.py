@@ -6,7 +6,6 @@ a policy sees what it was trained on. Every size is checked before anything is a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.serving.robot.compressed import (
     CompressedImage,
     compressed_size,
@@ -21,6 +21,7 @@ from genrl_ros.serving.robot.compressed import (
     has_colours_exchanged,
 )
 from genrl_ros.serving.robot.compressed import ImageError as ImageError
+from genrl_ros.serving.robot.strict import STRICT, Finite, Positive
 from genrl_ros.system.arrays import Image
 
 RAW = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
@@ -53,20 +54,20 @@ class Camera:
         frame_id: frame of the image's header; empty to take any.
         crop: left, top, width and height (pixels) of the square that is looked at; the largest
             one in the middle unless given.
-        size: height and width of the image that the world model sees.
-        rate_hz: images a second; the control rate if 0.
+        rate_hz: images a second; the command rate if 0.
         max_age_s: an older image must not be acted on.
     """
+
+    __pydantic_config__ = STRICT
 
     topic: str
     encoding: str
     width: int
     height: int
     frame_id: str = ''
-    crop: Sequence[int] | None = None
-    size: int = 64
-    rate_hz: float = 0.0
-    max_age_s: float = 0.2
+    crop: tuple[int, int, int, int] | None = None
+    rate_hz: Finite = 0.0
+    max_age_s: Positive = 0.2
 
     def __post_init__(self) -> None:
         problems = _problems(self)
@@ -92,7 +93,7 @@ class Camera:
         return (self.width - side) // 2, (self.height - side) // 2, side
 
     def pixels(self, message: RawImage | CompressedImage) -> Image:
-        """The image `(3, size, size)` uint8 RGB of a message.
+        """The image `(3, 64, 64)` uint8 RGB of a message.
 
         Raises:
             ImageError: if it is not the image that this camera sends.
@@ -100,10 +101,10 @@ class Camera:
         full = self._compressed(message) if self.is_compressed else self._raw(message)
         left, top, side = self.square
         part = full[top : top + side, left : left + side]
-        if side != self.size:
-            how = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
+        if side != IMAGE_SIZE:
+            how = cv2.INTER_AREA if side > IMAGE_SIZE else cv2.INTER_LINEAR
             part = cv2.resize(
-                np.ascontiguousarray(part), (self.size, self.size), interpolation=how
+                np.ascontiguousarray(part), (IMAGE_SIZE, IMAGE_SIZE), interpolation=how
             )
         return np.ascontiguousarray(part.transpose(2, 0, 1))
 
@@ -164,7 +165,7 @@ def _problems(camera: Camera) -> list[str]:
     if camera.encoding not in (*RAW, *COMPRESSED):
         known = ', '.join((*RAW, *COMPRESSED))
         problems.append(f'encoding is {camera.encoding!r}; there are: {known}')
-    for name in ('width', 'height', 'size'):
+    for name in ('width', 'height'):
         if getattr(camera, name) < 1:
             problems.append(f'{name} must be at least 1 pixel, is {getattr(camera, name)}')
     if camera.width * camera.height > MAX_PIXELS:
@@ -180,12 +181,6 @@ def _crop_problems(camera: Camera) -> list[str]:
     crop = camera.crop
     if crop is None:
         return []
-    if (
-        not isinstance(crop, list | tuple)
-        or len(crop) != 4
-        or any(type(value) is not int for value in crop)
-    ):
-        return [f'crop must be four whole numbers, left, top, width, height; is {crop}']
     left, top, width, height = crop
     if width != height or width < 1:
         return [f'crop must be a square, is {width}x{height}']

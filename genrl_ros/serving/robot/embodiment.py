@@ -11,33 +11,43 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.robot.camera import Camera
+from genrl_ros.serving.robot.strict import STRICT, Count, Finite, Positive
 
 Vector = npt.NDArray[np.float64]
-Interface = Literal['velocity_group', 'position_group', 'joint_trajectory', 'twist']
+Interface = Literal[
+    'velocity_group', 'position_group', 'effort_group', 'joint_trajectory', 'twist'
+]
+Quantity = Literal['velocity', 'position', 'effort']
 Reaction = Literal['hold', 'zero', 'none']
 Mode = Literal['absolute', 'relative']
 
-QUANTITIES = {
+MAX_RATE_HZ = 1000.0
+RATE_TOLERANCE = 1e-6
+"""Share by which two rates may differ and still be the same."""
+QUANTITIES: dict[str, Quantity] = {
     'velocity_group': 'velocity',
     'position_group': 'position',
+    'effort_group': 'effort',
     'joint_trajectory': 'position',
     'twist': 'velocity',
 }
-"""What the channels of an interface are: velocities or positions."""
+"""What the channels of an interface are."""
 MESSAGE_TYPES = {
     'velocity_group': 'std_msgs/msg/Float64MultiArray',
     'position_group': 'std_msgs/msg/Float64MultiArray',
+    'effort_group': 'std_msgs/msg/Float64MultiArray',
     'joint_trajectory': 'trajectory_msgs/msg/JointTrajectory',
     'twist': 'geometry_msgs/msg/TwistStamped',
 }
-UNITS = {'velocity': ('rad/s', 'm/s'), 'position': ('rad', 'm')}
+UNITS = {'velocity': ('rad/s', 'm/s'), 'position': ('rad', 'm'), 'effort': ('N m', 'N')}
 AXES = {
     **{f'linear.{axis}': 'm/s' for axis in 'xyz'},
     **{f'angular.{axis}': 'rad/s' for axis in 'xyz'},
@@ -56,50 +66,60 @@ class EmbodimentError(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """How a channel may move; what is None is not limited.
+    """What a channel may be told; what is None is not limited.
 
     Attributes:
         position: lowest and highest position (rad, m).
         velocity: largest speed (rad/s, m/s).
         acceleration: largest change of speed (rad/s², m/s²).
         jerk: largest change of acceleration (rad/s³, m/s³).
+        effort: largest torque or force, to either side (N m, N).
+        effort_rate: largest change of it (N m/s, N/s).
     """
 
-    position: tuple[float, float] | None = None
-    velocity: float | None = None
-    acceleration: float | None = None
-    jerk: float | None = None
+    __pydantic_config__ = STRICT
+
+    position: tuple[Finite, Finite] | None = None
+    velocity: Positive | None = None
+    acceleration: Positive | None = None
+    jerk: Positive | None = None
+    effort: Positive | None = None
+    effort_rate: Positive | None = None
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One number of the command: a joint's velocity or position, or an axis of a twist.
+    """One number of the command: of a joint, of an actuator that is none, or of a twist's axis.
 
     Attributes:
-        unit: of the command: `rad/s` or `m/s`, `rad` or `m`.
+        unit: of the command: `rad/s` or `m/s`, `rad` or `m`, `N m` or `N`.
         scale: what an action of 1.0 is, in that unit.
-        reaction: what is safe when input stops: `zero` for velocities, `hold` for positions, or
-            `none`: it is left at its last command. An emergency stop brakes every velocity.
-        joint: its name in the joint states; empty for an axis.
+        reaction: what is safe when input stops: `zero` for velocities and efforts, `hold` for
+            positions, or `none`: it is left at its last command. An emergency stop brakes every
+            velocity.
+        joint: its name in the joint states; empty for an axis, and for an actuator that does not
+            move one joint alone.
         axis: `linear.x` to `angular.z` of a twist; empty for a joint.
         name: of the action; the joint's or axis's unless given.
         centre: the position that an action of 0 commands, where `mode` is `absolute`.
         mode: an action is a position (`absolute`), or how far the position goes from the last
-            command in a control period (`relative`). Velocities are always absolute.
-        limits: how it may move.
-        quantity: `velocity` or `position`; follows from the interface.
+            command in a command period (`relative`). Others than positions are always absolute.
+        limits: what it may be told.
+        quantity: `velocity`, `position` or `effort`; follows from the interface.
     """
 
+    __pydantic_config__ = STRICT
+
     unit: str
-    scale: float
+    scale: Positive
     reaction: Reaction
     joint: str = ''
     axis: str = ''
     name: str = ''
-    centre: float = 0.0
+    centre: Finite = 0.0
     mode: Mode = 'absolute'
     limits: Limits = Limits()
-    quantity: Literal['velocity', 'position'] = 'velocity'
+    quantity: Quantity = 'velocity'
 
 
 @dataclass(frozen=True)
@@ -108,19 +128,21 @@ class CommandGroup:
 
     Attributes:
         topic: relative to the robot's namespace.
-        interface: `velocity_group` or `position_group` of ros2_control (Float64MultiArray),
-            `joint_trajectory` (JointTrajectory), or `twist` (TwistStamped, for MoveIt Servo and
-            Cartesian controllers).
+        interface: `velocity_group`, `position_group` or `effort_group` of ros2_control
+            (Float64MultiArray), `joint_trajectory` (JointTrajectory), or `twist` (TwistStamped,
+            for MoveIt Servo and Cartesian controllers).
         channels: in the order of the message.
         frame_id: frame of a twist.
         horizon_s: seconds after which a trajectory's only point is to be reached.
     """
 
+    __pydantic_config__ = STRICT
+
     topic: str
     interface: Interface
     channels: tuple[Channel, ...]
     frame_id: str = ''
-    horizon_s: float = 0.0
+    horizon_s: Finite = 0.0
 
     @property
     def message_type(self) -> str:
@@ -128,14 +150,14 @@ class CommandGroup:
         return MESSAGE_TYPES[self.interface]
 
     @property
-    def quantity(self) -> str:
-        """What its channels are: `velocity` or `position`."""
+    def quantity(self) -> Quantity:
+        """What its channels are: `velocity`, `position` or `effort`."""
         return QUANTITIES[self.interface]
 
     @property
     def joints(self) -> tuple[str, ...]:
-        """Names of the joints, in the order of the message."""
-        return tuple(channel.joint for channel in self.channels)
+        """Names of the joints, or of what is none, in the order of the message."""
+        return tuple(channel.joint or channel.name for channel in self.channels)
 
 
 @dataclass(frozen=True)
@@ -145,14 +167,16 @@ class JointStates:
     Attributes:
         topic: of sensor_msgs/msg/JointState, relative to the robot's namespace.
         joints: joints that have to be there besides those of the channels.
-        rate_hz: messages a second; the control rate if 0.
+        rate_hz: messages a second; the command rate if 0.
         max_age_s: older ones must not be relied on.
     """
 
+    __pydantic_config__ = STRICT
+
     topic: str = 'joint_states'
     joints: tuple[str, ...] = ()
-    rate_hz: float = 0.0
-    max_age_s: float = 0.2
+    rate_hz: Annotated[Finite, Field(ge=0)] = 0.0
+    max_age_s: Positive = 0.2
 
 
 @dataclass(frozen=True)
@@ -175,9 +199,14 @@ class GroupCommand:
 class Embodiment:
     """A robot, as a policy may drive it. Make one with `serving.embodiment_file.load_embodiment`.
 
+    There are three rates. The robot gets `command_rate_hz` commands a second. The policy acts
+    once in `action_repeat` of them. The camera sends `camera.rate_hz` images a second: at least
+    one for each action. The policy node answers one image a command where the camera is as fast
+    as that, else one an action, and the command gate repeats its command until the next.
+
     Attributes:
         name: of the robot; the `domain` of its datasets, world models and policies.
-        control_rate_hz: commands a second.
+        command_rate_hz: commands a second.
         camera: the camera that the policy sees through.
         commands: the topics that take commands.
         joint_states: where the robot tells where it is.
@@ -186,19 +215,47 @@ class Embodiment:
         use_sim_time: whether stamps and time come from `/clock`.
     """
 
+    __pydantic_config__ = STRICT
+
     name: str
-    control_rate_hz: float
+    command_rate_hz: Annotated[Positive, Field(le=MAX_RATE_HZ)]
     camera: Camera
-    commands: tuple[CommandGroup, ...]
+    commands: Annotated[tuple[CommandGroup, ...], Field(min_length=1)]
     joint_states: JointStates = field(default_factory=JointStates)
-    action_repeat: int = 1
-    episode_steps: int = 250
+    action_repeat: Count = 1
+    episode_steps: Count = 250
     use_sim_time: bool = False
 
     @property
     def control_dt_s(self) -> float:
         """Seconds between two commands."""
-        return 1.0 / self.control_rate_hz
+        return 1.0 / self.command_rate_hz
+
+    @property
+    def policy_rate_hz(self) -> float:
+        """Actions of the policy a second."""
+        return self.command_rate_hz / self.action_repeat
+
+    @property
+    def camera_rate_hz(self) -> float:
+        """Images a second."""
+        return self.camera.rate_hz or self.command_rate_hz
+
+    @property
+    def joint_states_rate_hz(self) -> float:
+        """Joint states a second."""
+        return self.joint_states.rate_hz or self.command_rate_hz
+
+    @property
+    def commands_per_answer(self) -> int:
+        """Commands that the robot gets for one answer of the policy node to an image."""
+        keeps_up = self.camera_rate_hz >= self.command_rate_hz * (1 - RATE_TOLERANCE)
+        return 1 if keeps_up else self.action_repeat
+
+    @property
+    def answer_dt_s(self) -> float:
+        """Seconds between two images that are answered."""
+        return self.commands_per_answer * self.control_dt_s
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -229,11 +286,6 @@ class Embodiment:
             self.joint_states.topic: 'sensor_msgs/msg/JointState',
             **{group.topic: group.message_type for group in self.commands},
         }
-
-    @property
-    def camera_rate_hz(self) -> float:
-        """Images a second."""
-        return self.camera.rate_hz or self.control_rate_hz
 
     def spec(self) -> RobotSpec:
         """The embodiment as datasets, world models and bundles name it."""

@@ -2,87 +2,96 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from genrl_ros.serving.robot.embodiment import (
     AXES,
-    QUANTITIES,
+    RATE_TOLERANCE,
     UNITS,
     Channel,
     CommandGroup,
     Embodiment,
     Limits,
+    Quantity,
 )
 from genrl_ros.serving.robot.urdf import JointLimits
 from genrl_ros.serving.safety.gate import TIMEOUT_PERIODS
 
-REACTIONS = {'velocity': ('zero', 'none'), 'position': ('hold', 'none')}
+REACTIONS = {
+    'velocity': ('zero', 'none'),
+    'position': ('hold', 'none'),
+    'effort': ('zero',),
+}
+LIMITS: dict[Quantity, tuple[str, ...]] = {
+    'velocity': ('position', 'velocity', 'acceleration', 'jerk'),
+    'position': ('position', 'velocity', 'acceleration', 'jerk'),
+    'effort': ('effort', 'effort_rate'),
+}
+"""Limits that a channel may have."""
 FOREIGN_UNITS = {
     'deg': 'rad', 'degree': 'rad', 'degrees': 'rad', 'radians': 'rad', 'deg/s': 'rad/s',
     'degrees/s': 'rad/s', 'rpm': 'rad/s', 'mm': 'm', 'cm': 'm', 'mm/s': 'm/s', 'cm/s': 'm/s',
+    'Nm': 'N m', 'N*m': 'N m', 'N.m': 'N m', 'Ncm': 'N m',
 }  # fmt: skip
-MAX_RATE_HZ = 1000.0
 MAX_AGE_PERIODS = TIMEOUT_PERIODS + 1
-"""The gate refuses commands that answer an image older than so many control periods."""
+"""The gate refuses commands that answer an image older than so many periods of answers."""
 TOLERANCE = 1e-9
 
 
-def problems_of(embodiment: Embodiment) -> list[str]:
-    """Everything that is wrong with it, one sentence each; empty if nothing is."""
+def problems_of(robot: Embodiment) -> list[str]:
+    """What is wrong with a robot whose channels and groups are right, each in a sentence."""
     return [
-        *_of_numbers(embodiment),
-        *_of_names(embodiment),
-        *(problem for group in embodiment.commands for problem in _of_group(group)),
+        *_of_rates(robot),
+        *_of_ages(robot),
+        *_of_names(robot),
         *(
             f'{channel.name}: {problem}'
-            for channel in embodiment.channels
-            for problem in _of_channel(channel, embodiment.control_dt_s)
+            for channel in robot.channels
+            for problem in _of_steps(channel, robot.control_dt_s)
         ),
     ]
 
 
-def _of_numbers(embodiment: Embodiment) -> Iterator[str]:
-    if not embodiment.name or not embodiment.name.replace('_', '').isalnum():
-        yield f'name must be letters, digits and underscores, is {embodiment.name!r}'
-    for name in ('action_repeat', 'episode_steps'):
-        if getattr(embodiment, name) < 1:
-            yield f'{name} must be at least 1, is {getattr(embodiment, name)}'
-    states = embodiment.joint_states
-    if states.max_age_s <= 0 or not math.isfinite(states.max_age_s):
-        yield f'joint_states.max_age_s must be positive, is {states.max_age_s}'
-    if not 0 <= states.rate_hz < math.inf:
-        yield f'joint_states.rate_hz must not be negative, is {states.rate_hz}'
-    for what, age_s in (
-        ('camera', embodiment.camera.max_age_s),
-        ('joint_states', states.max_age_s),
-    ):
-        if age_s < embodiment.control_dt_s:
-            yield (
-                f'{what}.max_age_s is {age_s:g}, less than the {embodiment.control_dt_s:g} s of a '
-                'control period: everything would be too old'
-            )
-    age_s, oldest_s = embodiment.camera.max_age_s, MAX_AGE_PERIODS * embodiment.control_dt_s
-    if not age_s <= oldest_s + TOLERANCE:
+def _of_rates(robot: Embodiment) -> Iterator[str]:
+    if not robot.name or not robot.name.replace('_', '').isalnum():
+        yield f'name must be letters, digits and underscores, is {robot.name[:40]!r}'
+    if robot.camera_rate_hz < robot.policy_rate_hz * (1 - RATE_TOLERANCE):
         yield (
-            f'camera.max_age_s is {age_s:g}; at {embodiment.control_rate_hz:g} commands a second '
-            f'it must be at most {oldest_s:g} ({MAX_AGE_PERIODS} control periods): command_gate '
-            'refuses what answers older images'
+            f'camera.rate_hz is {robot.camera_rate_hz:g}, but the policy acts '
+            f'{robot.policy_rate_hz:g} times a second (command_rate_hz / action_repeat) and '
+            'needs an image for each action: raise action_repeat, or lower command_rate_hz'
         )
-    if not embodiment.commands:
-        yield 'commands is empty: there is no topic that takes commands'
 
 
-def _of_names(embodiment: Embodiment) -> Iterator[str]:
+def _of_ages(robot: Embodiment) -> Iterator[str]:
+    for what, age_s, period_s in (
+        ('camera', robot.camera.max_age_s, robot.answer_dt_s),
+        ('joint_states', robot.joint_states.max_age_s, 1 / robot.joint_states_rate_hz),
+    ):
+        if age_s < period_s - TOLERANCE:
+            yield (
+                f'{what}.max_age_s is {age_s:g}, less than the {period_s:g} s between two '
+                'messages: everything would be too old'
+            )
+    age_s, oldest_s = robot.camera.max_age_s, MAX_AGE_PERIODS * robot.answer_dt_s
+    if age_s > oldest_s + TOLERANCE:
+        yield (
+            f'camera.max_age_s is {age_s:g}; it must be at most {oldest_s:g}, the time of '
+            f'{MAX_AGE_PERIODS} images that are answered: command_gate refuses what answers '
+            'older ones'
+        )
+
+
+def _of_names(robot: Embodiment) -> Iterator[str]:
     topics = [
-        embodiment.camera.topic,
-        embodiment.joint_states.topic,
-        *(group.topic for group in embodiment.commands),
+        robot.camera.topic,
+        robot.joint_states.topic,
+        *(group.topic for group in robot.commands),
     ]
     yield from _twice('topic', topics)
-    yield from _twice('channel', embodiment.action_names)
-    yield from _twice('joint', [channel.joint for channel in embodiment.channels if channel.joint])
+    yield from _twice('channel', robot.action_names)
+    yield from _twice('joint', [channel.joint for channel in robot.channels if channel.joint])
 
 
 def _twice(what: str, names: Sequence[str]) -> Iterator[str]:
@@ -91,114 +100,145 @@ def _twice(what: str, names: Sequence[str]) -> Iterator[str]:
             yield f'{what} {name!r} is there {count} times'
 
 
+def problems_of_group(group: CommandGroup) -> list[str]:
+    """What is wrong with a topic that takes commands, its channels aside."""
+    return [f'{group.topic}: {problem}' for problem in _of_group(group)]
+
+
 def _of_group(group: CommandGroup) -> Iterator[str]:
+    kind = group.interface
     if not group.topic:
-        yield 'a command topic is empty'
+        yield 'topic is empty'
     if not group.channels:
-        yield f'{group.topic} has no channels'
-    if (group.interface == 'twist') != bool(group.frame_id):
-        need = (
-            'needs the frame_id of its twist' if group.interface == 'twist' else 'has no frame_id'
-        )
-        yield f'{group.topic}: {group.interface} {need}'
-    if (group.interface == 'joint_trajectory') != (group.horizon_s > 0):
-        need = 'needs a positive' if group.interface == 'joint_trajectory' else 'has no'
-        yield f'{group.topic}: {group.interface} {need} horizon_s'
+        yield 'it has no channels'
+    if (kind == 'twist') != bool(group.frame_id):
+        need = 'needs the frame_id of its twist' if kind == 'twist' else 'has no frame_id'
+        yield f'{kind} {need}'
+    if (kind == 'joint_trajectory') != (group.horizon_s > 0):
+        need = 'needs a positive' if kind == 'joint_trajectory' else 'has no'
+        yield f'{kind} {need} horizon_s'
     for channel in group.channels:
-        if group.interface == 'twist' and (channel.joint or channel.axis not in AXES):
+        if kind == 'twist' and (channel.joint or channel.axis not in AXES):
             yield f'{channel.name}: a twist has an axis for a channel: {", ".join(AXES)}'
-        elif group.interface != 'twist' and (channel.axis or not channel.joint):
-            yield f'{channel.name}: {group.interface} has a joint for a channel, not an axis'
+        elif kind != 'twist' and channel.axis:
+            yield f'{channel.name}: {kind} has a joint for a channel, not an axis'
+        elif group.quantity == 'position' and not channel.joint:
+            yield f'{channel.name}: {kind} needs a joint, since it begins from where that is'
 
 
-def _of_channel(channel: Channel, dt_s: float) -> Iterator[str]:
+def problems_of_channel(channel: Channel) -> list[str]:
+    """What is wrong with a channel by itself."""
+    label = channel.name[:40] or 'a channel without a name'
+    return [f'{label}: {problem}' for problem in _of_channel(channel)]
+
+
+def _of_channel(channel: Channel) -> Iterator[str]:
+    if not channel.name:
+        yield 'give it a joint, an axis of a twist, or a name'
+    if channel.joint and channel.axis:
+        yield 'it has a joint and an axis; a channel of a twist has an axis, any other a joint'
     yield from _of_unit(channel)
     if channel.reaction not in REACTIONS[channel.quantity]:
-        if channel.reaction == 'zero':
-            yield 'reaction `zero` would send the joint to position 0; write `hold`'
-        elif channel.reaction == 'hold':
-            yield 'reaction `hold` would let the joint run on; write `zero` for a velocity'
-        else:
-            yield f'reaction is {channel.reaction!r}; there are: hold, zero, none'
-    if not (channel.scale > 0 and math.isfinite(channel.scale)):
-        yield f'scale must be positive and finite, is {channel.scale}'
-    if not math.isfinite(channel.centre):
-        yield f'centre must be finite, is {channel.centre}'
-    if channel.mode not in ('absolute', 'relative'):
-        yield f'mode is {channel.mode!r}; there are: absolute, relative'
-    limits = list(_of_limits(channel.limits, dt_s))
+        yield _of_reaction(channel)
+    if channel.quantity != 'position':
+        if channel.mode == 'relative':
+            yield 'mode `relative` is for positions only'
+        if channel.centre != 0:
+            yield 'centre is for positions only'
+    limits = list(_of_limits(channel))
     yield from limits
     if not limits:
-        yield from _of_range(channel, dt_s)
+        yield from _of_range(channel)
 
 
 def _of_unit(channel: Channel) -> Iterator[str]:
-    units = (AXES[channel.axis],) if channel.axis in AXES else UNITS[channel.quantity]
+    by_axis = channel.axis in AXES and not channel.joint
+    units = (AXES[channel.axis],) if by_axis else UNITS[channel.quantity]
     if channel.unit in units:
         return
     hint = f'; values are SI: convert {channel.unit} to {FOREIGN_UNITS[channel.unit]}' if (
         channel.unit in FOREIGN_UNITS
     ) else ''  # fmt: skip
-    yield f'unit is {channel.unit!r}; a {channel.quantity} is in {" or ".join(units)}{hint}'
+    article = 'an' if channel.quantity == 'effort' else 'a'
+    yield (
+        f'unit is {channel.unit[:40]!r}; {article} {channel.quantity} is in '
+        f'{" or ".join(units)}{hint}'
+    )
 
 
-def _of_limits(limits: Limits, dt_s: float) -> Iterator[str]:
-    for name in ('velocity', 'acceleration', 'jerk'):
-        value = getattr(limits, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            yield f'limit of {name} must be positive and finite, is {value}'
-            return
+def _of_reaction(channel: Channel) -> str:
+    if channel.quantity == 'position':
+        return 'reaction `zero` would send the joint to position 0; write `hold`'
+    if channel.quantity == 'effort':
+        return f'reaction `{channel.reaction}` would let the effort act on; write `zero`'
+    return 'reaction `hold` would let the joint run on; write `zero` for a velocity'
+
+
+def _of_limits(channel: Channel) -> Iterator[str]:
+    limits, kinds = channel.limits, LIMITS[channel.quantity]
+    for name, value in vars(limits).items():
+        if value is not None and name not in kinds:
+            yield (
+                f'limits.{name} is not for {channel.quantity} channels; they have: '
+                f'{", ".join(kinds)}'
+            )
     if limits.position is not None:
-        low, high = limits.position
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            yield f'limits of position contradict each other: {low} is not below {high}'
-            return
-        if limits.velocity and limits.acceleration:
-            way = limits.velocity**2 / (2 * limits.acceleration)
-            if way > high - low:
-                yield (
-                    f'limits contradict each other: to stop from velocity {limits.velocity:g} '
-                    f'with acceleration {limits.acceleration:g} takes {way:g}, more than the '
-                    f'whole range of {high - low:g}'
-                )
+        yield from _of_positions(channel, *limits.position)
     if limits.jerk is not None and limits.acceleration is None:
         yield 'a limit of jerk needs one of acceleration, too'
     if limits.acceleration is not None and limits.velocity is None:
         yield 'a limit of acceleration needs one of velocity, too'
 
 
-def _of_range(channel: Channel, dt_s: float) -> Iterator[str]:
+def _of_positions(channel: Channel, low: float, high: float) -> Iterator[str]:
+    limits = channel.limits
+    if not channel.joint:
+        yield 'limits.position needs a joint, whose position is known'
+    if low >= high:
+        yield f'limits of position contradict each other: {low} is not below {high}'
+    elif limits.velocity and limits.acceleration:
+        way = limits.velocity**2 / (2 * limits.acceleration)
+        if way > high - low:
+            yield (
+                f'limits contradict each other: to stop from velocity {limits.velocity:g} '
+                f'with acceleration {limits.acceleration:g} takes {way:g}, more than the '
+                f'whole range of {high - low:g}'
+            )
+
+
+def _of_range(channel: Channel) -> Iterator[str]:
     """Whether the actions of a channel stay within its limits."""
     limits, scale = channel.limits, channel.scale
-    if limits.velocity is None:
-        yield 'limits.velocity is missing: every channel needs one'
-        return
-    if channel.quantity == 'velocity':
-        if channel.mode == 'relative':
-            yield 'mode `relative` is for positions only'
-        if channel.centre != 0:
-            yield 'centre is for positions only'
-        if scale > limits.velocity + TOLERANCE:
+    highest_of = 'effort' if channel.quantity == 'effort' else 'velocity'
+    highest = limits.effort if channel.quantity == 'effort' else limits.velocity
+    if highest is None:
+        yield f'limits.{highest_of} is missing: every {channel.quantity} channel needs one'
+    elif channel.quantity != 'position':
+        if scale > highest + TOLERANCE:
             yield (
                 f'scale and limits contradict each other: an action of 1.0 is {scale:g} '
-                f'{channel.unit}, above the limit of velocity {limits.velocity:g}'
+                f'{channel.unit}, above the limit of {highest_of} {highest:g}'
             )
-        return
-    if limits.position is None:
+    elif limits.position is None:
         yield 'limits.position is missing: a position channel needs them'
-        return
-    low, high = limits.position
-    if channel.mode == 'relative':
-        if scale > limits.velocity * dt_s + TOLERANCE:
+    elif channel.mode == 'absolute':
+        low, high = limits.position
+        first, last = channel.centre - scale, channel.centre + scale
+        if first < low - TOLERANCE or last > high + TOLERANCE:
             yield (
-                f'scale and limits contradict each other: an action of 1.0 moves {scale:g} '
-                f'{channel.unit} in a control period, {scale / dt_s:g} a second, above the limit '
-                f'of velocity {limits.velocity:g}'
+                f'scale and limits contradict each other: actions reach {first:g} to {last:g} '
+                f'{channel.unit}, outside of {low:g} to {high:g}'
             )
-    elif channel.centre - scale < low - TOLERANCE or channel.centre + scale > high + TOLERANCE:
+
+
+def _of_steps(channel: Channel, dt_s: float) -> Iterator[str]:
+    """Whether steps of position are as slow as the channel has to be."""
+    highest = channel.limits.velocity
+    if channel.mode == 'relative' and highest and channel.scale > highest * dt_s + TOLERANCE:
         yield (
-            f'scale and limits contradict each other: actions reach {channel.centre - scale:g} to '
-            f'{channel.centre + scale:g} {channel.unit}, outside of {low:g} to {high:g}'
+            f'scale and limits contradict each other: an action of 1.0 moves {channel.scale:g} '
+            f'{channel.unit} in a command period, {channel.scale / dt_s:g} a second, above the '
+            f'limit of velocity {highest:g}'
         )
 
 
@@ -211,16 +251,8 @@ def beyond(ours: Limits, theirs: JointLimits) -> list[str]:
             problems.append(
                 f'limits of position {ours.position} contradict the URDF: {theirs.position}'
             )
-    highest = math.inf if theirs.velocity is None else theirs.velocity
-    if ours.velocity is not None and ours.velocity > highest + 1e-9:
-        problems.append(
-            f'limit of velocity {ours.velocity:g} is above the {highest:g} of the URDF'
-        )
+    for name in ('velocity', 'effort'):
+        mine, highest = getattr(ours, name), getattr(theirs, name)
+        if mine is not None and highest is not None and mine > highest + 1e-9:
+            problems.append(f'limit of {name} {mine:g} is above the {highest:g} of the URDF')
     return problems
-
-
-def interface_problem(interface: str) -> str:
-    """What is wrong with the name of an interface; empty if nothing is."""
-    if interface in QUANTITIES:
-        return ''
-    return f'interface is {interface!r}; there are: {", ".join(QUANTITIES)}'

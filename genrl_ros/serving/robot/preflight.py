@@ -151,7 +151,7 @@ def _check_input(
     if rate < rate_hz * (1 - RATE_TOLERANCE):
         yield Finding(
             f'{topic}: {rate:.1f} messages a second, {rate_hz:g} are expected',
-            'make the driver faster, or change `rate_hz` (the control rate if it is not given)',
+            'make the driver faster, or change `rate_hz` (the command rate if it is not given)',
         )
     age_s = seen.ages_s.get(topic, 0.0)
     if not -max_age_s <= age_s <= max_age_s:
@@ -185,9 +185,8 @@ def _check_camera(robot: Embodiment, seen: Seen, topic: str) -> Iterator[Finding
 
 def _check_joints(robot: Embodiment, seen: Seen, topic: str) -> Iterator[Finding]:
     states, message = robot.joint_states, seen.joint_states
-    rate_hz = states.rate_hz or robot.control_rate_hz
     kind = robot.topics[states.topic]
-    yield from _check_input(seen, topic, kind, rate_hz, states.max_age_s)
+    yield from _check_input(seen, topic, kind, robot.joint_states_rate_hz, states.max_age_s)
     if message is None:
         return
     try:

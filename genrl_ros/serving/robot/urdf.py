@@ -19,10 +19,11 @@ class UrdfError(ValueError):
 
 @dataclass(frozen=True)
 class JointLimits:
-    """What a URDF says of a joint: lowest and highest position, largest speed; SI units."""
+    """What a URDF says of a joint: lowest and highest position, largest speed and effort; SI."""
 
-    position: tuple[float, float] | None
-    velocity: float | None
+    position: tuple[float, float] | None = None
+    velocity: float | None = None
+    effort: float | None = None
 
 
 def read_joint_limits(path: Path) -> Mapping[str, JointLimits]:
@@ -67,11 +68,12 @@ def parse_joint_limits(content: bytes, where: str) -> Mapping[str, JointLimits]:
 def _limits(joint: ElementTree.Element, where: str) -> JointLimits:
     limit = joint.find('limit')
     if limit is None:
-        return JointLimits(None, None)
-    values = {name: _number(limit, name, joint, where) for name in ('lower', 'upper', 'velocity')}
+        return JointLimits()
+    names = ('lower', 'upper', 'velocity', 'effort')
+    values = {name: _number(limit, name, joint, where) for name in names}
     bounded = joint.get('type') in ('revolute', 'prismatic')
     position = (values['lower'] or 0.0, values['upper'] or 0.0) if bounded else None
-    return JointLimits(position, values['velocity'])
+    return JointLimits(position, values['velocity'], values['effort'])
 
 
 def _number(

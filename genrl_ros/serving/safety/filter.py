@@ -45,7 +45,8 @@ class SafetyFilter:
         """
         self.counts: Counter[str] = Counter()
         self._limiter = Limiter(channels, period_s)
-        self._by_position = np.array([channel.quantity == 'position' for channel in channels])
+        quantities = np.array([channel.quantity for channel in channels])
+        self._by_position, self._by_effort = quantities == 'position', quantities == 'effort'
         self._periods = max(1, round(blend_s / period_s))
         self._followed = self._periods
         self._origin: Vector | None = None
@@ -59,7 +60,8 @@ class SafetyFilter:
             blend: whether its influence grows from nothing.
         """
         self._limiter.start(position, velocity)
-        self._origin = np.where(self._by_position, position, np.nan_to_num(velocity))
+        velocity = np.where(self._by_effort, 0.0, np.nan_to_num(velocity))
+        self._origin = np.where(self._by_position, position, velocity)
         self._followed = 0 if blend else self._periods
 
     def follow(self, wanted: Vector, position: Vector, age_s: float = 0.0) -> Vector:

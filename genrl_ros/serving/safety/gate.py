@@ -12,7 +12,7 @@ import numpy as np
 
 from genrl_ros.serving.robot.embodiment import Channel, Vector
 from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch
-from genrl_ros.serving.safety.limits import BRAKE_STEPS, Limiter
+from genrl_ros.serving.safety.limits import BRAKE_STEPS, Limited, Limiter
 
 STOPPED = 'stopped'
 PAUSED = 'paused'
@@ -23,7 +23,7 @@ OPEN = (WAITING, FORWARDING, REACTING)
 """States in which the next fresh command is forwarded."""
 
 TIMEOUT_PERIODS = 2
-"""Control periods without a command after which the declared reaction begins."""
+"""Answers of the policy that are missing before the declared reaction begins."""
 BURST = 2
 """Commands that may pass at once; after that, one a period."""
 ROUNDING_S = 1e-6
@@ -40,6 +40,9 @@ class Gate:
     not: whoever moves the arm by hand meanwhile shall not see it go back. So positions begin from
     where the robot is, and nothing passes while that is not known.
 
+    Where the camera is slower than the commands, the policy answers each image with one command.
+    The gate repeats it until the next is due; a position is reached with the last of these.
+
     No more than a command a period passes, so that a limit of the change from one command to the
     next is a limit of acceleration.
 
@@ -48,7 +51,7 @@ class Gate:
         reason: why it is in that state, for people.
         counts: commands by what became of them.
         period_s: steady seconds between two commands.
-        timeout_s: steady seconds without a command after which the reaction begins.
+        timeout_s: steady seconds without a command of the policy after which the reaction begins.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Gate:
         control_dt_s: float,
         real_time_factor: float = 1.0,
         measured_max_age_s: float = 0.2,
+        commands_per_answer: int = 1,
     ) -> None:
         """Set the limits.
 
@@ -65,19 +69,24 @@ class Gate:
             control_dt_s: seconds between two commands, by the robot's clock.
             real_time_factor: seconds of the robot's clock in a second of steady time.
             measured_max_age_s: how long it is known where the robot is, by its clock.
+            commands_per_answer: commands to the robot for one of the policy.
         """
         self.state, self.reason = STOPPED, 'it has just started; call release'
         self.counts: Counter[str] = Counter()
         self._limiter = Limiter(channels, control_dt_s)
         self.period_s = control_dt_s / real_time_factor
-        self.timeout_s = TIMEOUT_PERIODS * self.period_s
+        answer_dt_s = commands_per_answer * control_dt_s
+        self.timeout_s = TIMEOUT_PERIODS * answer_dt_s / real_time_factor
         self._watch = InputWatch(
             'commands',
-            max_age_s=(TIMEOUT_PERIODS + 1) * control_dt_s,
-            ahead_s=control_dt_s,
-            jump_s=TIMEOUT_PERIODS * control_dt_s,
+            max_age_s=(TIMEOUT_PERIODS + 1) * answer_dt_s,
+            ahead_s=answer_dt_s,
+            jump_s=TIMEOUT_PERIODS * answer_dt_s,
             repeats=True,
         )
+        self._commands_per_answer = commands_per_answer
+        self._wanted, self._left = np.zeros(len(channels)), 0
+        """The last command of the policy, and how often it is to be sent yet."""
         self._offered_s = float('-inf')
         self._credit, self._credit_s = float(BURST), float('-inf')
         self._sent_s = float('-inf')
@@ -156,7 +165,8 @@ class Gate:
             return None
         if self._begins:
             self._limiter.start(self._measured)
-        limited = self._limiter.follow(command)
+        self._wanted, self._left = command, self._commands_per_answer
+        limited = self._towards_wanted()
         self.counts['forwarded'] += 1
         self.counts['limited'] += bool(limited.causes)
         self.state, self.reason = FORWARDING, ''
@@ -172,6 +182,8 @@ class Gate:
         if self.state == FORWARDING and now_s - self._offered_s > self.timeout_s:
             self.state = REACTING
             self.reason = f'no command for {self.timeout_s:.2f} s'
+        if self.state == FORWARDING and self._repeats_now(now_s):
+            return self._towards_wanted().command
         reacts = self.state != FORWARDING and self._acts
         if not reacts or now_s - self._sent_s < self.period_s - ROUNDING_S:
             return None
@@ -184,6 +196,19 @@ class Gate:
             if self._limiter.at_rest:
                 return
             yield self._brake()
+
+    def _repeats_now(self, now_s: float) -> bool:
+        """Whether the last command of the policy is due once more."""
+        due_s = self._offered_s + (self._commands_per_answer - self._left) * self.period_s
+        if not self._left or now_s < due_s - ROUNDING_S or not self._within_rate(now_s):
+            return False
+        self._sent_s = now_s
+        self.counts['repeated'] += 1
+        return True
+
+    def _towards_wanted(self) -> Limited:
+        share, self._left = 1.0 / self._left, self._left - 1
+        return self._limiter.follow(self._wanted, share=share)
 
     def _within_rate(self, now_s: float) -> bool:
         """Whether a command may pass: limits a period are limits a second only at that rate."""

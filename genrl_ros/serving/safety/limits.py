@@ -1,7 +1,9 @@
 """What a command channel may do: position, velocity, acceleration and jerk. Knows no ROS.
 
-Everything is in steps of one control period T. A velocity channel's position is the measured one,
+Everything is in steps of one command period T. A velocity channel's position is the measured one,
 with what was commanded since it was measured; a position channel's is the one commanded last.
+An effort channel has limits of its value and of its rate, which stand where the others have those
+of velocity and acceleration, and no position.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Limited:
 
     Attributes:
         command: `(A,)`.
-        causes: of `position`, `velocity`, `acceleration` and `jerk`; empty: nothing was changed.
+        causes: names of limits; empty: nothing was changed.
     """
 
     command: Vector
@@ -61,11 +63,10 @@ class Limiter:
         self._period = period_s
         ranges = [channel.limits.position or (-np.inf, np.inf) for channel in channels]
         self._low, self._high = np.array(ranges, np.float64).T
-        self._speed, self._acceleration, self._jerk = (
-            np.array([getattr(channel.limits, name) or BOUNDLESS for channel in channels])
-            for name in ('velocity', 'acceleration', 'jerk')
-        )
+        bounds = [_bounds(channel) for channel in channels]
+        self._speed, self._acceleration, self._jerk = np.array(bounds, np.float64).T
         self.by_position = np.array([channel.quantity == 'position' for channel in channels])
+        self._by_effort = np.array([channel.quantity == 'effort' for channel in channels])
         self._coasts = (
             np.array([channel.reaction == 'none' for channel in channels]) & ~self.by_position
         )
@@ -81,12 +82,18 @@ class Limiter:
         size = len(self.channels)
         self._position = np.full(size, np.nan) if position is None else position.copy()
         measured = np.zeros(size) if velocity is None else np.nan_to_num(velocity)
+        measured = np.where(self._by_effort, 0.0, measured)
         self._velocity = np.clip(measured, -self._speed, self._speed)
         self._change = np.zeros(size)
         self._recent: deque[Vector] = deque(maxlen=REMEMBERED)
 
     def follow(
-        self, wanted: Vector, position: Vector | None = None, age_s: float = 0.0
+        self,
+        wanted: Vector,
+        position: Vector | None = None,
+        age_s: float = 0.0,
+        *,
+        share: float = 1.0,
     ) -> Limited:
         """The next command towards the one that is wanted.
 
@@ -94,13 +101,14 @@ class Limiter:
             wanted: `(A,)`, finite.
             position: `(A,)` measured; nan where it is unknown.
             age_s: how long ago it was measured.
+            share: of the way to a wanted position that this command goes.
         """
         self._measure(position, age_s)
         first = self.by_position & np.isnan(self._position)
         self._position[first] = np.clip(wanted, self._low, self._high)[first]
         place = np.clip(wanted, self._low, self._high)
         out_of_place = self.by_position & (place != wanted)
-        way = np.where(self.by_position, place - self._position, 0.0)
+        way = np.where(self.by_position, share * (place - self._position), 0.0)
         along = _approach(way, self._acceleration * self._period, self._period)
         velocity = np.where(self.by_position, along, wanted)
         return self._advance(velocity, out_of_place)
@@ -137,10 +145,17 @@ class Limiter:
 
     def _advance(self, velocity: Vector, out_of_place: npt.NDArray[np.bool_]) -> Limited:
         goal = np.clip(velocity, -self._speed, self._speed)
-        causes = {'position': out_of_place.any(), 'velocity': (goal != velocity).any()}
+        too_much, by_effort = goal != velocity, self._by_effort
+        causes = {
+            'position': out_of_place.any(),
+            'velocity': (too_much & ~by_effort).any(),
+            'effort': (too_much & by_effort).any(),
+        }
         change = self._towards(goal, self._velocity, self._change)
         asked = (goal - self._velocity) / self._period
-        causes['acceleration'] = (np.abs(asked) > self._acceleration + SLACK).any()
+        too_fast = np.abs(asked) > self._acceleration + SLACK
+        causes['acceleration'] = (too_fast & ~by_effort).any()
+        causes['effort_rate'] = (too_fast & by_effort).any()
         within = np.clip(asked, -self._acceleration, self._acceleration)
         causes['jerk'] = (np.abs(change - within) > SLACK).any()
         share = self._share(change)
@@ -185,6 +200,18 @@ class Limiter:
         best = _approach(goal - velocity, step, self._period)
         best = np.clip(best, change - step, change + step)
         return np.asarray(np.clip(best, -self._acceleration, self._acceleration))
+
+
+def _bounds(channel: Channel) -> list[float]:
+    """Largest command of a channel that is no position, its first and its second derivative."""
+    limits = channel.limits
+    by_effort = channel.quantity == 'effort'
+    bounds = (
+        (limits.effort, limits.effort_rate, None)
+        if by_effort
+        else (limits.velocity, limits.acceleration, limits.jerk)
+    )
+    return [value or BOUNDLESS for value in bounds]
 
 
 def _approach(way: Vector, step: Vector, period: float) -> Vector:
