@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -127,6 +128,25 @@ def test_a_pause_holds_until_it_is_resumed(policy) -> None:
     assert not policy.call('release').success
     assert policy.call('resume').success
     policy.drive_until(lambda: policy.last() == [0.5, 1.0, 2.0], 'commands again')
+
+
+def test_where_the_camera_is_slow_one_command_is_repeated_at_the_command_rate(
+    bench, tiny_robot
+) -> None:
+    file = Path(tiny_robot)
+    text = file.read_text().replace('action_repeat: 2', 'action_repeat: 8')
+    file.write_text(text.replace('height: 64,', 'height: 64, max_age_s: 0.7, rate_hz: 1.6,'))
+    bench.start(CommandGate, embodiment=tiny_robot)
+    policy = Policy(bench)
+    bench.until(lambda: policy.state() == STOPPED, 'its state')
+    assert policy.call('release').success
+    policy.drive_until(lambda: policy.last() == [0.5, 1.0, 2.0], 'the command')
+    count = len(policy.commands)
+    bench.until(lambda: len(policy.commands) >= count + 7, 'seven repeats of the last one')
+    assert all(list(command.data) == [0.5, 1.0, 2.0] for command in policy.commands[count:])
+    assert policy.state() == FORWARDING
+    bench.until(lambda: policy.state() == REACTING, 'its reaction')
+    bench.until(lambda: policy.last() == [0.0] * 3, 'zero velocity')
 
 
 @pytest.mark.parametrize(

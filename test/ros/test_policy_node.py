@@ -16,6 +16,7 @@ from genrl_ros.nodes.policy_node import PolicyNode
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import to_latent, to_stamp
 from genrl_ros.serving.safety.gate import FORWARDING, STOPPED
+from genrl_ros.system.share import share_path
 
 JOINTS = [f'panda_joint{i}' for i in range(1, 8)]
 JOINTS += ['panda_finger_joint1', 'panda_finger_joint2']
@@ -107,6 +108,25 @@ def test_a_camera_that_is_faster_than_the_control_rate_is_answered_at_the_contro
     robot.drive_until(lambda: robot.stamp - first > 2_000_000_000, 'two seconds of images')
     seen = len(robot.commands) - count
     assert seen <= (robot.stamp - first) / 80_000_000 + 2
+
+
+def test_a_camera_slower_than_the_commands_is_answered_once_an_action(
+    bench, tmp_path, make_bundle
+) -> None:
+    text = share_path('config', 'embodiments', 'kitchen.yaml').read_text()
+    text = text.replace('height: 64', 'height: 64\n  rate_hz: 6.25')
+    file = tmp_path / 'slow.yaml'
+    file.write_text(text.replace('velocity: 2.0}', 'velocity: 2.0, acceleration: 5.0}'))
+    bench.start(PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.0, embodiment=str(file))
+    robot = Robot(bench, make_bundle().encoder_sha256)
+    robot.announce(make_bundle(action=1.0))
+    robot.drive_until(lambda: robot.last_command()[:1] == [2.0], 'full speed')
+    # The gate brings the robot from one of these to the next in two commands, 0.4 rad/s each.
+    changes = np.diff([0.0, *(command.velocity[0] for command in robot.commands)])
+    assert max(changes) == pytest.approx(0.8)
+    first, count = robot.stamp, len(robot.commands)
+    robot.drive_until(lambda: robot.stamp - first > 2_000_000_000, 'two seconds of images')
+    assert len(robot.commands) - count <= (robot.stamp - first) / 160_000_000 + 2
 
 
 def test_commands_stay_within_the_limits(robot, make_bundle) -> None:

@@ -7,6 +7,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 
+from genrl_ros.nodes.ros.commands import from_message, to_message
 from genrl_ros.nodes.ros.conversions import MessageError
 from genrl_ros.nodes.ros.params import ParameterError
 from genrl_ros.nodes.ros.robot import (
@@ -51,3 +52,30 @@ def test_joint_states_that_lack_a_joint_are_refused_by_name() -> None:
 def test_an_unknown_robot_is_named() -> None:
     with pytest.raises(ParameterError, match='parameter embodiment is'):
         load_robot('robby')
+
+
+def test_efforts_go_to_the_gate_and_on_to_the_controllers(tmp_path) -> None:
+    file = tmp_path / 'legs.yaml'
+    file.write_text("""
+name: legs
+command_rate_hz: 10
+camera: {topic: image, encoding: rgb8, width: 64, height: 64}
+commands:
+  - topic: effort_controller/commands
+    interface: effort_group
+    channels:
+      - {joint: hip, unit: N m, scale: 90, reaction: zero, limits: {effort: 90}}
+      - {name: tendon, unit: N, scale: 40, reaction: zero, limits: {effort: 40}}
+""")
+    legs = load_robot(str(file))
+    message = to_policy_command(np.array([-30.0, 12.0]), legs, Time())
+    assert list(message.effort) == [-30.0, 12.0]
+    assert np.isnan([*message.position, *message.velocity]).all()
+    command = from_policy_command(message, legs)
+    (part,) = legs.split(command)
+    sent = to_message(part, Time())
+    assert list(sent.data) == [-30.0, 12.0]
+    assert from_message(legs.commands[0], sent).tolist() == [-30.0, 12.0]
+    message.effort = []
+    with pytest.raises(MessageError, match='not a value for each channel'):
+        from_policy_command(message, legs)

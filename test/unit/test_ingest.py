@@ -268,6 +268,48 @@ def test_a_faster_camera_is_picked_from(tmp_path, robot) -> None:
     assert report.skipped == 42
 
 
+def test_a_camera_slower_than_the_commands_has_all_of_them_between_its_images(
+    tmp_path, robot
+) -> None:
+    """Every second image is there; the second command of each action is a bit larger."""
+    messages, seen = [], -1
+    for when, topic, message in drive(40):
+        seen += topic == '/image'
+        if topic == '/commands' and seen % 2:
+            message = command(list(answer_to(seen) + 0.02))
+        if topic == '/commands' or seen % 2 == 0:
+            messages.append((when, topic, message))
+    bag = write(tmp_path / 'run', messages)
+    ((_, episode),), report = episodes(bag, robot(camera={'rate_hz': 6.25}))
+    np.testing.assert_array_equal(episode.image, PICTURES[: 2 * 21 : 2])
+    wanted = np.stack([np.zeros(2), *((answer_to(i) + 0.01) / 2.0 for i in range(0, 40, 2))])
+    np.testing.assert_allclose(episode.action, wanted, atol=1e-7)
+    assert report.gaps == report.skipped == report.undriven == 0
+
+
+def test_relative_positions_add_up_between_images(tmp_path, robot) -> None:
+    group = {
+        'topic': 'commands',
+        'interface': 'position_group',
+        'channels': [
+            {'joint': name, 'unit': 'rad', 'scale': 0.1, 'mode': 'relative', 'reaction': 'hold',
+             'limits': {'position': [-9.0, 9.0], 'velocity': 2.0}}
+            for name in 'ab'
+        ],
+    }  # fmt: skip
+    messages, seen = [], -1
+    for when, topic, message in drive(40):
+        seen += topic == '/image'
+        if topic == '/commands':
+            message = command([0.05 * seen, -0.1 * seen])
+        if topic == '/commands' or seen % 2 == 0:
+            messages.append((when, topic, message))
+    bag = write(tmp_path / 'run', messages)
+    file = robot(camera={'rate_hz': 6.25}, commands=[group])
+    ((_, episode),), _ = episodes(bag, file)
+    np.testing.assert_allclose(episode.action[2:], [[0.5, -1.0]] * 19, atol=1e-6)
+
+
 @settings(max_examples=50)
 @given(st.floats(0.93, 1.07), st.lists(st.floats(-0.1, 0.1), min_size=200, max_size=200))
 def test_a_camera_that_is_a_bit_off_loses_nothing(speed, jitter) -> None:

@@ -65,6 +65,12 @@ def make_recipe(robot: Embodiment, namespace: str = '') -> Recipe:
     def command(group: CommandGroup) -> Stream:
         return stream(group.topic, lambda message: values_of(group, message))
 
+    relative = np.array([channel.mode == 'relative' for channel in robot.channels])
+    steps = np.where(relative, robot.commands_per_answer, 1)
+
+    def to_action(values: Vector, before: Vector) -> Vector:
+        return robot.to_action(values, before) / steps
+
     return Recipe(
         spec=robot.spec(),
         episode_steps=robot.episode_steps,
@@ -74,10 +80,11 @@ def make_recipe(robot: Embodiment, namespace: str = '') -> Recipe:
         joints=len(robot.joints),
         commands=tuple(command(group) for group in robot.commands),
         holds=tuple(group.quantity == 'position' for group in robot.commands),
-        to_action=robot.to_action,
+        to_action=to_action,
         takes_last=np.array(
             [c.quantity == 'position' and c.mode == 'absolute' for c in robot.channels]
         ),
+        commands_per_frame=robot.commands_per_answer,
     )
 
 

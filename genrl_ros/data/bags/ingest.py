@@ -53,6 +53,7 @@ class Recipe:
         episode_steps: agent steps after which a run is cut into episodes.
         takes_last: `(A,)` whether of several commands in an agent step the last one counts, as
             for positions; otherwise their mean does.
+        commands_per_frame: commands between two images that are taken.
     """
 
     spec: RobotSpec
@@ -65,6 +66,7 @@ class Recipe:
     to_action: Callable[[Vector, Vector], Vector]
     takes_last: npt.NDArray[np.bool_]
     episode_steps: int
+    commands_per_frame: int = 1
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -138,8 +140,11 @@ def _runs(path: Path, recipe: Recipe, report: Report) -> Iterator[list[Frame]]:
     by_topic = {stream.topic: stream for stream in recipe.streams}
     commands = {stream.topic: index for index, stream in enumerate(recipe.commands)}
     synchroniser = Synchroniser(
-        pace=Pace(round(recipe.spec.control_dt_s * 1e9), round(1e9 / recipe.camera_rate_hz)),
-        groups=[Group(holds) for holds in recipe.holds],
+        pace=Pace(
+            round(recipe.commands_per_frame * recipe.spec.control_dt_s * 1e9),
+            round(1e9 / recipe.camera_rate_hz),
+        ),
+        groups=[Group(holds, recipe.commands_per_frame > 1) for holds in recipe.holds],
         joints=recipe.joints,
     )
     for message in read_bag(path, by_topic, report.damage.append):
@@ -172,8 +177,9 @@ def _stamp_ns(message: Any) -> int:
 def _agent_steps(
     run: Sequence[Frame], recipe: Recipe, report: Report
 ) -> Iterator[tuple[Image, npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-    """Images, actions and states of a run's episodes, in agent steps of `action_repeat` frames."""
-    repeat, longest = recipe.spec.action_repeat, recipe.episode_steps
+    """Images, actions and states of a run's episodes, in agent steps of `action_repeat`."""
+    repeat = recipe.spec.action_repeat // recipe.commands_per_frame
+    longest = recipe.episode_steps
     commands = np.stack([frame.command for frame in run[1:] if frame.command is not None])
     before = np.concatenate([commands[:1], commands[:-1]])
     actions = np.stack(

@@ -32,7 +32,7 @@ FOLLOW = 0.25
 
 @dataclass(frozen=True)
 class Frame:
-    """One control step.
+    """One image that is taken, at most one a command period.
 
     Attributes:
         stamp_ns: of the image.
@@ -96,12 +96,25 @@ class Pace:
 
 @dataclass
 class Group:
-    """What arrived on one command topic: the last values, and how many frames ago."""
+    """What arrived on one command topic: the last values, and how many frames ago.
+
+    Where images are slower than commands, velocities that arrive between two images count with
+    their mean; positions with the last one, always.
+    """
 
     holds: bool
+    several: bool = False
     values: Vector | None = None
     age: int = STALE_STEPS
     is_new: bool = False
+    count: int = 0
+
+    def arrive(self, values: Vector) -> None:
+        """Values arrived."""
+        self.count = self.count + 1 if self.is_new else 1
+        if self.several and not self.holds and self.is_new and self.values is not None:
+            values = self.values + (values - self.values) / self.count
+        self.values, self.is_new = values, True
 
 
 @dataclass
@@ -128,8 +141,7 @@ class Synchroniser:
 
     def command(self, index: int, values: Vector) -> None:
         """A command arrived on a topic."""
-        self.groups[index].values = values
-        self.groups[index].is_new = True
+        self.groups[index].arrive(values)
 
     def joint_states(self, stamp_ns: int, positions: Vector) -> None:
         """Positions `(J,)` of the joints arrived."""
