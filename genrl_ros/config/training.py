@@ -49,16 +49,17 @@ class RecordConfig:
     save_every: int = 500
     """Updates between two checkpoints; what a sudden end costs at most."""
     keep: int = 3
-    """Checkpoints kept of each stage."""
+    """Numbered checkpoints kept of each stage, beside the newest."""
     picture_every: int = 2_000
     """Updates between two pictures, of open-loop predictions or of goals; 0 draws none."""
     tensorboard: bool = False
     """Write events for TensorBoard beside the curves; needs `pip install tensorboardX`."""
 
     def __post_init__(self) -> None:
-        for name in ('report_every', 'save_every', 'keep'):
+        for name in ('report_every', 'save_every'):
             check(getattr(self, name) > 0, f'record.{name} must be positive')
-        check(self.picture_every >= 0, 'record.picture_every must not be negative')
+        for name in ('keep', 'picture_every'):
+            check(getattr(self, name) >= 0, f'record.{name} must not be negative')
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Models and training states on disk: safetensors plus JSON, nothing that is unpickled.
+"""World models on disk: safetensors plus JSON, nothing that is unpickled.
 
 A world model is a folder: `mfwm.safetensors`, `mfwm.json` (format version, sizes, robot, the
 embedder it is connected to, how it was made) and `encoder.onnx`, the part that a robot runs.
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.domains.base import RobotSpec
-from genrl_ros.system.files import check_regular, sha256, write_json, write_tensors
+from genrl_ros.system.files import sha256, write_json, write_tensors
 from genrl_ros.world_model.mfwm import MFWM
 
 FORMAT_VERSION = 3
@@ -51,56 +51,6 @@ class ModelCard:
     embedder_identity: str
     training: Mapping[str, Any]
     sha256: str
-
-
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write nested tensors, numbers and strings to one safetensors file, atomically.
-
-    Raises:
-        OSError: if it cannot be written; a file that was there before stays.
-    """
-    tensors: dict[str, npt.NDArray[Any]] = {}
-    plain: dict[str, Any] = {}
-    for key, value in _flatten(state):
-        if isinstance(value, Tensor):
-            tensors[key] = _array(value)
-        else:
-            plain[key] = value
-    write_tensors(path, tensors, {'plain': json.dumps(plain)})
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """The inverse of `save_state`.
-
-    Raises:
-        CheckpointError: if the file is missing or damaged.
-    """
-    try:
-        check_regular(path)
-        with safe_open(path, framework='pt') as file:
-            flat: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            flat |= json.loads((file.metadata() or {}).get('plain', '{}'))
-    except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(f'{path} cannot be read: {error}') from error
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        *parents, leaf = key.split('/')
-        place = nested
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[leaf] = value
-    return nested
-
-
-def _flatten(state: Mapping[str, Any], prefix: str = '') -> list[tuple[str, Any]]:
-    items: list[tuple[str, Any]] = []
-    for key, value in state.items():
-        name = f'{prefix}{key}'
-        if isinstance(value, Mapping) and value:
-            items += _flatten(value, f'{name}/')
-        else:
-            items.append((name, value))
-    return items
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
@@ -204,18 +154,3 @@ def load_mfwm(folder: Path) -> tuple[MFWM, ModelCard]:
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f'{weights} does not fit its description: {error}') from error
     return model.eval().requires_grad_(False), card
-
-
-def rng_state() -> dict[str, Any]:
-    """State of torch's random numbers, on the processor and on the GPU in use."""
-    state = {'torch': torch.get_rng_state()}
-    if torch.cuda.is_initialized():
-        state['cuda'] = torch.cuda.get_rng_state()
-    return state
-
-
-def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Continue torch's random numbers from `rng_state`."""
-    torch.set_rng_state(state['torch'])
-    if 'cuda' in state and torch.cuda.is_initialized():
-        torch.cuda.set_rng_state(state['cuda'])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toy_training import TOLERANCE, Toy, make_store, rows
 
-from genrl_ros.world_model.checkpoint import load_state
+from genrl_ros.training.engine.state_file import load_state
 
 HERE = Path(__file__).parent
 

@@ -21,7 +21,8 @@ from toy_training import SPEC, TINY
 
 from genrl_ros.data.store.episode_file import Episode, write_episode
 from genrl_ros.system.files import atomic_folder, check_writable
-from genrl_ros.world_model.checkpoint import save_mfwm, save_state
+from genrl_ros.training.engine.state_file import save_state
+from genrl_ros.world_model.checkpoint import save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 
 WRITE = """

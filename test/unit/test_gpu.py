@@ -10,13 +10,12 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor
-from toy_training import TINY, make_model
+from toy_training import TINY, learn_toy, make_model
 
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
 from genrl_ros.serving.policy.bundle import load_bundle
-from genrl_ros.training.behavior import learn as learning
-from genrl_ros.training.behavior.learn import learn
+from genrl_ros.training.behavior.learn import LearnResult
 from genrl_ros.training.engine.graphs import graphed
 from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.world_model.losses import (
@@ -91,18 +90,15 @@ def test_a_graph_computes_what_it_recorded(
             torch.testing.assert_close(recorded[name], gradient, rtol=0, atol=0.05 * size + 1e-9)
 
 
-def test_a_policy_is_learned_on_a_gpu_resumed_and_served_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_policy_is_learned_on_a_gpu_resumed_and_served_without(tmp_path: Path) -> None:
     make_model(tmp_path / 'model')
     config = LearnConfig(updates=12, starts=8, precision='bf16')
     prompt = torch.randn(TINY.embed_dim).numpy()
-    monkeypatch.setattr(learning, 'SAVE_EVERY', 5)
 
-    def go_on(stops: bool) -> learning.LearnResult:
-        return learn(
-            tmp_path / 'model', prompt, config, tmp_path / 'out', 'task', 'do it',
-            should_stop=lambda: stops, export_early=False, device='cuda',
+    def go_on(stops: bool) -> LearnResult:
+        return learn_toy(
+            tmp_path / 'model', prompt, config, tmp_path / 'out',
+            should_stop=lambda: stops, export_early=False, save_every=5, device='cuda',
         )  # fmt: skip
 
     with pytest.raises(StoppedError):

@@ -29,8 +29,9 @@ from genrl_ros.serving.robot.embodiment_file import load_embodiment
 from genrl_ros.system.files import read_at_most, sha256
 from genrl_ros.system.share import share_path
 from genrl_ros.training.embedder.clips import Clips
+from genrl_ros.training.engine.state_file import load_state
 from genrl_ros.vlm.embedded import read_embedder
-from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, load_state, save_mfwm
+from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 
 SPEC = RobotSpec('tiny', ('a',), (1.0,), (), 0.1, 1, 10.0)

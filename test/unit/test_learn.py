@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from toy_training import LEARN, SPEC, TINY, make_model, make_store, stop_after
+from toy_training import LEARN, SPEC, TINY, learn_toy, make_model, make_store, stop_after
 
 from genrl_ros.behavior import actor_critic
 from genrl_ros.config.learning import LearnConfig
@@ -21,14 +21,12 @@ from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior import learn_worker
 from genrl_ros.training.behavior.export import write_model
-from genrl_ros.training.behavior.learn import LearnResult, learn
+from genrl_ros.training.behavior.learn import LearnResult, place
 from genrl_ros.training.behavior.learn_worker import LearnRequest
-from genrl_ros.training.behavior.unfinished_learning import place
+from genrl_ros.training.engine.checkpoints import OtherTrainingError
 from genrl_ros.training.engine.run import StoppedError
-from genrl_ros.world_model.checkpoint import (
-    CheckpointError,
-    load_state,
-)
+from genrl_ros.training.engine.state_file import load_state, save_state
+from genrl_ros.world_model.checkpoint import CheckpointError
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -48,20 +46,18 @@ def test_cancelled_learning_keeps_the_policy_so_far(model_folder: Path, tmp_path
         seen.append(0)
         return len(seen) == 2
 
-    result = learn(
-        model_folder, np.eye(32, dtype=np.float32)[1], LEARN, tmp_path, 'task', 'do it',
+    result = learn_toy(
+        model_folder, np.eye(32, dtype=np.float32)[1], LEARN, tmp_path,
         should_stop=stop,
     )  # fmt: skip
     assert result.updates == 2
     load_bundle(result.bundle_path)
 
 
-def test_interrupted_learning_goes_on_where_it_was(
-    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr('genrl_ros.training.behavior.learn.SAVE_EVERY', 2)
+def test_interrupted_learning_goes_on_where_it_was(model_folder: Path, tmp_path: Path) -> None:
     embedding = np.eye(32, dtype=np.float32)[2]
-    whole = learn(model_folder, embedding, LEARN, tmp_path / 'whole', 'task', 'do it')
+    asked = (model_folder, embedding, LEARN)
+    whole = learn_toy(*asked, tmp_path / 'whole')
 
     calls = 0
 
@@ -73,8 +69,8 @@ def test_interrupted_learning_goes_on_where_it_was(
         return False
 
     with pytest.raises(_KilledError):
-        learn(model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it', should_stop=die)
-    again = learn(model_folder, embedding, LEARN, tmp_path / 'cut', 'task', 'do it')
+        learn_toy(*asked, tmp_path / 'cut', should_stop=die, save_every=2)
+    again = learn_toy(*asked, tmp_path / 'cut')
     graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
     assert graphs[0]['actor.onnx'] == graphs[1]['actor.onnx']
 
@@ -88,15 +84,15 @@ def test_learning_from_data_goes_on_in_the_batches_and_loses_nothing_when_stoppe
 ) -> None:
     embedding, data = np.eye(32, dtype=np.float32)[2], make_store(tmp_path / 'data', side=64)
     asked = (model_folder, embedding, LEARN)
-    whole = learn(*asked, tmp_path / 'whole', 'task', 'do it', replay=make_replay(data))
+    whole = learn_toy(*asked, tmp_path / 'whole', replay=make_replay(data))
     with pytest.raises(StoppedError, match='after 3 of 4 updates'):
-        learn(
-            *asked, tmp_path / 'cut', 'task', 'do it', replay=make_replay(data),
+        learn_toy(
+            *asked, tmp_path / 'cut', replay=make_replay(data),
             should_stop=stop_after(3), export_early=False,
         )  # fmt: skip
     seen: list[int] = []
-    again = learn(
-        *asked, tmp_path / 'cut', 'task', 'do it', replay=make_replay(data),
+    again = learn_toy(
+        *asked, tmp_path / 'cut', replay=make_replay(data),
         on_progress=lambda progress: seen.append(progress.update),
         should_stop=lambda: bool(seen.append(0)),
     )  # fmt: skip
@@ -109,8 +105,8 @@ def test_an_interrupted_learning_goes_on_in_the_other_precision(
     model_folder: Path, tmp_path: Path
 ) -> None:
     def go_on(config: LearnConfig, stop: bool) -> LearnResult:
-        return learn(
-            model_folder, np.eye(32, dtype=np.float32)[0], config, tmp_path, 'task', 'do it',
+        return learn_toy(
+            model_folder, np.eye(32, dtype=np.float32)[0], config, tmp_path,
             should_stop=lambda: stop, export_early=False,
         )  # fmt: skip
 
@@ -124,16 +120,36 @@ def test_an_interrupted_learning_goes_on_whatever_the_last_bits_of_its_prompt(
 ) -> None:
     """Which are others with another number of threads."""
     embedding = np.random.default_rng(0).normal(size=32).astype(np.float32)
-    asked = (LEARN, tmp_path, 'task', 'do it')
+    asked = (LEARN, tmp_path)
     with pytest.raises(StoppedError):
-        learn(model_folder, embedding, *asked, should_stop=lambda: True, export_early=False)
-    assert learn(model_folder, embedding * (1 + 1e-6), *asked).updates == LEARN.updates
+        learn_toy(model_folder, embedding, *asked, should_stop=lambda: True, export_early=False)
+    assert learn_toy(model_folder, embedding * (1 + 1e-6), *asked).updates == LEARN.updates
+
+
+def test_an_interrupted_learning_of_the_release_before_goes_on(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN)
+    whole = learn_toy(*asked, tmp_path / 'whole')
+    for name, wrong in (('same', {}), ('other', {'world model': '0' * 64})):
+        out = tmp_path / name
+        with pytest.raises(StoppedError):
+            learn_toy(*asked, out, should_stop=stop_after(2), export_early=False)
+        state = load_state(place(out, 'task'))
+        del state['updates'], state['built_on']
+        state['identity'] = {**state.pop('settings'), **wrong}
+        save_state(place(out, 'task'), state)
+    again = learn_toy(*asked, tmp_path / 'same')
+    graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
+    assert graphs[0]['actor.onnx'] == graphs[1]['actor.onnx']
+    with pytest.raises(OtherTrainingError, match='world model was 000'):
+        learn_toy(*asked, tmp_path / 'other')
 
 
 def test_a_torn_learning_says_what_to_do(model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / 'task.learning.safetensors').write_bytes(b'torn')
-    with pytest.raises(CheckpointError, match='Remove the file to begin anew'):
-        learn(model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path, 'task', 'do it')
+    with pytest.raises(CheckpointError, match='remove them to begin'):
+        learn_toy(model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path)
 
 
 def test_a_prior_that_was_never_trained_is_no_prior(tmp_path: Path) -> None:
@@ -141,8 +157,8 @@ def test_a_prior_that_was_never_trained_is_no_prior(tmp_path: Path) -> None:
     write_model(tmp_path / 'model', MFWM(TINY), SPEC, 'embedded', 'f' * 64, training)
     asked = (tmp_path / 'model', np.eye(32, dtype=np.float32)[0])
     with pytest.raises(ValueError, match=r'choose --learning\.prior 0'):
-        learn(*asked, LEARN, tmp_path, 'task', 'do it')
-    assert learn(*asked, replace(LEARN, prior=0.0), tmp_path, 'task', 'do it').updates == 4
+        learn_toy(*asked, LEARN, tmp_path)
+    assert learn_toy(*asked, replace(LEARN, prior=0.0), tmp_path).updates == 4
 
 
 def test_an_interrupted_learning_of_something_else_is_refused(
@@ -151,8 +167,8 @@ def test_an_interrupted_learning_of_something_else_is_refused(
     embedding, other = np.eye(32, dtype=np.float32)[:2]
 
     def begin(embedding: FloatArray, config: LearnConfig, stop: bool) -> None:
-        learn(
-            model_folder, embedding, config, tmp_path, 'task', 'do it',
+        learn_toy(
+            model_folder, embedding, config, tmp_path,
             should_stop=lambda: stop, export_early=False,
         )  # fmt: skip
 
@@ -164,7 +180,7 @@ def test_an_interrupted_learning_of_something_else_is_refused(
         (other, LEARN, 'of another prompt'),
         (embedding, replace(LEARN, seed=1), 'learning.seed was 0, not 1'),
     ):
-        with pytest.raises(CheckpointError, match=rf'another interrupted .*\({difference}\)'):
+        with pytest.raises(CheckpointError, match=rf'other settings \({difference}\)'):
             begin(prompt, config, stop=False)
     (tmp_path / 'task').mkdir()
     with pytest.raises(FileExistsError, match='choose another name'):
@@ -181,8 +197,8 @@ def test_a_worker_sets_what_was_interrupted_before_aside_and_learns(
     """Else a robot that was switched off would need somebody to remove a file."""
     embedding, other = np.eye(32, dtype=np.float32)[:2]
     with pytest.raises(StoppedError):
-        learn(
-            model_folder, other, LEARN, tmp_path, 'task', 'do it',
+        learn_toy(
+            model_folder, other, LEARN, tmp_path,
             should_stop=lambda: True, export_early=False,
         )  # fmt: skip
     before = place(tmp_path, 'task').read_bytes()
@@ -200,8 +216,8 @@ def test_a_worker_that_breaks_where_it_goes_on_begins_anew(
 ) -> None:
     embedding = np.eye(32, dtype=np.float32)[0]
     with pytest.raises(StoppedError):
-        learn(
-            model_folder, embedding, LEARN, tmp_path, 'task', 'do it',
+        learn_toy(
+            model_folder, embedding, LEARN, tmp_path,
             should_stop=stop_after(1), export_early=False,
         )  # fmt: skip
     request = LearnRequest(
@@ -234,12 +250,11 @@ def test_learning_goes_back_when_it_breaks_and_on_from_other_states(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr('genrl_ros.training.behavior.learn.SAVE_EVERY', 2)
     asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN)
-    smooth = learn(*asked, tmp_path / 'smooth', 'task', 'do it')
+    smooth = learn_toy(*asked, tmp_path / 'smooth')
     spoil_returns(monkeypatch, 4)
-    result = learn(*asked, tmp_path / 'broken', 'task', 'do it')
-    assert 'task.learning, update 3: the gradient is not finite' in capsys.readouterr().err
+    result = learn_toy(*asked, tmp_path / 'broken', save_every=2)
+    assert 'learning task, update 3: the gradient is not finite' in capsys.readouterr().err
     assert (result.updates, np.isfinite(result.imagined_return)) == (4, True)
     assert 'nan' not in (tmp_path / 'broken/task.csv').read_text()
     graphs = [load_bundle(each.bundle_path).graphs['actor.onnx'] for each in (smooth, result)]
@@ -249,11 +264,10 @@ def test_learning_goes_back_when_it_breaks_and_on_from_other_states(
 def test_learning_that_breaks_again_and_again_gives_up(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('genrl_ros.training.behavior.learn.SAVE_EVERY', 2)
-    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path, 'task', 'do it')
+    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path)
     spoil_returns(monkeypatch, 1, *range(4, 100))
     with pytest.raises(FloatingPointError, match=r'update 2: .*This is failure 3 since .*task\.'):
-        learn(*asked)
+        learn_toy(*asked, save_every=2)
     assert load_state(place(tmp_path, 'task'))['agent']['optimizers']['critic']['updates'] == 2
 
 
@@ -266,23 +280,23 @@ def test_learning_from_data_passes_over_the_windows_that_break_it(
     bad = min(batches[2] - set().union(*batches[:2], *batches[3:]))
     data = make_store(tmp_path / 'data', 60, {int(bad)}, side=64)
     config = replace(LEARN, updates=12, starts=32)
-    result = learn(
-        model_folder, np.eye(32, dtype=np.float32)[0], config, tmp_path, 'task', 'do it',
+    result = learn_toy(
+        model_folder, np.eye(32, dtype=np.float32)[0], config, tmp_path,
         replay=make_replay(data),
     )  # fmt: skip
-    assert capsys.readouterr().err == 'task.learning, update 2: the gradient is not finite\n'
+    assert capsys.readouterr().err == 'learning task, update 2: the gradient is not finite\n'
     assert result.updates == 12
 
 
 def test_a_learning_of_other_data_is_another_one(model_folder: Path, tmp_path: Path) -> None:
     data = make_store(tmp_path / 'data', side=64)
-    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path, 'task', 'do it')
+    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path)
     with pytest.raises(StoppedError):
-        learn(*asked, replay=make_replay(data), should_stop=stop_after(1), export_early=False)
+        learn_toy(*asked, replay=make_replay(data), should_stop=stop_after(1), export_early=False)
     with pytest.raises(CheckpointError, match='or remove the file'):
-        learn(*asked)
+        learn_toy(*asked)
     with pytest.raises(CheckpointError, match='or remove the file'):
-        learn(*asked, replay=Replay(EpisodeStore.open(data), 4, 8, seed=1))
+        learn_toy(*asked, replay=Replay(EpisodeStore.open(data), 4, 8, seed=1))
 
 
 @pytest.mark.parametrize('early', [True, False])
@@ -290,9 +304,9 @@ def test_a_stop_after_the_last_update_changes_nothing(
     model_folder: Path, tmp_path: Path, early: bool
 ) -> None:
     asked = (model_folder, np.eye(32, dtype=np.float32)[0], replace(LEARN, updates=12))
-    whole = learn(*asked, tmp_path / 'whole', 'task', 'do it')
-    stopped = learn(
-        *asked, tmp_path / 'stopped', 'task', 'do it', should_stop=stop_after(12),
+    whole = learn_toy(*asked, tmp_path / 'whole')
+    stopped = learn_toy(
+        *asked, tmp_path / 'stopped', should_stop=stop_after(12),
         export_early=early,
     )  # fmt: skip
     graphs = [load_bundle(each.bundle_path).graphs['actor.onnx'] for each in (whole, stopped)]
@@ -303,14 +317,14 @@ def test_learning_ends_when_what_it_goes_back_to_has_vanished(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil_returns(monkeypatch, 2)
-    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path, 'task', 'do it')
+    asked = (model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path)
 
     def lose_it() -> bool:
         place(tmp_path, 'task').unlink()
         return False
 
     with pytest.raises(CheckpointError, match='has vanished'):
-        learn(*asked, should_stop=lose_it)
+        learn_toy(*asked, should_stop=lose_it)
 
 
 def test_what_a_killed_learning_left_half_written_is_removed(
@@ -319,5 +333,5 @@ def test_what_a_killed_learning_left_half_written_is_removed(
     torn = tmp_path / '.task.learning.safetensors.abc.tmp'
     torn.mkdir()
     (torn / 'task.learning.safetensors').write_bytes(b'half')
-    learn(model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path, 'task', 'do it')
+    learn_toy(model_folder, np.eye(32, dtype=np.float32)[0], LEARN, tmp_path)
     assert not torn.exists()

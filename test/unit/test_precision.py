@@ -26,10 +26,10 @@ from genrl_ros.config.training import (
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.training.engine.run import Run
+from genrl_ros.training.engine.state_file import load_state
 from genrl_ros.training.model.pretrain import train_world_model
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.actor import Actor
-from genrl_ros.world_model.checkpoint import load_state
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 

@@ -35,8 +35,8 @@ from toy_training import (
 from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.training.engine.state_file import load_state
 from genrl_ros.world_model import noise
-from genrl_ros.world_model.checkpoint import load_state
 from genrl_ros.world_model.losses import (
     connect_loss,
     dynamics_loss,

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from toy_training import LEARN, SPEC, TINY, make_model, make_store
+from toy_training import LEARN, SPEC, TINY, learn_toy, make_model, make_store
 
 from genrl_ros.behavior.matching import target_features
 from genrl_ros.cli.commands import train_all
@@ -26,17 +26,12 @@ from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.serving.policy.runner import Encoder, PolicyRunner
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.training.behavior.export import write_model
-from genrl_ros.training.behavior.learn import learn
 from genrl_ros.training.engine.run import Run
+from genrl_ros.training.engine.state_file import load_state, save_state
 from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.model.report import video_goal_strips
 from genrl_ros.world_model import latents
-from genrl_ros.world_model.checkpoint import (
-    CheckpointError,
-    load_mfwm,
-    load_state,
-    save_state,
-)
+from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 
@@ -127,7 +122,7 @@ def test_the_bundle_acts_as_the_networks_that_were_learned(
     model_folder: Path, tmp_path: Path
 ) -> None:
     embedding = np.eye(32, dtype=np.float32)[0]
-    result = learn(model_folder, embedding, LEARN, tmp_path / 'out', 'task', 'do it')
+    result = learn_toy(model_folder, embedding, LEARN, tmp_path / 'out')
     assert result.updates == 4
     bundle = load_bundle(result.bundle_path)
     assert bundle.graphs['encoder.onnx'] == (model_folder / 'encoder.onnx').read_bytes()

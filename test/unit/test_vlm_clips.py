@@ -1,15 +1,19 @@
 """Clips: made from a stage that a test can see through, and fed to training."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from toy_training import stop_after
 
 from genrl_ros.cli import main
+from genrl_ros.config.training import RecordConfig
 from genrl_ros.domains.kitchen.concepts import FALSE, TRUE, UNSURE
 from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
 from genrl_ros.training.embedder import clips as clips_module
+from genrl_ros.training.embedder import video_tower
 from genrl_ros.training.embedder.clips import FIRST_SEED, ClipConfig, Clips, make_clips
 from genrl_ros.training.embedder.takes import (
     TakeSampler,
@@ -20,7 +24,7 @@ from genrl_ros.training.embedder.takes import (
     video_loss,
 )
 from genrl_ros.training.embedder.video_tower import fit_video
-from genrl_ros.training.engine.run import StoppedError
+from genrl_ros.training.engine.run import Run, StoppedError
 from genrl_ros.world_model.checkpoint import CheckpointError
 
 SMALL = ClipConfig(rehearsals=16, takes=30, held_out_takes=6, published_takes=4)
@@ -256,7 +260,7 @@ TRAIN = TrainConfig(steps=20, takes=2, average=0.8, learning_rate=3e-4)
 
 def test_rounded_training_makes_the_same_tower(clips, tmp_path) -> None:
     exact, rounded, other = (
-        fit_video(clips, config, tmp_path / str(index))
+        fit_video(clips, config, Run(tmp_path / str(index)))
         for index, config in enumerate(
             (TRAIN, replace(TRAIN, precision='bf16'), replace(TRAIN, seed=1))
         )
@@ -270,24 +274,42 @@ def test_rounded_training_makes_the_same_tower(clips, tmp_path) -> None:
 
 
 def test_a_tower_that_was_stopped_goes_on_as_if_nothing_had_been(clips, tmp_path) -> None:
-    seen: list[tuple[int, float]] = []
-
-    def note(update: int, loss: float) -> None:
-        seen.append((update, loss))
-
-    whole = fit_video(clips, TRAIN, tmp_path / 'whole', note)
-    straight, seen = seen, []
+    record = RecordConfig(report_every=1, keep=2)
+    whole = fit_video(clips, TRAIN, Run(tmp_path / 'whole', record))
+    run = Run(tmp_path / 'run', record)
     with pytest.raises(StoppedError, match='after 7 of 20'):
-        fit_video(clips, TRAIN, tmp_path / 'run', note, should_stop=lambda: len(seen) == 7)
+        fit_video(clips, TRAIN, replace(run, should_stop=stop_after(7)))
     torch.manual_seed(99)
     with pytest.raises(CheckpointError, match=r'other settings \(takes was 2, not 3\)'):
-        fit_video(clips, replace(TRAIN, takes=3), tmp_path / 'run')
-    parted = fit_video(clips, TRAIN, tmp_path / 'run', note)
-    assert seen == straight
+        fit_video(clips, replace(TRAIN, takes=3), run)
+    parted = fit_video(clips, TRAIN, run)
+    curves = [(tmp_path / name / 'video_tower.csv').read_text() for name in ('whole', 'run')]
+    assert curves[0] == curves[1] and curves[0].count('\n') == 21
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parted.state_dict()[name]), name
-    again = fit_video(clips, TRAIN, tmp_path / 'run', should_stop=lambda: True)
+    again = fit_video(clips, TRAIN, replace(run, should_stop=lambda: True))
     assert torch.equal(again.state_dict()['time.1.weight'], whole.state_dict()['time.1.weight'])
+
+
+def test_a_tower_goes_back_when_it_breaks_and_on_with_other_takes(
+    clips, tmp_path, monkeypatch, capsys
+) -> None:
+    calls = itertools.count(1)
+
+    def spoiled(*args: torch.Tensor) -> torch.Tensor:
+        return video_loss(*args) * (torch.nan if next(calls) == 8 else 1.0)
+
+    monkeypatch.setattr(video_tower, 'video_loss', spoiled)
+    run = Run(tmp_path, RecordConfig(report_every=1))
+    tower = fit_video(clips, replace(TRAIN, save_every=5), run)
+    assert capsys.readouterr().err == 'video_tower, update 7: the loss is nan\n'
+    assert all(value.isfinite().all() for value in tower.state_dict().values())
+    assert 'nan' not in (tmp_path / 'video_tower.csv').read_text()
+    straight = fit_video(clips, TRAIN, Run(tmp_path / 'straight'))
+    same = [
+        torch.equal(*pair) for pair in zip(tower.parameters(), straight.parameters(), strict=True)
+    ]
+    assert not all(same), 'the same takes would break it again'
 
 
 def test_an_unknown_precision_is_refused() -> None:

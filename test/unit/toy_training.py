@@ -37,8 +37,9 @@ from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay, StepReplay
 from genrl_ros.domains.base import RobotSpec
+from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior.export import write_model
-from genrl_ros.training.behavior.learn import learn
+from genrl_ros.training.behavior.learn import RECORD, Assignment, LearnResult, learn
 from genrl_ros.training.engine.fit import fit
 from genrl_ros.training.engine.run import Progress, Run, Strips
 from genrl_ros.training.model.pretrain import (
@@ -237,8 +238,24 @@ def train_tiny(data: Path, folder: Path, ranks: Ranks = ALONE) -> None:
     train_prior(model, steps, PriorConfig(updates=3, optim=optim), run)
 
 
+def learn_toy(
+    model: Path,
+    embedding: FloatArray,
+    config: LearnConfig,
+    out: Path,
+    replay: Replay | None = None,
+    export_early: bool = True,
+    save_every: int = RECORD.save_every,
+    **run: Any,
+) -> LearnResult:
+    """Learn what is called `task`; `run` are further fields of `Run`."""
+    asked = Assignment(model, embedding, 'do it', 'task')
+    where = Run(out, replace(RECORD, save_every=save_every), **run)
+    return learn(asked, config, where, replay, export_early)
+
+
 def learn_tiny(model: Path, out: Path, ranks: Ranks = ALONE) -> None:
     """Learn the policy of a prompt for a few updates."""
     config = LearnConfig(updates=12, starts=8, critic_first=2)
     embedding = np.eye(TINY.embed_dim, dtype=np.float32)[0]
-    learn(model, embedding, config, out, 'task', 'do it', ranks=ranks)
+    learn_toy(model, embedding, config, out, ranks=ranks)

@@ -19,7 +19,8 @@ from genrl_ros.domains import registry
 from genrl_ros.system.locks import exclusive
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.behavior.ground import ground_prompt
-from genrl_ros.training.behavior.learn import Progress, learn
+from genrl_ros.training.behavior.learn import RECORD, Assignment, learn
+from genrl_ros.training.engine.run import Progress, Run
 from genrl_ros.world_model.checkpoint import read_card
 from genrl_ros.world_model.ranks import ALONE, Ranks
 
@@ -107,12 +108,10 @@ def learn_prompt(
 
         def on_progress(progress: Progress) -> None:
             rate = f'{progress.updates_per_s:.1f}/s  ' if progress.stage == 'learning' else ''
-            show(progress.update, f'{rate}return {progress.imagined_return:.2f}')
+            show(progress.update, f'{rate}return {progress.metrics["return"]:.2f}')
 
-        result = learn(
-            folder, embedding, config.learning, config.out, config.name,
-            config.prompt or str(config.video), on_progress, should_stop, replay, ranks,
-            export_early=False, device=config.device,
-        )  # fmt: skip
+        run = Run(config.out, RECORD, on_progress, should_stop, ranks, config.device)
+        asked = Assignment(folder, embedding, config.prompt or str(config.video), config.name)
+        result = learn(asked, config.learning, run, replay)
     print(f'policy: {result.bundle_path}, imagined return {result.imagined_return:.2f}')
     return result.bundle_path

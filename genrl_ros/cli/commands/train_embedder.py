@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.progress import bar
-from genrl_ros.cli.session import session
+from genrl_ros.cli.session import session, stage
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.training.embedder.clips import ClipConfig, Clips, make_clips
 from genrl_ros.training.embedder.takes import TrainConfig
@@ -50,16 +50,11 @@ def main(config: Config) -> int:
     out = config.out or config.run / 'model'
     if (out / 'embedder.json').exists():
         raise FileExistsError(f'{out} holds an embedder: choose another --out, or move it away')
-    with session(
-        config.run, RecordConfig(), 'cpu', config.train.precision, config.budget_s
-    ) as run:
+    record = RecordConfig(report_every=10, keep=2, picture_every=0)
+    with session(config.run, record, 'cpu', config.train.precision, config.budget_s) as run:
         clips = _clips(config, run)
-        with bar('video tower', config.train.steps) as show:
-            scores = train_and_measure(
-                clips, out, config.train, run.folder,
-                on_update=lambda update, loss: show(update, f'loss {loss:.3f}'),
-                should_stop=run.should_stop,
-            )  # fmt: skip
+        with stage('video tower', config.train.steps, run) as watched:
+            scores = train_and_measure(clips, out, config.train, watched)
         for cameras in ('held_out_clips', 'published_camera'):
             found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
             print(f'{cameras}: {found}')

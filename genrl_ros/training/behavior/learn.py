@@ -2,67 +2,45 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from genrl_ros.behavior import start_states
-from genrl_ros.behavior.actor_critic import ActorCritic
-from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.training import RecordConfig
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.serving.policy.bundle import PolicyDescription, write_bundle
 from genrl_ros.system.arrays import FloatArray
-from genrl_ros.system.files import clean
+from genrl_ros.training.behavior.behavior_training import BehaviorTraining
 from genrl_ros.training.behavior.export import export_policy
-from genrl_ros.training.behavior.unfinished_learning import (
-    Best,
-    UnfinishedLearning,
-    identity,
-    place,
-)
-from genrl_ros.training.engine.curve import Curve
-from genrl_ros.training.engine.fit import tensors
-from genrl_ros.training.engine.guard import ROLLBACKS, Guard
-from genrl_ros.training.engine.run import StoppedError
-from genrl_ros.world_model.checkpoint import (
-    CheckpointError,
-    ModelCard,
-    load_mfwm,
-    weights_identity,
-)
+from genrl_ros.training.engine.checkpoints import Checkpoints
+from genrl_ros.training.engine.loop import train
+from genrl_ros.training.engine.run import Progress, Run, StoppedError
+from genrl_ros.world_model.checkpoint import ModelCard, load_mfwm
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.ranks import ALONE, Ranks
-from genrl_ros.world_model.sequence import State
 
-REPORT_EVERY = 10
-SAVE_EVERY = 50
+RECORD = RecordConfig(report_every=10, save_every=50, keep=0, picture_every=0)
+"""How often learning reports and saves."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far learning is.
+class Assignment:
+    """What to learn.
 
     Attributes:
-        stage: `learning` or `exporting`.
-        update: updates done.
-        of: updates in all.
-        imagined_return: mean return of the last imagined rollouts.
-        updates_per_s: rate.
-        remaining_s: seconds to go at that rate.
+        model: folder of the world model.
+        embedding: `(D,)` of the prompt.
+        prompt: the task in words.
+        task_id: names the bundle's folder.
     """
 
-    stage: str
-    update: int
-    of: int
-    imagined_return: float
-    updates_per_s: float
-    remaining_s: float
+    model: Path
+    embedding: FloatArray
+    prompt: str
+    task_id: str
 
 
 @dataclass(frozen=True)
@@ -75,106 +53,91 @@ class LearnResult:
 
 
 def learn(
-    mfwm_folder: Path,
-    embedding: FloatArray,
+    asked: Assignment,
     config: LearnConfig,
-    out_dir: Path,
-    task_id: str,
-    prompt: str,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    run: Run,
     replay: Replay | None = None,
-    ranks: Ranks = ALONE,
-    export_early: bool = True,
-    device: str = 'cpu',
+    export_early: bool = False,
 ) -> LearnResult:
-    """Learn a policy for a prompt and export it to `out_dir/<task_id>`.
+    """Learn a policy for a prompt and export it to `<run.folder>/<task_id>`.
 
-    Progress is kept in `out_dir/<task_id>.learning.safetensors`, from which an interrupted run of
-    the same learning goes on, and as a curve in `out_dir/<task_id>.csv`. After an update whose
-    gradient is not finite, or whose loss explodes, learning goes back to what that file keeps, and
-    on from other start states.
+    Progress is kept in `<task_id>.learning.safetensors` beside it, from which an interrupted run
+    of the same learning goes on, and as a curve in `<task_id>.csv`. After an update whose gradient
+    is not finite, or whose loss explodes, learning goes back to what that file keeps, and on from
+    other start states.
 
     Args:
-        mfwm_folder: the world model.
-        embedding: `(D,)` of the prompt.
-        config: how to learn.
-        out_dir: where the bundle goes.
-        task_id: name of the bundle's folder.
-        prompt: the task in words.
-        on_progress: called every ten updates.
-        should_stop: asked after each update whether to end early.
+        asked: what to learn.
+        config: how to learn; its precision is the one that counts.
+        run: where and how; `RECORD` says how often learning usually reports and saves. Progress
+            is reported as stage `learning` with the metric `return`, the smoothed return of the
+            imagined rollouts, and in the end once as stage `exporting`.
         replay: recorded episodes to start from; data-free without them.
-        ranks: the processes that learn together, each from its share of the start states.
-        export_early: what ending early does: export the best policy so far, or save everything,
-            for the same call to go on from there.
-        device: what torch computes on.
+        export_early: what being stopped does: export the best policy so far, or raise
+            `StoppedError`, for the same call to go on.
 
     Raises:
         FileExistsError: if the bundle's folder exists already; nothing is touched.
         CheckpointError: if the world model cannot be used, or what was saved has vanished.
-        OtherLearningError: if an interrupted learning of this name was of another prompt, model or
+        OtherTrainingError: if an interrupted learning of this name was of another prompt, model or
             configuration.
-        StoppedError: if it ended early without an export; everything is saved.
+        StoppedError: if it was stopped and does not export early; everything is saved.
         FloatingPointError: if learning fails again and again; what was saved before stays.
         ValueError: if the processes cannot share the start states, or there is no prior to learn
             with.
     """
-    path = out_dir / task_id
+    path = run.folder / asked.task_id
     if path.exists():
         raise FileExistsError(
             f'{path} exists already, and a bundle is never overwritten: choose another name, or '
             'remove the folder'
         )
-    share = ranks.share(config.starts, 'learning.starts')
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    model, card = load_mfwm(mfwm_folder)
-    _check_prior(config, mfwm_folder, card)
-    model.to(device)
-    prompt_embedding = torch.from_numpy(embedding).to(device)
-    agent = ActorCritic(model, prompt_embedding, config, ranks)
-    target = target_features(model, prompt_embedding, config.starts, config.horizon + 1)
-    target = target.contiguous()  # as it comes from the disk: sums in the same order
-    curve, best = Curve(out_dir / f'{task_id}.csv', REPORT_EVERY), Best()
-    kept = UnfinishedLearning(
-        place(out_dir, task_id), identity(card, config, replay), embedding, agent, target, replay,
-        curve, best, Guard(),
+    model, card = load_mfwm(asked.model)
+    _check_prior(config, asked.model, card)
+    model.to(run.device)
+    training = BehaviorTraining(
+        place(run.folder, asked.task_id).stem, asked.task_id, model, asked.embedding, config,
+        {'world model': card.sha256, 'learning': _settings(config), 'data': _origin(replay)},
+        run, replay,
     )  # fmt: skip
-    _begin(kept, ranks)
-    updating = _Updating(model, kept, config, ranks, share, device)
-    stopped = False
-    began, begun = time.monotonic(), kept.updates
-    while kept.updates < config.updates and not stopped:
-        metrics = updating.update()
-        if metrics is None:
-            continue
-        done = kept.updates
-        best.see(metrics, agent.actor.state_dict)
-        if ranks.first:
-            curve.add(done, metrics, last=done == config.updates)
-        if ranks.first and (done % REPORT_EVERY == 0 or done == config.updates):
-            rate = (done - begun) / (time.monotonic() - began)
-            left = (config.updates - done) / rate
-            on_progress(Progress('learning', done, config.updates, best.smooth, rate, left))
-        stopped = ranks.any(should_stop())
-        keep = stopped and not export_early and done < config.updates
-        if ranks.first and (done % SAVE_EVERY == 0 or keep):
-            kept.save()
-        if keep:
-            ranks.wait()
-            raise StoppedError(f'learning {task_id} after {done} of {config.updates} updates')
-    if ranks.first:
-        done = kept.updates
-        on_progress(Progress('exporting', done, config.updates, best.smooth, 0.0, 0.0))
-        if done < config.updates and best.weights:
-            agent.actor.load_state_dict(best.weights)
-        graphs = export_policy(mfwm_folder, model.cpu(), agent.actor.cpu())
-        about = _describe(model, card, task_id, prompt, done, best.smooth)
+
+    def tell(stage: str, updates_per_s: float = 0.0) -> None:
+        metrics = {'return': training.best.smooth}
+        told = Progress(stage, training.done, config.updates, updates_per_s, metrics)
+        run.on_progress(told)
+
+    watched = replace(run, on_progress=lambda each: tell('learning', each.updates_per_s))
+    try:
+        train(training, watched)
+    except StoppedError:
+        if not export_early:
+            raise
+        training.adopt_best()
+    if run.ranks.first:
+        tell('exporting')
+        graphs = export_policy(asked.model, model.cpu(), training.agent.actor.cpu())
+        about = _describe(model, card, asked, training.done, training.best.smooth)
         write_bundle(path, about, graphs)
-        kept.path.unlink(missing_ok=True)
-    ranks.wait()
-    return LearnResult(path, kept.updates, best.smooth)
+        Checkpoints(run.folder, training.name, run.record.keep).remove()
+    run.ranks.wait()
+    return LearnResult(path, training.done, training.best.smooth)
+
+
+def place(folder: Path, task_id: str) -> Path:
+    """The file of a learning that is not finished."""
+    return folder / f'{task_id}.learning.safetensors'
+
+
+def _settings(config: LearnConfig) -> dict[str, Any]:
+    """What makes a learning of a prompt the same one, however long it goes on."""
+    left_out = ('updates', 'threads', 'precision')
+    return {name: value for name, value in asdict(config).items() if name not in left_out}
+
+
+def _origin(replay: Replay | None) -> Any:
+    return 'none' if replay is None else replay.origin
 
 
 def _check_prior(config: LearnConfig, folder: Path, card: ModelCard) -> None:
@@ -185,101 +148,14 @@ def _check_prior(config: LearnConfig, folder: Path, card: ModelCard) -> None:
         )
 
 
-def _begin(kept: UnfinishedLearning, ranks: Ranks) -> None:
-    """Go on from the file, or write it, to have one to go back to."""
-    kept.path.parent.mkdir(parents=True, exist_ok=True)
-    if kept.path.exists():
-        kept.load()
-    elif ranks.first:
-        kept.save()
-    if ranks.world > 1:
-        ranks.check_same('the weights', weights_identity(kept.agent))
-    if ranks.first:
-        clean(kept.path.parent, kept.path.stem)
-        kept.curve.cut(kept.updates)
-    ranks.wait()
-    if not kept.path.exists():
-        raise CheckpointError(f'{kept.path} is not there: all processes need the same folder')
-
-
-class _Updating:
-    """Updates from start states, and what follows one that fails."""
-
-    def __init__(
-        self,
-        model: MFWM,
-        kept: UnfinishedLearning,
-        config: LearnConfig,
-        ranks: Ranks,
-        share: slice,
-        device: str,
-    ) -> None:
-        self.model, self.kept, self.config, self.ranks = model, kept, config, ranks
-        self.share, self.device = share, device
-        targets = kept.target.to(device)[:, share]
-        self.matcher = Matcher(model.tokenizer.decoder.project, targets, model.config.stoch)
-        self.failures: list[int] = []
-        """Updates that failed since the file was saved."""
-
-    def update(self) -> dict[str, float] | None:
-        """Metrics of one update; None if it failed, and learning is where the file was saved.
-
-        Raises:
-            FloatingPointError: after the third failure since then.
-        """
-        start = self._starts()
-        mine = State(start.stoch[self.share], start.deter[self.share])
-        update = self.kept.updates
-        try:
-            metrics = self.kept.agent.update(self.model, mine, self.matcher)
-            self.kept.guard.check(metrics['critic_loss'])
-        except FloatingPointError as error:
-            self._go_back(update, str(error))
-            return None
-        return metrics
-
-    def _starts(self) -> State:
-        config, replay = self.config, self.kept.replay
-        if replay is None:
-            return start_states.data_free(
-                self.model, self.kept.agent.act, config.starts, config.warmup_steps, config.dreamed
-            )
-        states = start_states.from_data(self.model, tensors(replay.sample(), self.device))
-        chosen = torch.randperm(states.deter.shape[0])[: config.starts]
-        return State(states.stoch[chosen], states.deter[chosen])
-
-    def _go_back(self, update: int, error: str) -> None:
-        """Return to the file, and go on from other start states, and other windows of a replay."""
-        message = f'{self.kept.path.stem}, update {update}: {error}'
-        if self.ranks.first:
-            sys.stderr.write(f'{message}\n')
-        if not self.kept.path.exists():
-            raise CheckpointError(f'{message}; and {self.kept.path} has vanished')
-        replay = self.kept.replay
-        position = replay.state_dict() if replay is not None else {}
-        self.kept.load()
-        if replay is not None:
-            replay.load_state_dict(position)
-        self.failures = [failed for failed in self.failures if failed >= self.kept.updates]
-        self.failures.append(update)
-        if len(self.failures) >= ROLLBACKS:
-            raise FloatingPointError(
-                f'{message}. This is failure {ROLLBACKS} since {self.kept.path} was saved: remove '
-                'that file to begin anew, with lower --learning.actor-lr and --learning.critic-lr'
-            )
-        torch.manual_seed(self.config.seed + len(self.failures))
-        if self.ranks.first:
-            self.kept.curve.cut(self.kept.updates)
-
-
 def _describe(
-    model: MFWM, card: ModelCard, task_id: str, prompt: str, updates: int, imagined_return: float
+    model: MFWM, card: ModelCard, asked: Assignment, updates: int, imagined_return: float
 ) -> PolicyDescription:
     spec, sizes = card.spec, model.config
     return PolicyDescription(
         domain=spec.name,
-        task_id=task_id,
-        prompt=prompt,
+        task_id=asked.task_id,
+        prompt=asked.prompt,
         image_size=IMAGE_SIZE,
         action_names=spec.action_names,
         action_scale=spec.action_scale,

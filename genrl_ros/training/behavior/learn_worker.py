@@ -81,13 +81,10 @@ def serve(
 
     from genrl_ros.config.learning import LearnConfig
     from genrl_ros.config.mapping import from_mapping
-    from genrl_ros.training.behavior.learn import LearnResult, Progress, learn
-    from genrl_ros.training.behavior.unfinished_learning import (
-        OtherLearningError,
-        place,
-        set_aside,
-    )
+    from genrl_ros.training.behavior.learn import RECORD, Assignment, learn, place
+    from genrl_ros.training.engine.checkpoints import Checkpoints, OtherTrainingError
     from genrl_ros.training.engine.device import check_device
+    from genrl_ros.training.engine.run import Progress, Run
     from genrl_ros.training.engine.speed import fastest_precision
 
     check_device(request.device)
@@ -101,31 +98,33 @@ def serve(
         config = dataclasses.replace(config, precision=fastest_precision(request.device))
 
     def on_progress(progress: Progress) -> None:
-        answer(progress=dataclasses.asdict(progress))
-
-    def begin() -> LearnResult:
-        return learn(
-            Path(request.model),
-            np.asarray(request.embedding, np.float32),
-            config,
-            Path(request.policies),
-            request.task_id,
-            request.prompt,
-            on_progress,
-            should_stop,
-            device=request.device,
+        left = (progress.of - progress.update) / max(progress.updates_per_s, 1e-9)
+        answer(
+            progress={
+                'stage': progress.stage,
+                'update': progress.update,
+                'of': progress.of,
+                'imagined_return': progress.metrics['return'],
+                'updates_per_s': progress.updates_per_s,
+                'remaining_s': left if progress.updates_per_s else 0.0,
+            }
         )
 
-    unfinished = place(Path(request.policies), request.task_id)
-    with exclusive(Path(request.policies), request.task_id):
+    policies = Path(request.policies)
+    embedding = np.asarray(request.embedding, np.float32)
+    task = Assignment(Path(request.model), embedding, request.prompt, request.task_id)
+    run = Run(policies, RECORD, on_progress, should_stop, device=request.device)
+    unfinished = place(policies, request.task_id)
+    with exclusive(policies, request.task_id):
         resumes = unfinished.exists()
         try:
-            result = begin()
-        except (OtherLearningError, FloatingPointError):
+            result = learn(task, config, run, export_early=True)
+        except (OtherTrainingError, FloatingPointError):
             if not resumes:
                 raise
-            set_aside(unfinished)  # a robot shall not wait for somebody who removes a file
-            result = begin()
+            # A robot shall not wait for somebody who removes a file.
+            Checkpoints(policies, unfinished.stem, RECORD.keep).set_aside()
+            result = learn(task, config, run, export_early=True)
     return {
         'path': str(result.bundle_path),
         'updates': result.updates,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from genrl_ros.training.embedder.report import (
 )
 from genrl_ros.training.embedder.takes import TrainConfig, fit_text
 from genrl_ros.training.embedder.video_tower import fit_video
+from genrl_ros.training.engine.run import Run
 from genrl_ros.vlm import unrelated
 from genrl_ros.vlm.embedded import FORMAT_VERSION, TowerConfig, Towers, identity_of
 from genrl_ros.vlm.phrases import Phrases, normalise
@@ -59,9 +60,7 @@ def train_and_measure(
     clips: Clips,
     out: Path,
     config: TrainConfig,
-    run: Path,
-    on_update: Callable[[int, float], None] = lambda update, loss: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    run: Run,
 ) -> Scores:
     """Train an embedder with the clips, measure it, and write it to a folder.
 
@@ -69,15 +68,13 @@ def train_and_measure(
         clips: the finished takes.
         out: folder of the finished embedder.
         config: how to train.
-        run: folder of the checkpoints.
-        on_update: called with the number of an update of the video tower and its loss.
-        should_stop: asked after every one.
+        run: where and how the video tower is trained.
 
     Returns:
         The scores that `embedder.json` holds.
 
     Raises:
-        StoppedError: if `should_stop` said so; everything is saved.
+        StoppedError: if `run.should_stop` said so; everything is saved.
         ValueError: if the phrases are mixed up.
     """
     torch.set_num_threads(1)
@@ -86,7 +83,7 @@ def train_and_measure(
     check_phrases(training, HELD_OUT)
     model = SentenceModel()
     towers = Towers(TowerConfig()).eval()
-    towers.video = fit_video(clips, config, run, on_update, should_stop)
+    towers.video = fit_video(clips, config, run)
     bank = centroids(embed_takes(towers, clips, 'train', CENTROID_TAKES))
     towers.text = fit_text(*sentence_features(model, training), torch.from_numpy(bank), config)
     seconds = time.perf_counter() - began

@@ -83,6 +83,10 @@ class TakeSampler:
         """Go on where `state` was taken."""
         self._rng.bit_generator.state = state
 
+    def reseed(self, number: int) -> None:
+        """Draw others from here on; which ones depends on the number."""
+        self._rng = np.random.default_rng([number, int(self._rng.integers(2**32))])
+
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Frames `(B, 12, 3, 64, 64)` uint8 and labels `(B, 5, C)` int8."""
         frames = np.empty((count, TAKE_FRAMES, 3, 64, 64), np.uint8)

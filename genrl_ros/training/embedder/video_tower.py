@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,67 +21,38 @@ from genrl_ros.training.embedder.takes import (
     augment,
     video_loss,
 )
-from genrl_ros.training.engine.checkpoints import Checkpoints
-from genrl_ros.training.engine.run import StoppedError
+from genrl_ros.training.engine.loop import Metrics, Training, train
+from genrl_ros.training.engine.run import Run
 from genrl_ros.vlm.embedded import TowerConfig, Towers, VideoTower, read_embedder
-from genrl_ros.world_model.checkpoint import rng_state, set_rng_state
-
-STAGE, KEEP = 'video_tower', 2
 
 
-def fit_video(
-    clips: Clips,
-    config: TrainConfig,
-    folder: Path,
-    on_update: Callable[[int, float], None] = lambda update, loss: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> VideoTower:
+def fit_video(clips: Clips, config: TrainConfig, run: Run) -> VideoTower:
     """Train the video tower; gives the moving average of its weights, in evaluation mode.
-
-    Goes on from `video_tower.safetensors` in the folder, if it is there.
 
     Args:
         clips: the finished takes.
-        config: how to train.
-        folder: of the checkpoints.
-        on_update: called with the number of the update and its loss.
-        should_stop: asked after every update.
+        config: how to train, and how often to save.
+        run: where and how; see `loop.train`, also for what is raised.
 
     Raises:
-        StoppedError: if `should_stop` said so; everything is saved.
-        CheckpointError: if a checkpoint cannot be read or written, or is of other settings.
         ValueError: if the embedder to start from cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    training = _Training(clips, config)
-    checkpoints = Checkpoints(folder, STAGE, KEEP)
-    checkpoints.clean()
-    found = checkpoints.load()
-    if found is not None:
-        checkpoints.check_settings(found['settings'], training.settings)
-        training.load(found)
-    while training.done < config.steps:
-        loss = training.update()
-        on_update(training.done, loss)
-        last = training.done == config.steps
-        stopping = should_stop() and not last
-        if training.done % config.save_every == 0 or last or stopping:
-            checkpoints.save(training.done, training.state())
-        if stopping:
-            raise StoppedError(f'{STAGE} after {training.done} of {config.steps} updates')
+    training = TowerTraining(clips, config)
+    train(training, replace(run, record=replace(run.record, save_every=config.save_every)))
     result = training.averaged.module
     assert isinstance(result, VideoTower)
     return result.eval()
 
 
-class _Training:
-    """What a checkpoint holds, and how it moves on."""
+class TowerTraining(Training):
+    """The tower, a vector for each concept, and how they move on; arguments as for `fit_video`."""
 
     def __init__(self, clips: Clips, config: TrainConfig) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.done = config, 0
-        self.settings = {**asdict(config), 'start': str(config.start), 'clips': dict(clips.made)}
-        del self.settings['save_every'], self.settings['text_penalty']
+        settings = {**asdict(config), 'start': str(config.start), 'clips': dict(clips.made)}
+        del settings['save_every'], settings['text_penalty']
+        super().__init__('video_tower', config.steps, settings)
+        self.config, self._done = config, 0
         self.generator = torch.Generator().manual_seed(config.seed)
         self.sampler = TakeSampler(clips, np.random.default_rng(config.seed))
         towers = Towers(TowerConfig())
@@ -102,8 +72,13 @@ class _Training:
             self.optimiser, config.learning_rate, config.steps, pct_start=0.1
         )
 
-    def update(self) -> float:
-        """One update; gives its loss."""
+    @property
+    def done(self) -> int:
+        """Updates done."""
+        return self._done
+
+    def update(self) -> Metrics:
+        """One update with the next takes."""
         config = self.config
         frames, labels = self.sampler.draw(config.takes)
         with torch.autocast('cpu', torch.bfloat16, enabled=config.precision == 'bf16'):
@@ -111,17 +86,18 @@ class _Training:
         scale = self.log_scale.exp().clamp_max(MAX_SCALE)
         concepts = F.normalize(self.concepts, dim=-1)
         loss = video_loss(video, concepts, labels.flatten(0, 1), scale)
+        self.guard.check(loss.item())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.schedule.step()
         self.averaged.update_parameters(self.tower)
-        self.done += 1
-        return loss.item()
+        self._done += 1
+        return {'loss': loss.item()}
 
-    def state(self) -> dict[str, Any]:
-        """All that is needed to go on as if nothing had been."""
+    def state_dict(self) -> dict[str, Any]:
+        """Tower, concepts, their moments and averages, and where among the takes it is."""
         optimiser = self.optimiser.state_dict()
         (group,) = optimiser['param_groups']
         return {
@@ -135,13 +111,11 @@ class _Training:
             'schedule': self.schedule.state_dict(),
             'takes': self.sampler.state_dict(),
             'generator': self.generator.get_state(),
-            'rng': rng_state(),
-            'settings': self.settings,
         }
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken."""
-        self.done = int(state['done'])
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self._done = int(state['done'])
         self.tower.load_state_dict(state['tower'])
         self.averaged.load_state_dict(state['averaged'])
         with torch.no_grad():
@@ -152,4 +126,7 @@ class _Training:
         self.schedule.load_state_dict(dict(state['schedule']))
         self.sampler.load_state_dict(state['takes'])
         self.generator.set_state(state['generator'])
-        set_rng_state(state['rng'])
+
+    def pass_over(self, failures: Sequence[Mapping[str, Any]]) -> None:
+        """Go on with other takes."""
+        self.sampler.reseed(len(failures))

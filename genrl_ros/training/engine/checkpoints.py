@@ -1,4 +1,4 @@
-"""The checkpoints of a stage: the newest under the stage's name, the last few beside it."""
+"""The checkpoints of a training: the newest under its name, the last few beside it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from genrl_ros.system.files import atomic_file, clean
-from genrl_ros.world_model.checkpoint import CheckpointError, load_state, save_state
+from genrl_ros.training.engine.state_file import load_state, save_state
+from genrl_ros.world_model.checkpoint import CheckpointError
+
+
+class OtherTrainingError(CheckpointError):
+    """What was interrupted in this place is another training, or cannot be read."""
 
 
 class Checkpoints:
-    """`<stage>.safetensors`, and `<stage>-<update>.safetensors` for the last `keep` of them.
+    """`<name>.safetensors`, and `<name>-<update>.safetensors` for the last `keep` of them.
 
     Args:
         folder: where they are.
-        stage: names them.
-        keep: how many there are at most.
+        name: of the training.
+        keep: how many numbered ones there are at most; 0: the newest alone.
     """
 
-    def __init__(self, folder: Path, stage: str, keep: int) -> None:
-        self.newest = folder / f'{stage}.safetensors'
+    def __init__(self, folder: Path, name: str, keep: int) -> None:
+        self.newest = folder / f'{name}.safetensors'
         self._keep = keep
 
     def clean(self) -> None:
@@ -53,7 +58,7 @@ class Checkpoints:
         """The newest checkpoint that can be read, or None where there is none at all.
 
         Raises:
-            CheckpointError: if there are some, but none can be read.
+            OtherTrainingError: if there are some, but none can be read.
         """
         problem: CheckpointError | None = None
         found = [path for path in (self.newest, *reversed(self._filed())) if path.exists()]
@@ -67,30 +72,22 @@ class Checkpoints:
                 sys.stderr.write(f'{problem}; going on from {path}\n')
             return state
         if problem is not None:
-            raise CheckpointError(
+            raise OtherTrainingError(
                 f'{problem}; that was the last of {", ".join(path.name for path in found)}, of '
                 'which none can be read. If they are damaged, remove them to begin this stage anew'
             ) from problem
         return None
 
-    def check_settings(self, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-        """Check that a training may go on: that no setting of the newest differs.
-
-        Raises:
-            CheckpointError: naming those that do.
-        """
-        changed = changed_settings(held, asked)
-        if changed:
-            raise CheckpointError(
-                f'{self.newest} is of other settings ({"; ".join(changed)}): ask for those, or '
-                'choose another folder with --run'
-            )
-
     def set_aside(self) -> None:
-        """Rename the newest to `<stage>.before.safetensors`, and forget the others."""
+        """Rename the newest to `<name>.before.safetensors`, and forget the others."""
         for old in self._filed():
             old.unlink(missing_ok=True)
         os.replace(self.newest, self.newest.with_suffix('.before.safetensors'))
+
+    def remove(self) -> None:
+        """Remove all of them: nothing is left to go on with."""
+        for old in (*self._filed(), self.newest):
+            old.unlink(missing_ok=True)
 
     def _filed(self) -> list[Path]:
         """Numbered checkpoints, the oldest first."""
@@ -106,6 +103,8 @@ class Checkpoints:
         for old in self._filed():  # after a return to an earlier one, later ones are of no use
             if old >= path:
                 old.unlink()
+        if not self._keep:
+            return
         try:
             os.link(self.newest, path)
         except OSError:  # a file system without links

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.world_model.checkpoint import rng_state, set_rng_state
+from genrl_ros.training.engine.rng import rng_state, set_rng_state
 
 Loss = Callable[[Mapping[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
 """Loss and metrics of a batch."""

@@ -46,11 +46,6 @@ class Progress:
     updates_per_s: float
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def remaining_s(self) -> float:
-        """Seconds to go at the present rate."""
-        return (self.of - self.update) / max(self.updates_per_s, 1e-9)
-
 
 @dataclass(frozen=True)
 class Run:

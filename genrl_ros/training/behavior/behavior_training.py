@@ -1,0 +1,169 @@
+"""The training of a behaviour: what moves in it, and what a checkpoint holds of that."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrl_ros.behavior import start_states
+from genrl_ros.behavior.actor_critic import ActorCritic
+from genrl_ros.behavior.matching import Matcher, target_features
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.data.store.replay import Replay
+from genrl_ros.system.arrays import FloatArray
+from genrl_ros.training.engine.checkpoints import changed_settings
+from genrl_ros.training.engine.fit import tensors
+from genrl_ros.training.engine.loop import Metrics, Training
+from genrl_ros.training.engine.run import Run
+from genrl_ros.world_model.checkpoint import weights_identity
+from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.sequence import State
+
+SAME_PROMPT = 0.9999
+"""Least cosine of a prompt's embedding with itself: with other threads, its last bits differ."""
+
+
+class Best:
+    """Keeps the actor with the highest smoothed imagined reward, and the smoothed return."""
+
+    def __init__(self) -> None:
+        self.average: float | None = None
+        self.highest = -np.inf
+        self.smooth = 0.0
+        self.weights: dict[str, Tensor] = {}
+
+    def see(self, metrics: Metrics, weights: Callable[[], dict[str, Tensor]]) -> None:
+        """Look at the metrics of an update, and at the actor's weights if it is the best."""
+        reward, value = metrics['reward'], metrics['return']
+        self.smooth = value if self.average is None else 0.9 * self.smooth + 0.1 * value
+        self.average = reward if self.average is None else 0.95 * self.average + 0.05 * reward
+        if self.average > self.highest:
+            self.highest = self.average
+            self.weights = copy.deepcopy(weights())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        vars(self).update(state)
+
+
+class BehaviorTraining(Training):
+    """Actor and critic, the target that they learn from, and the states that they start from.
+
+    Args:
+        name: of its checkpoint.
+        task_id: of its curve.
+        model: the world model, on the device that computes.
+        embedding: `(D,)` of the prompt.
+        config: how to learn.
+        settings: what a checkpoint must be of, to go on from it.
+        run: the processes and the device.
+        replay: recorded episodes to start from; data-free without them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        task_id: str,
+        model: MFWM,
+        embedding: FloatArray,
+        config: LearnConfig,
+        settings: Mapping[str, Any],
+        run: Run,
+        replay: Replay | None,
+    ) -> None:
+        title = f'learning {task_id}'
+        super().__init__(name, config.updates, settings, title=title, curve=task_id)
+        self.model, self.config, self.run, self.replay = model, config, run, replay
+        self.share = run.ranks.share(config.starts, 'learning.starts')
+        self.embedding = torch.from_numpy(embedding)
+        prompt = self.embedding.to(run.device)
+        self.agent = ActorCritic(model, prompt, config, run.ranks)
+        target = target_features(model, prompt, config.starts, config.horizon + 1)
+        self.target = target.contiguous()  # as it comes from the disk: sums in the same order
+        self.best = Best()
+        self._matcher: Matcher | None = None
+        self._position: dict[str, Any] = {}
+
+    @property
+    def done(self) -> int:
+        """Updates done."""
+        return self.agent.optimizers['critic'].updates
+
+    def update(self) -> Metrics:
+        """One update from new start states."""
+        if self._matcher is None:
+            targets = self.target.to(self.run.device)[:, self.share]
+            decoder, sizes = self.model.tokenizer.decoder, self.model.config
+            self._matcher = Matcher(decoder.project, targets, sizes.stoch)
+        start = self._starts()
+        mine = State(start.stoch[self.share], start.deter[self.share])
+        metrics = self.agent.update(self.model, mine, self._matcher)
+        self.guard.check(metrics['critic_loss'])
+        self.best.see(metrics, self.agent.actor.state_dict)
+        return metrics
+
+    def adopt_best(self) -> None:
+        """Make the best actor the actor."""
+        if self.best.weights:
+            self.agent.actor.load_state_dict(self.best.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Actor, critic and optimisers; the target; the best actor; where among the data it is."""
+        return {
+            'embedding': self.embedding,
+            'agent': self.agent.training_state(),
+            'target': self.target,
+            'best': self.best.state_dict(),
+            'replay': {} if self.replay is None else self.replay.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.agent.load_training_state(state['agent'])
+        self.target, self._matcher = state['target'], None
+        self.best.load_state_dict(state.get('best', {}))
+        if self.replay is not None and 'replay' in state:
+            self.replay.load_state_dict(state['replay'])
+
+    def differences(self, state: Mapping[str, Any]) -> list[str]:
+        """In what a checkpoint is of another learning, the prompt included."""
+        held = state.get('settings', state.get('identity'))  # its name in the release before
+        if not isinstance(held, Mapping):
+            return ['it is of another version']
+        same = self._is_same_prompt(state['embedding'])
+        return ([] if same else ['of another prompt']) + changed_settings(held, self.settings)
+
+    def identities(self) -> Mapping[str, str]:
+        """The weights of actor and critic."""
+        return {'the weights': weights_identity(self.agent)}
+
+    def pass_over(self, failures: Sequence[Mapping[str, Any]]) -> None:
+        """Go on from other start states, and other windows of a replay."""
+        if self.replay is not None:
+            self.replay.load_state_dict(self._position)
+        torch.manual_seed(self.config.seed + len(failures))
+
+    def _starts(self) -> State:
+        config, replay = self.config, self.replay
+        if replay is None:
+            return start_states.data_free(
+                self.model, self.agent.act, config.starts, config.warmup_steps, config.dreamed
+            )
+        states = start_states.from_data(self.model, tensors(replay.sample(), self.run.device))
+        self._position = replay.state_dict()
+        chosen = torch.randperm(states.deter.shape[0])[: config.starts]
+        return State(states.stoch[chosen], states.deter[chosen])
+
+    def _is_same_prompt(self, held: Tensor) -> bool:
+        return held.shape == self.embedding.shape and bool(
+            torch.cosine_similarity(held, self.embedding, 0) > SAME_PROMPT
+        )
