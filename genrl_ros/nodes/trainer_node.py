@@ -25,6 +25,7 @@ from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.nodes.worker import LearnWorker
 from genrl_ros.serving.policy.bundle import BundleError, load_bundle
+from genrl_ros.system.files import sha256
 from genrl_ros.system.home import below_home
 from genrl_ros.training.behavior.learn_worker import LearnRequest
 
@@ -96,6 +97,7 @@ class TrainerNode(ManagedNode):
         self._model = find(self._config.model)
         self._policies = below_home(self._config.policies)
         self._goal: Goal | None = None
+        self._refused = ''
         self._job: Job | None = None
         self._next: Job | None = None
         self._to_ask: str | None = None
@@ -141,6 +143,8 @@ class TrainerNode(ManagedNode):
     def health(self) -> Status:
         """What is being learned."""
         if self._job is None:
+            if self._refused:
+                return Status(Level.ERROR, self._refused)
             return Status(Level.OK, 'waits for a task')
         progress = self._job.worker.progress if self._job.worker is not None else {}
         return Status(Level.OK, f'learns "{self._job.goal.prompt}"', progress)
@@ -152,12 +156,31 @@ class TrainerNode(ManagedNode):
                 raise conversions.MessageError(
                     'its task_id must be of lower-case letters, digits and dashes'
                 )
-        except conversions.MessageError as error:
-            self.get_logger().error(f'refuses a message on goal: {error}')
+            self._check_model(goal)
+        except (conversions.MessageError, OSError) as error:
+            self._refused = f'refuses a message on goal: {error}'
+            self._goal = self._to_ask = None
+            self.get_logger().error(self._refused)
+            self.tell()
             return
-        self._goal = goal
+        self._goal, self._refused = goal, ''
         self._to_ask = goal.task_id if goal.learn else None
         self._ask()
+
+    def _check_model(self, goal: Goal) -> None:
+        """Check that a goal is of the world model that is in the folder now.
+
+        Raises:
+            MessageError: naming both, if it is of another.
+            OSError: if there is none.
+        """
+        ours = sha256(self._model / 'mfwm.safetensors')
+        if goal.mfwm_sha256 != ours:
+            raise conversions.MessageError(
+                f'"{goal.prompt}" was grounded with the world model {goal.mfwm_sha256[:12]}, but '
+                f'{self._model} holds {ours[:12]}: start prompt_node and trainer_node with the '
+                'same model'
+            )
 
     def _ask(self) -> None:
         assert self._client is not None
@@ -168,30 +191,29 @@ class TrainerNode(ManagedNode):
     def _on_request(self, request: LearnTask.Goal) -> GoalResponse:
         if not self.active:
             return GoalResponse.REJECT
-        running = self._job.goal.task_id if self._job is not None else None
-        current = self._goal.task_id if self._goal is not None else None
-        if request.task_id == running and running is not None:
+        job = self._job
+        if job is not None and not job.stopped_because and job.goal.task_id == request.task_id:
             return GoalResponse.ACCEPT
+        current = self._goal.task_id if self._goal is not None else None
         if current is not None and request.task_id in ('', current):
             return GoalResponse.ACCEPT
-        self.get_logger().warning(
-            f'refuses to learn {request.task_id[:100]!r}: the goal that was set last is '
-            f'{current!r}; call set_task first'
-        )
+        why = self._refused or f'the goal that was set last is {current!r}; call set_task first'
+        self.get_logger().warning(f'refuses to learn {request.task_id[:100]!r}: {why}')
         return GoalResponse.REJECT
 
     def _on_accepted(self, handle: ServerGoalHandle) -> None:
-        assert self._goal is not None
-        task_id = handle.request.task_id or self._goal.task_id
+        goal = self._goal
+        task_id = handle.request.task_id or (goal.task_id if goal is not None else '')
         for job in (self._job, self._next):
             if job is not None and job.goal.task_id == task_id and not job.stopped_because:
                 job.waiting.append(handle)
                 return
+        assert goal is not None
         if self._next is not None:
             self._end(self._next, 'replaced by another task before it began')
-        self._next = Job(self._goal, handle.request.updates or self._config.updates, [handle])
+        self._next = Job(goal, handle.request.updates or self._config.updates, [handle])
         if self._job is not None:
-            self._stop(self._job, f'replaced by "{self._goal.prompt}"', replaced=True)
+            self._stop(self._job, f'replaced by "{goal.prompt}"', replaced=True)
         self._start_next()
 
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
@@ -218,6 +240,7 @@ class TrainerNode(ManagedNode):
             return
         self.get_logger().info(f'learns "{goal.prompt}" with {self._job.updates} updates')
         try:
+            self._check_model(goal)
             folder = self._free_folder(goal.task_id)
             folder.mkdir(parents=True, exist_ok=True)
             self._job.worker = LearnWorker(
@@ -238,7 +261,7 @@ class TrainerNode(ManagedNode):
                 ),
                 log=self.get_logger().info,
             )
-        except OSError as error:
+        except (conversions.MessageError, OSError) as error:
             self._end(self._job, f'cannot learn: {error}')
             self._job = None
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
 
@@ -17,6 +19,7 @@ from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import Goal, to_goal
 from genrl_ros.nodes.trainer_node import TrainerNode
 
+MODEL = b'weights of a world model'
 FAKE_WORKER = Path(__file__).with_name('fake_worker.py')
 
 
@@ -42,7 +45,7 @@ class User:
             embedding=np.ones(4, np.float32) / 2,
             tokens=np.zeros((3, 4), np.uint8),
             classes=5,
-            mfwm_sha256='0' * 64,
+            mfwm_sha256=hashlib.sha256(MODEL).hexdigest(),
             grounding_score=0.5,
             learn=learn,
         )
@@ -74,10 +77,15 @@ class User:
         return future.result().status, future.result().result
 
 
+def put_model(folder: Path, content: bytes = MODEL) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / 'mfwm.safetensors').write_bytes(content)
+
+
 @pytest.fixture
 def start(bench, tmp_path, make_bundle) -> Callable[..., User]:
     def start(seconds: float, *arguments: str) -> User:
-        (tmp_path / 'model').mkdir()
+        put_model(tmp_path / 'model')
         worker = [sys.executable, str(FAKE_WORKER), str(make_bundle().path), str(seconds)]
         bench.start(
             TrainerNode,
@@ -169,7 +177,7 @@ def test_a_worker_that_crashes_is_reported_and_the_next_one_learns(start, bench)
 
 
 def test_a_worker_that_cannot_be_started_is_reported(bench, tmp_path) -> None:
-    (tmp_path / 'model').mkdir()
+    put_model(tmp_path / 'model')
     bench.start(TrainerNode, model=str(tmp_path / 'model'), worker_command=['/nothing/here'])
     user = User(bench)
     user.set_goal('one')
@@ -182,7 +190,7 @@ def test_a_gpu_that_is_not_there_is_reported_and_the_node_lives(
     bench, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-    (tmp_path / 'model').mkdir()
+    put_model(tmp_path / 'model')
     bench.start(TrainerNode, model=str(tmp_path / 'model'), policies=str(tmp_path), device='cuda')
     user = User(bench)
     user.set_goal('one')
@@ -210,6 +218,60 @@ def test_a_senseless_goal_is_refused_and_the_node_lives(start, bench, changes) -
     user.set_goal('good', learn=True)
     bench.until(lambda: user.announced, 'the good one')
     assert [announced.task_id for announced in user.announced] == ['good']
+
+
+FOREIGN = {'mfwm_sha256': 'abcdef' + 58 * '0'}
+
+
+def test_a_goal_of_another_world_model_is_refused_with_a_message_that_names_both(
+    start, bench, tmp_path
+) -> None:
+    user = start(0.2)
+    errors: list[str] = []
+    bench.observer.create_subscription(
+        DiagnosticArray,
+        '/diagnostics',
+        lambda message: errors.extend(
+            status.message for status in message.status if status.level == DiagnosticStatus.ERROR
+        ),
+        qos.DIAGNOSTICS,
+    )
+    user.set_goal('good')
+    user.result(user.ask_until_accepted('good'))
+    user.set_goal('foreign', True, FOREIGN)
+    bench.until(lambda: errors, 'an error in its health')
+    assert errors[0] == (
+        'refuses a message on goal: "do foreign" was grounded with the world model abcdef000000, '
+        f'but {tmp_path}/model holds {hashlib.sha256(MODEL).hexdigest()[:12]}: start prompt_node '
+        'and trainer_node with the same model'
+    )
+    assert not user.ask().accepted, 'the goal before it is not learned in its place'
+    user.set_goal('next', learn=True)
+    bench.until(lambda: len(user.announced) == 2, 'the next one')
+    assert [announced.task_id for announced in user.announced] == ['good', 'next']
+
+
+def test_a_goal_of_another_world_model_leaves_what_is_being_learned(start, bench) -> None:
+    user = start(2.0)
+    user.set_goal('one')
+    handle = user.ask_until_accepted('one')
+    user.set_goal('foreign', True, FOREIGN)
+    bench.until(lambda: not user.ask().accepted, 'the other one to be refused')
+    joining = user.ask('one')
+    assert user.result(handle)[0] == user.result(joining)[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_a_world_model_that_is_replaced_meanwhile_is_not_learned_in(start, tmp_path) -> None:
+    user = start(0.2)
+    user.set_goal('one')
+    user.result(user.ask_until_accepted('one'))
+    put_model(tmp_path / 'model', b'other weights')
+    status, result = user.result(user.ask('one'))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert 'cannot learn: "do one" was grounded with the world model' in result.message
+    (tmp_path / 'model' / 'mfwm.safetensors').unlink()
+    status, result = user.result(user.ask('one'))
+    assert 'cannot learn: [Errno 2] No such file' in result.message
 
 
 def test_the_worker_ends_with_the_node(start, bench, tmp_path) -> None:
