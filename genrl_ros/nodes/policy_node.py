@@ -305,7 +305,7 @@ class PolicyNode(ManagedNode):
         assert self._driver is not None
         if self._gate not in OPEN:
             self._drove_s = float('-inf')
-        elif self._reference is not None:
+        elif self._reference is not None and not self._robot.stops_time:
             position = None if self._measured is None else self._measured.position
             self._send(self._driver, lambda _, age_s: self._safety.react(position, age_s))
         self._driver.interrupt()

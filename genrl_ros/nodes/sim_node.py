@@ -44,10 +44,12 @@ class SimParameters:
 
 
 class SimNode(ManagedNode):
-    """Steps the simulator in real time: a command for each image, an image for each command.
+    """Steps the simulator in real time: a command for each control period, an image for some.
 
-    At the end of every control period the newest command is applied and the next image published.
-    So a command that answers an image within the period acts without a delay of its own.
+    At the end of every control period the newest command is applied, and the next image published
+    where the camera has one. So a command that answers an image within the period acts without a
+    delay of its own. Without a command the robot stays as it is, or the physics stand still while
+    the clock goes on, as the robot's reaction says.
     """
 
     _scene: Scene | None = None
@@ -71,6 +73,7 @@ class SimNode(ManagedNode):
         self._robot = robot = load_robot(self._config.embodiment)
         self._scene = self._make_scene(self._config.domain)
         self._order = _channel_order(robot, self._scene.domain.robot)
+        self._steps_per_image = _steps_per_image(robot)
         self._units = {each.name: each.unit for each in self._scene.domain.readings}
 
         self._image = self.create_publisher(Image, robot.camera.topic, qos.SENSOR)
@@ -94,8 +97,9 @@ class SimNode(ManagedNode):
         self._period_s = robot.control_dt_s / self._config.real_time_factor
         self._timer = self.every(self._period_s, self._tick)
         self.get_logger().info(
-            f'publishes {robot.camera.topic} every {self._period_s * 1000:.0f} ms and waits for '
-            f'commands on {group.topic}'
+            f'publishes {robot.camera.topic} every '
+            f'{self._steps_per_image * self._period_s * 1000:.0f} ms and waits for commands on '
+            f'{group.topic}'
         )
 
     def activate(self) -> None:
@@ -114,7 +118,7 @@ class SimNode(ManagedNode):
 
     def _reset(self, seed: int | None) -> None:
         assert self._scene is not None
-        self._sim_time_ns = 0
+        self._sim_time_ns, self._steps = 0, 0
         self._forget_command()
         self._scene.physics.reset(seed)
         self._publish()
@@ -134,30 +138,44 @@ class SimNode(ManagedNode):
             return
         if self._command_age >= COMMAND_PERIODS:
             if self._command.any():
+                does = 'time stands still' if self._robot.stops_time else 'the robot stops'
                 self.get_logger().warning(
-                    f'no command for {COMMAND_PERIODS} control periods: the arm stops',
+                    f'no command for {COMMAND_PERIODS} control periods: {does}',
                     throttle_duration_sec=5.0,
                 )
             self._forget_command()
-        if self._command.any():
-            self._scene.physics.control(self._command)
-        else:  # as a velocity controller does
-            self._scene.physics.hold()
+        self._step()
         self._command_age += 1
+        self._steps += 1
         self._sim_time_ns += round(self._robot.control_dt_s * conversions.NANOSECONDS)
         self._publish()
         self._report_rate()
 
+    def _step(self) -> None:
+        """One control period of the physics, if they do not stand still."""
+        assert self._scene is not None
+        physics, robot = self._scene.physics, self._robot
+        without = self._command_age >= COMMAND_PERIODS
+        rests = robot.commands[0].quantity == 'velocity' and not self._command.any()
+        if without and robot.stops_time:
+            return
+        if without or rests:  # as a velocity controller does
+            physics.hold()
+        else:
+            physics.control(self._command)
+
     def _publish(self) -> None:
         assert self._scene is not None
         physics, joints = self._scene.physics, self._scene.physics.joints()
-        image = physics.render()
+        image = None if self._steps % self._steps_per_image else physics.render()
         stamp = conversions.to_stamp(self._sim_time_ns)
         frame = self._robot.camera.frame_id
         self._clock_message.publish(ClockMessage(clock=stamp))
         self._joint_states.publish(
             conversions.to_joint_state(joints.names, joints.position, joints.velocity, stamp)
         )
+        if image is None:
+            return
         self._image.publish(conversions.to_image(image, stamp, frame))
         self._camera_info.publish(
             conversions.to_camera_info(
@@ -224,6 +242,18 @@ def _make_scene(name: str) -> Scene:
         return registry.make_scene(registry.get(name))
     except ValueError as error:
         raise ParameterError(f'parameter domain: {error}') from None
+
+
+def _steps_per_image(robot: Embodiment) -> int:
+    """Control steps from one image to the next."""
+    steps = robot.command_rate_hz / robot.camera_rate_hz
+    if round(steps) < 1 or abs(steps - round(steps)) > 1e-6 * steps:
+        raise ParameterError(
+            f'embodiment {robot.name} has {robot.camera_rate_hz:g} images and '
+            f'{robot.command_rate_hz:g} commands a second: the simulator sends an image at every '
+            'command, or at every second, third and so on'
+        )
+    return round(steps)
 
 
 def _channel_order(robot: Embodiment, spec: RobotSpec) -> list[int]:

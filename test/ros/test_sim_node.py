@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -51,6 +52,28 @@ def test_it_publishes_what_a_robot_would(bench, sim, tiny_env) -> None:
     assert min(steps) == 80_000_000
     assert all(step % 80_000_000 == 0 for step in steps)  # best effort: one may be lost
     assert tiny_env.seed == 3
+
+
+def test_a_slower_camera_has_fewer_images_and_the_same_joint_states(
+    bench, tiny_env, tiny_robot
+) -> None:
+    file = Path(tiny_robot)
+    file.write_text(file.read_text().replace('height: 64,', 'height: 64, rate_hz: 6.25,'))
+    bench.start(SimNode, lambda domain: tiny_env.scene, embodiment=tiny_robot)
+    images = bench.record(Image, 'camera/image_raw', qos.SENSOR)
+    joints = bench.record(JointState, 'joint_states', qos.SENSOR)
+    bench.until(lambda: len(images) > 4 and len(joints) > 8, 'images and joint states')
+    stamps = [from_stamp(message.header.stamp) for message in images]
+    assert all(stamp % 160_000_000 == 0 for stamp in stamps)
+    assert any(from_stamp(each.header.stamp) % 160_000_000 for each in joints)
+
+
+def test_a_camera_that_the_simulator_cannot_be_is_refused(bench, tiny_env, tiny_robot) -> None:
+    file = Path(tiny_robot)
+    file.write_text(file.read_text().replace('height: 64,', 'height: 64, rate_hz: 10,'))
+    node = bench.make(SimNode, lambda domain: tiny_env.scene, embodiment=tiny_robot)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert '10 images and 12.5 commands a second' in node._failure
 
 
 def test_a_command_is_mapped_by_name_and_holds_for_two_periods(bench, sim, tiny_env) -> None:

@@ -267,6 +267,19 @@ def test_each_mistake_about_efforts_is_named(change, words) -> None:
     assert any(words in problem for problem in problems(values)), problems(values)
 
 
+def test_time_stops_for_all_channels_of_a_simulated_robot_or_for_none() -> None:
+    values = walker()
+    assert not parse_embodiment(values, HERE).stops_time
+    channel(values)['reaction'] = 'stop_time'
+    assert problems(values) == (
+        'reaction `stop_time` is for simulators, with use_sim_time: true',
+        'extend_leg: reaction is `zero`, but time stops for all channels or for none: write '
+        '`stop_time` everywhere',
+    )
+    channel(values, 1)['reaction'] = 'stop_time'
+    assert parse_embodiment(values | {'use_sim_time': True}, HERE).stops_time
+
+
 def test_limits_of_what_has_no_position_are_refused() -> None:
     values = arm()
     del channel(values)['joint']
@@ -320,7 +333,7 @@ def test_a_urdf_limits_efforts_too(tmp_path) -> None:
         (lambda v: channel(v).update(reaction='hold'), 'would let the joint run on'),
         (
             lambda v: channel(v).update(reaction='stop'),
-            "must be one of 'hold', 'zero' or 'none', is 'stop'",
+            "must be one of 'hold', 'zero', 'stop_time' or 'none', is 'stop'",
         ),
         (lambda v: channel(v).update(mode='relative'), 'for positions only'),
         (lambda v: channel(v).update(scale=-1.0), 'shoulder: scale must be above 0, is -1.0'),

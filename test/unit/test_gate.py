@@ -245,6 +245,25 @@ def test_efforts_keep_their_limits_and_end_at_zero() -> None:
     assert ticks == pytest.approx([1.2, 0.4, 0.0, 0.0], abs=1e-9)
 
 
+def test_where_time_stops_nothing_is_sent_but_what_the_policy_wants() -> None:
+    limits = Limits(effort=2.0, effort_rate=10.0)
+    leg = Channel('N m', 2.0, 'stop_time', 'a', name='a', limits=limits, quantity='effort')
+    gate = Gate([leg], PERIOD)
+    assert gate.tick(0.5) is None
+    gate.open()
+    assert [offer(gate, 1.0 + i * PERIOD, (2.0,))[0] for i in range(2)] == pytest.approx(
+        [0.8, 1.6]
+    )
+    assert gate.tick(2.0) is None
+    assert gate.state == REACTING
+    assert offer(gate, 3.0, (2.0,)) == [2.0]  # it goes on from where time stood still
+    gate.stop('the button')
+    assert gate.tick(4.0) is None
+    assert offer(gate, 4.1, (2.0,)) is None
+    assert gate.state == STOPPED
+    assert not list(gate.come_to_rest())
+
+
 @pytest.mark.parametrize(
     ('changes', 'problem'),
     [

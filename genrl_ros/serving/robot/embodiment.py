@@ -26,7 +26,7 @@ Interface = Literal[
     'velocity_group', 'position_group', 'effort_group', 'joint_trajectory', 'twist'
 ]
 Quantity = Literal['velocity', 'position', 'effort']
-Reaction = Literal['hold', 'zero', 'none']
+Reaction = Literal['hold', 'zero', 'stop_time', 'none']
 Mode = Literal['absolute', 'relative']
 
 MAX_RATE_HZ = 1000.0
@@ -96,7 +96,8 @@ class Channel:
         scale: what an action of 1.0 is, in that unit.
         reaction: what is safe when input stops: `zero` for velocities and efforts, `hold` for
             positions, or `none`: it is left at its last command. An emergency stop brakes every
-            velocity.
+            velocity. `stop_time` is for what is never safe without commands, such as a walker in
+            the air: none are sent, and its simulator stands still.
         joint: its name in the joint states; empty for an axis, and for an actuator that does not
             move one joint alone.
         axis: `linear.x` to `angular.z` of a twist; empty for a joint.
@@ -245,6 +246,11 @@ class Embodiment:
     def joint_states_rate_hz(self) -> float:
         """Joint states a second."""
         return self.joint_states.rate_hz or self.command_rate_hz
+
+    @property
+    def stops_time(self) -> bool:
+        """Whether no commands are sent to stop it, but its simulator stands still without."""
+        return any(channel.reaction == 'stop_time' for channel in self.channels)
 
     @property
     def commands_per_answer(self) -> int:

@@ -19,9 +19,9 @@ from genrl_ros.serving.robot.urdf import JointLimits
 from genrl_ros.serving.safety.gate import TIMEOUT_PERIODS
 
 REACTIONS = {
-    'velocity': ('zero', 'none'),
-    'position': ('hold', 'none'),
-    'effort': ('zero',),
+    'velocity': ('zero', 'stop_time', 'none'),
+    'position': ('hold', 'stop_time', 'none'),
+    'effort': ('zero', 'stop_time'),
 }
 LIMITS: dict[Quantity, tuple[str, ...]] = {
     'velocity': ('position', 'velocity', 'acceleration', 'jerk'),
@@ -45,6 +45,7 @@ def problems_of(robot: Embodiment) -> list[str]:
         *_of_rates(robot),
         *_of_ages(robot),
         *_of_names(robot),
+        *_of_reactions(robot),
         *(
             f'{channel.name}: {problem}'
             for channel in robot.channels
@@ -81,6 +82,19 @@ def _of_ages(robot: Embodiment) -> Iterator[str]:
             f'{MAX_AGE_PERIODS} images that are answered: command_gate refuses what answers '
             'older ones'
         )
+
+
+def _of_reactions(robot: Embodiment) -> Iterator[str]:
+    if not robot.stops_time:
+        return
+    if not robot.use_sim_time:
+        yield 'reaction `stop_time` is for simulators, with use_sim_time: true'
+    for channel in robot.channels:
+        if channel.reaction != 'stop_time':
+            yield (
+                f'{channel.name}: reaction is `{channel.reaction}`, but time stops for all '
+                'channels or for none: write `stop_time` everywhere'
+            )
 
 
 def _of_names(robot: Embodiment) -> Iterator[str]:

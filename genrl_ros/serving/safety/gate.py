@@ -43,6 +43,9 @@ class Gate:
     Where the camera is slower than the commands, the policy answers each image with one command.
     The gate repeats it until the next is due; a position is reached with the last of these.
 
+    A robot whose reaction is to stop time gets no command while the gate does not forward any:
+    its simulator stands still then, and goes on with the next.
+
     No more than a command a period passes, so that a limit of the change from one command to the
     next is a limit of acceleration.
 
@@ -84,6 +87,7 @@ class Gate:
             jump_s=TIMEOUT_PERIODS * answer_dt_s,
             repeats=True,
         )
+        self._stops_time = any(channel.reaction == 'stop_time' for channel in channels)
         self._commands_per_answer = commands_per_answer
         self._wanted, self._left = np.zeros(len(channels)), 0
         """The last command of the policy, and how often it is to be sent yet."""
@@ -184,6 +188,8 @@ class Gate:
             self.reason = f'no command for {self.timeout_s:.2f} s'
         if self.state == FORWARDING and self._repeats_now(now_s):
             return self._towards_wanted().command
+        if self._stops_time:
+            return None
         reacts = self.state != FORWARDING and self._acts
         if not reacts or now_s - self._sent_s < self.period_s - ROUNDING_S:
             return None
@@ -193,7 +199,7 @@ class Gate:
     def come_to_rest(self) -> Iterator[Vector]:
         """The commands that bring the robot to rest, to be sent a period apart; stop it first."""
         for _ in range(BRAKE_STEPS):
-            if self._limiter.at_rest:
+            if self._limiter.at_rest or self._stops_time:
                 return
             yield self._brake()
 

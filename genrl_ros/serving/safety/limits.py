@@ -68,7 +68,8 @@ class Limiter:
         self.by_position = np.array([channel.quantity == 'position' for channel in channels])
         self._by_effort = np.array([channel.quantity == 'effort' for channel in channels])
         self._coasts = (
-            np.array([channel.reaction == 'none' for channel in channels]) & ~self.by_position
+            np.array([channel.reaction in ('none', 'stop_time') for channel in channels])
+            & ~self.by_position
         )
         self.start()
 
