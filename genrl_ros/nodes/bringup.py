@@ -40,6 +40,8 @@ RETRY_S = 5.0
 """How long to wait before a node that has come back and failed is tried again."""
 REASON_S = 2.0
 """How long to wait for a node to say why it failed."""
+SILENT_S = 30.0
+"""After so long without an answer a node is told to be stuck, or gone."""
 GATE = 'command_gate'
 
 
@@ -68,6 +70,8 @@ class Managed:
         raising: whether it still has to become active, having been seen unconfigured.
         asked: an unanswered question for its state.
         asked_s: when it was asked, or became what it is.
+        answered_s: when it answered last.
+        silent: whether it was told that it does not answer.
         changing: an unanswered transition.
         changed_s: when that was asked for.
         at_rest: how often since then it was told that the node is in no transition.
@@ -83,6 +87,8 @@ class Managed:
     raising: bool = False
     asked: Future | None = None
     asked_s: float = float('-inf')
+    answered_s: float = float('inf')
+    silent: bool = False
     changing: Future | None = None
     changed_s: float = float('-inf')
     at_rest: int = 0
@@ -140,6 +146,7 @@ class Bringup(Node):
         ready = True
         for node in self._nodes:
             self._learn(node, now)
+            self._listen(node, now)
             self._raise(node, now, may_activate=ready)
             ready = ready and node.active
         if ready and not self._opened and self._open.service_is_ready():
@@ -156,7 +163,7 @@ class Bringup(Node):
         """Ask a node for its state, now and then."""
         if node.asked is not None and node.asked.done():
             state = node.asked.result().current_state.id
-            node.asked = None
+            node.asked, node.answered_s = None, now
             if node.changing is not None:
                 self._doubt(node, state)
             else:
@@ -170,6 +177,20 @@ class Bringup(Node):
             node.forget_question()
         if node.asked is None and node.ask.service_is_ready():
             node.asked, node.asked_s = node.ask.call_async(GetState.Request()), now
+
+    def _listen(self, node: Managed, now: float) -> None:
+        """Tell if a node that was there does not answer for long, and if it does again."""
+        if node.changing is not None:
+            node.answered_s = now  # a transition has a time limit of its own
+        silent = now - node.answered_s > SILENT_S
+        if silent and not node.silent:
+            self.get_logger().error(
+                f'{node.name}: has not answered for {SILENT_S:g} s: it is stuck, or has ended; see '
+                'its log, and start it anew'
+            )
+        elif node.silent and not silent:
+            self.get_logger().info(f'{node.name}: answers again')
+        node.silent = silent
 
     def _doubt(self, node: Managed, state: int) -> None:
         """A node in the middle of a transition says where it is: has it come back without it?

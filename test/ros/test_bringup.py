@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rcl_interfaces.msg import Log
 
 from genrl_ros.cli import shared_memory
+from genrl_ros.nodes import bringup
 from genrl_ros.nodes.bringup import LOSSES, Bringup, BringupError
 
 NODE = """
@@ -29,6 +31,11 @@ class Slow(ManagedNode):
 
     def activate(self):
         Path(sys.argv[1], 'active').touch()
+        self.every(0.1, self.block)
+
+    def block(self):
+        while Path(sys.argv[1], 'stuck').exists():
+            time.sleep(0.01)
 
 main(Slow)
 """
@@ -43,6 +50,12 @@ class Slow:
 
     def said(self, name: str) -> bool:
         return (self._folder / name).exists()
+
+    def get_stuck(self) -> None:
+        (self._folder / 'stuck').touch()
+
+    def get_free(self) -> None:
+        (self._folder / 'stuck').unlink()
 
     def may_go(self) -> None:
         (self._folder / 'go').touch()
@@ -86,8 +99,7 @@ def test_a_node_that_always_dies_is_given_up(bench, slow) -> None:
 
 
 def test_a_configuration_that_takes_long_is_waited_for(bench, slow) -> None:
-    bringup = bench.nodes[-1]
-    (node,) = bringup._nodes
+    (node,) = bench.nodes[-1]._nodes
     bench.until(lambda: slow.said('configures'), 'its configuration')
     questions: list[object] = []
     ask = node.ask.call_async
@@ -96,3 +108,17 @@ def test_a_configuration_that_takes_long_is_waited_for(bench, slow) -> None:
     slow.may_go()
     bench.until(lambda: slow.said('active'), 'the node to be active')
     assert node.lost == 0
+
+
+def test_a_node_that_does_not_answer_any_more_is_told(bench, slow, monkeypatch) -> None:
+    said: list[str] = []
+    bench.observer.create_subscription(Log, '/rosout', lambda line: said.append(line.msg), 100)
+    slow.may_go()
+    bench.until(lambda: slow.said('active'), 'the node to be active')
+    monkeypatch.setattr(bringup, 'SILENT_S', 2.0)
+    slow.get_stuck()
+    stuck = 'policy_node: has not answered for 2 s: it is stuck, or has ended; see its log'
+    bench.until(lambda: any(line.startswith(stuck) for line in said), 'the bring-up to notice')
+    slow.get_free()
+    bench.until(lambda: 'policy_node: answers again' in said, 'the bring-up to notice')
+    assert len([line for line in said if line.startswith(stuck)]) == 1
