@@ -185,8 +185,8 @@ class Bringup(Node):
         silent = now - node.answered_s > SILENT_S
         if silent and not node.silent:
             self.get_logger().error(
-                f'{node.name}: has not answered for {SILENT_S:g} s: it is stuck, or has ended; see '
-                'its log, and start it anew'
+                f'{node.name}: has not answered for {SILENT_S:g} s: it is stuck, or has ended; '
+                'see its log, and start it anew'
             )
         elif node.silent and not silent:
             self.get_logger().info(f'{node.name}: answers again')
