@@ -78,7 +78,7 @@ GRAPH = (
     Permissions(
         'trainer_node',
         publish=('policy',),
-        subscribe=('goal',),
+        subscribe=('goal', 'policy_state'),
         execute=('learn_task',),
         call=('learn_task',),
     ),
@@ -109,6 +109,7 @@ BESIDES = (
     ),
     Permissions(
         'recorder_node',
+        publish=('/diagnostics',),
         subscribe=(CAMERA, JOINT_STATES, COMMANDS),
         reply=('recorder/next',),
         has_lifecycle=False,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from action_msgs.msg import GoalStatus, GoalStatusArray
@@ -31,7 +29,9 @@ from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.models import find
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.nodes.task_files import new_task_id, prune
 from genrl_ros.system.home import below_home
+from genrl_ros.system.room import check_room
 from genrl_ros.system.time_limit import within
 
 WATCH_S = 0.25
@@ -63,6 +63,11 @@ class PromptParameters:
     )
     image_size: int = parameter(64, 'height and width of the camera image (pixels)', low=1)
     queue: int = parameter(8, 'tasks that may wait for the trainer', low=1)
+    keep_goals: int = parameter(200, 'how many goals are kept in runs; older ones go', low=1)
+    keep_goals_gib: float = parameter(1.0, 'GiB that they may have together', low=0.0)
+    min_free_gib: float = parameter(
+        0.5, 'GiB that stay free on the disk: with less, tasks are refused', low=0.0
+    )
 
 
 class PromptNode(ManagedNode):
@@ -93,6 +98,7 @@ class PromptNode(ManagedNode):
         self._prompter = self._make_prompter(folder)
         self._allowed = [below_home(name) for name in self._config.allowed_folders]
         self._queue: deque[Goal] = deque()
+        self._passed_on = ''
         self._busy = False
         self._asked_at = float('-inf')
         self._frames: list[Image] = []
@@ -141,6 +147,7 @@ class PromptNode(ManagedNode):
 
     def _set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
         self._check_if_busy(request)
+        self._check_room()
         if request.prompt and request.video_path:
             raise PromptError('give either a prompt or a video_path, and not both')
         if request.video_path:
@@ -149,7 +156,7 @@ class PromptNode(ManagedNode):
         else:
             prompt, source = check_prompt(request.prompt), 'text'
             grounded = self._prompter.ground_text(prompt)
-        task_id = _task_id(prompt)
+        task_id = new_task_id(prompt)
         video = within(FILES_S, 'writing the goal', lambda: self._write_goal(task_id, grounded))
         goal = Goal(
             task_id=task_id,
@@ -164,6 +171,7 @@ class PromptNode(ManagedNode):
         )
         what_next = self._pass_on(goal, request.if_busy)
         self._show(grounded)
+        self._tidy(task_id)
         response.accepted = True
         response.message = '; '.join(filter(None, (what_next, grounded.warning)))
         response.task_id = task_id
@@ -216,6 +224,7 @@ class PromptNode(ManagedNode):
     def _publish(self, goal: Goal) -> None:
         if goal.learn:
             self._asked_at = time.monotonic()
+            self._passed_on = goal.task_id
         self._goals.publish(conversions.to_goal(goal, self.get_clock().now().to_msg()))
 
     def _watch(self) -> None:
@@ -232,6 +241,34 @@ class PromptNode(ManagedNode):
         write_strip(folder / 'goal.png', grounded.frames)
         return video
 
+    def _check_room(self) -> None:
+        within(
+            FILES_S,
+            f'looking at {self._runs}',
+            lambda: check_room(self._runs, self._config.min_free_gib),
+        )
+
+    def _tidy(self, shown: str) -> None:
+        """Remove the oldest goals, but for those that are shown, learned or waiting."""
+        tasks = {shown, self._passed_on, *(goal.task_id for goal in self._queue)}
+        config = self._config
+        try:
+            removed = within(
+                FILES_S,
+                'removing old goals',
+                lambda: prune(
+                    self._runs,
+                    config.keep_goals,
+                    config.keep_goals_gib,
+                    lambda goal: goal.name in tasks,
+                ),
+            )
+        except OSError as error:
+            self.get_logger().warning(f'cannot remove an old goal: {error}')
+            return
+        if removed:
+            self.get_logger().info(f'has removed the {len(removed)} oldest goals in {self._runs}')
+
     def _show(self, grounded: GroundedGoal) -> None:
         now = self.get_clock().now().to_msg()
         self._frames = [conversions.to_image(frame, now, 'goal') for frame in grounded.frames]
@@ -244,13 +281,6 @@ class PromptNode(ManagedNode):
         image.header.stamp = self.get_clock().now().to_msg()
         self._images.publish(image)
         self._next_frame = (self._next_frame + 1) % len(self._frames)
-
-
-def _task_id(prompt: str) -> str:
-    """A name that sorts by time, tells the task, and is safe as the name of a folder."""
-    words = re.sub(r'[^a-z0-9]+', '-', prompt.lower()).strip('-')[:40].strip('-')
-    now = datetime.now().strftime('%Y%m%d-%H%M%S-%f')[:-3]
-    return f'{now}-{words}' if words else now
 
 
 def main() -> None:

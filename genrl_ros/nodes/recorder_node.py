@@ -16,13 +16,17 @@ from std_srvs.srv import Trigger
 from genrl_ros.data.bags.bag_writer import EpisodeRecorder
 from genrl_ros.nodes.ros import conversions
 from genrl_ros.nodes.ros.commands import MESSAGES
+from genrl_ros.nodes.ros.diagnostics import Diagnostics, Level, Status
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.robot import load_robot
 from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.system.home import below_home
+from genrl_ros.system.room import check_room, free_gib
 
 DEPTH = 50
 REPORT_S = 10.0
+LOOK_S = 1.0
+"""How often the recorder looks at the free space, and tells its health."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class RecorderParameters:
     max_episode_s: float = parameter(
         300.0, 'seconds after which the next episode begins', low=1.0, high=86_400.0
     )
+    min_free_gib: float = parameter(
+        1.0, 'GiB that stay free on the disk: with less, recording stops', low=0.0
+    )
 
 
 class RecorderNode(Node):
@@ -41,13 +48,17 @@ class RecorderNode(Node):
 
     An episode ends after `max_episode_s`, on `recorder/next`, when stamps go back (as after a
     reset of the simulator), and with the node. Messages carry the time of their arrival.
+
+    Where the disk is nearly full, or cannot be written, the episode ends and nothing more is
+    recorded until `recorder/next` is called and there is room.
     """
 
     def __init__(self, **options: object) -> None:
         super().__init__('recorder_node', **options)
         self._config = declare(self, RecorderParameters)
         robot = load_robot(self._config.embodiment)
-        folder = below_home(self._config.folder)
+        self._folder = folder = below_home(self._config.folder)
+        self._stopped = ''
         classes: dict[str, type] = {
             robot.camera.topic: CompressedImage if robot.camera.is_compressed else Image,
             robot.joint_states.topic: JointState,
@@ -64,6 +75,9 @@ class RecorderNode(Node):
         self.create_service(Trigger, 'recorder/next', self._on_next)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(REPORT_S, self._report, clock=steady)
+        self._diagnostics = Diagnostics(self)
+        self._look()
+        self.create_timer(LOOK_S, self._look, clock=steady)
         self.get_logger().info(f'records {", ".join(types)} into {folder}')
 
     def destroy_node(self) -> None:
@@ -77,14 +91,19 @@ class RecorderNode(Node):
         """The callback of a topic; `image` is the class of its messages if they set the clock."""
 
         def take(data: bytes) -> None:
+            self._seen[topic] += 1
+            if self._stopped:
+                return
             if image is not None:
                 self._watch_clock(data, image)
             if time.monotonic() - self._began > self._config.max_episode_s:
                 self._finish(f'after {self._config.max_episode_s:g} s')
             if self._recorder.current is None:
                 self._began = time.monotonic()
-            self._recorder.write(topic, data, time.time_ns())
-            self._seen[topic] += 1
+            try:
+                self._recorder.write(topic, data, time.time_ns())
+            except OSError as error:
+                self._stop(f'a message cannot be written: {error}')
 
         return take
 
@@ -96,12 +115,43 @@ class RecorderNode(Node):
 
     def _finish(self, why: str) -> str:
         messages = self._recorder.messages
-        bag = self._recorder.finish()
+        try:
+            bag = self._recorder.finish()
+        except OSError as error:
+            text = f'an episode of {messages} messages cannot be finished: {error}'
+            self.get_logger().error(text)
+            return text
         if bag is None:
             return 'nothing was recorded since the last episode'
         text = f'{bag} has {messages} messages ({why})'
         self.get_logger().info(text)
         return text
+
+    def _look(self) -> None:
+        """Stop where the disk is nearly full, and tell how it is."""
+        if not self._stopped:
+            try:
+                check_room(self._folder, self._config.min_free_gib)
+            except OSError as error:
+                self._stop(str(error))
+        figures = {
+            'messages': self._recorder.messages,
+            'free (GiB)': f'{free_gib(self._folder):.2f}',
+        }
+        if self._stopped:
+            status = Status(Level.ERROR, f'records nothing: {self._stopped}', figures)
+        elif self._recorder.current is None:
+            status = Status(Level.OK, 'waits for messages', figures)
+        else:
+            status = Status(Level.OK, f'records {self._recorder.current}', figures)
+        self._diagnostics.publish(status)
+
+    def _stop(self, because: str) -> None:
+        self._stopped = because
+        self._finish('the recorder stops')
+        self.get_logger().error(
+            f'records nothing any more: {because}; then call recorder/next to go on'
+        )
 
     def _report(self) -> None:
         silent = [topic for topic, count in self._seen.items() if not count]
@@ -110,8 +160,13 @@ class RecorderNode(Node):
         self._seen = dict.fromkeys(self._seen, 0)
 
     def _on_next(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = True
-        response.message = self._finish('as asked for')
+        if self._stopped:
+            self._stopped = ''
+            self._look()
+            response.message = self._stopped or 'records again'
+        else:
+            response.message = self._finish('as asked for')
+        response.success = not self._stopped
         return response
 
 

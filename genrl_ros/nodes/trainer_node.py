@@ -14,7 +14,7 @@ from rclpy.action.server import ServerGoalHandle
 from std_msgs.msg import Header
 
 from genrl_interfaces.action import LearnTask
-from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
+from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
 from genrl_ros.config.training import Device
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.conversions import Goal
@@ -23,10 +23,12 @@ from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.models import find
 from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
+from genrl_ros.nodes.task_files import prune
 from genrl_ros.nodes.worker import LearnWorker
 from genrl_ros.serving.policy.bundle import BundleError, load_bundle
 from genrl_ros.system.files import sha256
 from genrl_ros.system.home import below_home
+from genrl_ros.system.room import check_room
 from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 FEEDBACK_S = 0.5
@@ -54,6 +56,11 @@ class TrainerParameters:
         'auto', 'of products in losses: float32, bf16, or auto: bf16 if fast'
     )
     seed: int = parameter(0, 'seed of learning', low=0)
+    keep_policies: int = parameter(50, 'how many policies are kept; older ones go', low=1)
+    keep_policies_gib: float = parameter(4.0, 'GiB that they may have together', low=0.0)
+    min_free_gib: float = parameter(
+        0.5, 'GiB that stay free on the disk: with less, nothing is learned', low=0.0
+    )
     device: str = parameter('cpu', 'what the worker computes on: cpu or cuda')
     worker_command: tuple[str, ...] = parameter(
         (sys.executable, '-P', '-m', 'genrl_ros.training.behavior.learn_worker'),
@@ -101,9 +108,12 @@ class TrainerNode(ManagedNode):
         self._job: Job | None = None
         self._next: Job | None = None
         self._to_ask: str | None = None
+        self._announced: Path | None = None
+        self._driving = ''
 
         self._announcements = self.create_publisher(PolicyAnnouncement, 'policy', qos.LATCHED)
         self.create_subscription(LatentGoal, 'goal', self._on_latent_goal, qos.LATCHED)
+        self.create_subscription(PolicyState, 'policy_state', self._on_policy_state, qos.LATCHED)
         self._server = ActionServer(
             self,
             LearnTask,
@@ -182,6 +192,9 @@ class TrainerNode(ManagedNode):
                 'same model'
             )
 
+    def _on_policy_state(self, message: PolicyState) -> None:
+        self._driving = message.task_id
+
     def _ask(self) -> None:
         assert self._client is not None
         if self._to_ask is not None and self._client.server_is_ready():
@@ -239,8 +252,10 @@ class TrainerNode(ManagedNode):
             self._job = None
             return
         self.get_logger().info(f'learns "{goal.prompt}" with {self._job.updates} updates')
+        self._tidy()
         try:
             self._check_model(goal)
+            check_room(self._policies, self._config.min_free_gib)
             folder = self._free_folder(goal.task_id)
             folder.mkdir(parents=True, exist_ok=True)
             self._job.worker = LearnWorker(
@@ -264,6 +279,24 @@ class TrainerNode(ManagedNode):
         except (conversions.MessageError, OSError) as error:
             self._end(self._job, f'cannot learn: {error}')
             self._job = None
+
+    def _tidy(self) -> None:
+        """Remove the oldest policies, to make room for one, but for those that drive or will."""
+        config, announced = self._config, self._announced
+        try:
+            removed = prune(
+                self._policies,
+                config.keep_policies - 1,
+                config.keep_policies_gib,
+                lambda policy: policy == announced or policy.name == self._driving,
+            )
+        except OSError as error:
+            self.get_logger().warning(f'cannot remove an old policy: {error}')
+            return
+        if removed:
+            self.get_logger().info(
+                f'has removed the {len(removed)} oldest policies in {self._policies}'
+            )
 
     def _free_folder(self, task_id: str) -> Path:
         """Where a task's bundle goes: below a number if the task was learned before."""
@@ -317,6 +350,7 @@ class TrainerNode(ManagedNode):
             imagined_return=float(learned['imagined_return']),
         )
         if not job.replaced:
+            self._announced = bundle.path
             self._announcements.publish(
                 PolicyAnnouncement(
                     header=Header(stamp=self.get_clock().now().to_msg()),

@@ -289,3 +289,36 @@ def test_the_first_task_is_set_once_even_if_the_prompt_node_comes_back(bench, tm
     assert [goal.prompt for goal in goals] == [
         *('open the microwave', 'light the burner', 'open the cabinet')
     ]
+
+
+def user_of(bench, tmp_path, **parameters: object) -> User:
+    (tmp_path / 'model').mkdir()
+    bench.start(
+        PromptNode,
+        FakePrompter,
+        model=str(tmp_path / 'model'),
+        runs=str(tmp_path / 'runs'),
+        **parameters,
+    )
+    return User(bench)
+
+
+def test_only_the_newest_goals_are_kept_and_those_that_wait(bench, tmp_path) -> None:
+    user = user_of(bench, tmp_path, keep_goals=3)
+    learned = user.set_task('open the microwave')
+    user.trainer_is(GoalStatus.STATUS_EXECUTING)
+    bench.until(lambda: 'waits' in user.set_task('turn it', if_busy=QUEUE).message, 'a busy one')
+    needed = {path.name for path in (tmp_path / 'runs').iterdir()}
+    shown = [user.set_task(f'look at {n}', preview_only=True).task_id for n in range(5)][-1]
+    kept = {path.name for path in (tmp_path / 'runs').iterdir()}
+    assert learned.task_id in needed
+    assert kept == needed | {shown}
+
+
+def test_a_task_is_refused_where_the_disk_is_nearly_full(bench, tmp_path) -> None:
+    user = user_of(bench, tmp_path, min_free_gib=1e9)
+    answer = user.set_task('open the microwave')
+    assert not answer.accepted
+    assert f'GiB are free where {tmp_path / "runs"} is' in answer.message
+    assert 'min_free_gib' in answer.message
+    assert not (tmp_path / 'runs').exists()

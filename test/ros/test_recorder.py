@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -24,6 +27,7 @@ from genrl_ros.nodes.ros.conversions import from_stamp, to_image, to_joint_state
 from genrl_ros.nodes.ros.params import ParameterError
 from genrl_ros.nodes.sim_node import SimNode
 from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.system.room import GIB
 
 KITCHEN = load_embodiment(find_embodiment('kitchen'))
 COMMANDS = 'joint_velocity_controller/commands'
@@ -140,6 +144,35 @@ def test_episodes_end_on_request_and_when_time_goes_back(bench, tmp_path, robot)
     step_until_written(bench, robot, recorder, 62, 12)
     robot.step(0)
     bench.until(lambda: len(list(tmp_path.glob('episode_*'))) > before, 'the next episode')
+
+
+def test_a_recorder_stops_before_the_disk_is_full_and_says_so(
+    bench, tmp_path, robot, monkeypatch
+) -> None:
+    free = 5 * GIB
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: SimpleNamespace(free=free))
+    told = bench.record(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+    recorder = bench.make(RecorderNode, folder=str(tmp_path), min_free_gib=2.0)
+    bench.until(robot.listened_to, 'the recorder')
+    step_until_written(bench, robot, recorder, 50, 12)
+
+    free = GIB
+    bench.until(lambda: find_bags(tmp_path), 'the end of the episode')
+    bench.until(lambda: told[-1].status[0].level == DiagnosticStatus.ERROR, 'an error')
+    status = told[-1].status[0]
+    assert status.name == 'recorder_node'
+    assert f'records nothing: only 1.00 GiB are free where {tmp_path} is' in status.message
+    for number in range(62, 72):
+        robot.step(number)
+        bench.executor.spin_once(timeout_sec=0.01)
+    assert not any((tmp_path / 'unfinished').iterdir())
+    answer = bench.call(Trigger, 'recorder/next', Trigger.Request())
+    assert not answer.success and 'only 1.00 GiB are free' in answer.message
+
+    free = 5 * GIB
+    answer = bench.call(Trigger, 'recorder/next', Trigger.Request())
+    assert (answer.success, answer.message) == (True, 'records again')
+    step_until_written(bench, robot, recorder, 80, 12)
 
 
 def test_a_killed_recorder_loses_the_last_episode_at_most(bench, tmp_path, robot) -> None:

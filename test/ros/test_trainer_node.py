@@ -14,7 +14,7 @@ from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
 
 from genrl_interfaces.action import LearnTask
-from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement
+from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import Goal, to_goal
 from genrl_ros.nodes.trainer_node import TrainerNode
@@ -84,7 +84,7 @@ def put_model(folder: Path, content: bytes = MODEL) -> None:
 
 @pytest.fixture
 def start(bench, tmp_path, make_bundle) -> Callable[..., User]:
-    def start(seconds: float, *arguments: str) -> User:
+    def start(seconds: float, *arguments: str, **parameters: object) -> User:
         put_model(tmp_path / 'model')
         worker = [sys.executable, str(FAKE_WORKER), str(make_bundle().path), str(seconds)]
         bench.start(
@@ -93,6 +93,7 @@ def start(bench, tmp_path, make_bundle) -> Callable[..., User]:
             policies=str(tmp_path / 'policies'),
             updates=10,
             worker_command=[*worker, *arguments],
+            **parameters,
         )
         return User(bench)
 
@@ -284,3 +285,31 @@ def test_the_worker_ends_with_the_node(start, bench, tmp_path) -> None:
     assert process.poll() is None
     trainer.destroy_node()
     assert process.poll() is not None
+
+
+def timed(number: int) -> str:
+    """What prompt_node would call a task."""
+    return f'20261122-120000-{number:03d}-do-it'
+
+
+def test_only_the_newest_policies_are_kept_and_the_one_that_drives(start, bench, tmp_path) -> None:
+    user = start(0.0, keep_policies=2)
+    state = bench.observer.create_publisher(PolicyState, 'policy_state', qos.LATCHED)
+    mine = tmp_path / 'policies' / 'mine'
+    mine.mkdir(parents=True)
+    for number in range(1, 6):
+        user.set_goal(timed(number), learn=True)
+        bench.until(lambda n=number: len(user.announced) == n, f'policy {number}')
+        if number == 1:
+            bench.connected(state)
+            state.publish(PolicyState(task_id=timed(1), state='driving'))
+    kept = {path.name for path in (tmp_path / 'policies').iterdir() if path.is_dir()}
+    assert kept == {'mine', 'bundle-0', timed(1), timed(4), timed(5)}
+
+
+def test_nothing_is_learned_where_the_disk_is_nearly_full(start, tmp_path) -> None:
+    user = start(0.0, min_free_gib=1e9)
+    user.set_goal('one')
+    status, result = user.result(user.ask_until_accepted('one'))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert f'GiB are free where {tmp_path / "policies"} is' in result.message

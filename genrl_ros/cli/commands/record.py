@@ -37,10 +37,14 @@ class Config:
     """ROS namespace of the robot's topics."""
     max_episode_s: float = 300.0
     """Seconds after which the next episode begins."""
+    min_free_gib: float = 1.0
+    """GiB that stay free on the disk: with less, recording stops and says so."""
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.max_episode_s <= 86_400.0:
             raise ValueError(f'--max-episode-s must be in [1, 86400], got {self.max_episode_s}')
+        if not self.min_free_gib >= 0.0:
+            raise ValueError(f'--min-free-gib must be at least 0, got {self.min_free_gib}')
 
 
 def main(config: Config) -> int:
@@ -52,6 +56,7 @@ def main(config: Config) -> int:
         'embodiment': str(file),
         'folder': str(config.out.resolve()),
         'max_episode_s': config.max_episode_s,
+        'min_free_gib': config.min_free_gib,
     }
     with tempfile.TemporaryDirectory(prefix='genrl-') as folder:
         params_file = Path(folder) / 'recorder.yaml'
