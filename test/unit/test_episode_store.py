@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from genrl_ros.data.store.episode_file import Episode, EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore, is_held_out
 from genrl_ros.domains.base import Domain, RobotSpec, Scripted
 from genrl_ros.domains.environment import Environment
+from genrl_ros.system.files import sha256
 from genrl_ros.training.model.measure import moving_windows
 
 SPEC = RobotSpec('toy', ('a', 'b'), (1.0, 2.0), (), 0.1, 2, 10.0)
@@ -81,11 +83,69 @@ def test_files_are_safetensors_with_their_origin(store: EpisodeStore) -> None:
 def test_manifest_counts_frames_of_each_kind(store: EpisodeStore) -> None:
     for number, (length, kind) in enumerate([(5, 'random'), (3, 'noisy'), (2, 'random')]):
         store.append(f'{number}', episode(length, number, kind))
+    store.seal()
     manifest = json.loads((store.path / 'manifest.json').read_text())
     assert manifest['kinds'] == {'noisy': 3, 'random': 7}
     assert manifest['frames'] == 10
     assert manifest['robot']['name'] == 'toy'
     assert EpisodeStore.open(store.path).episode_ids == ['0', '1', '2']
+
+
+def contents(store: EpisodeStore) -> dict[str, Any]:
+    return {name: store.manifest[name] for name in ('frames', 'kinds', 'episodes')}
+
+
+def test_one_more_episode_costs_one_line(store: EpisodeStore) -> None:
+    manifest, journal = store.path / 'manifest.json', store.path / 'manifest.journal'
+    before = manifest.read_bytes()
+    for number in range(3):
+        store.append(f'{number}', episode(3, number))
+        grown = EpisodeStore.open(store.path)
+        assert (contents(grown), grown.identity) == (contents(store), store.identity)
+    assert manifest.read_bytes() == before
+    assert len(journal.read_text().splitlines()) == 3
+    store.seal()
+    assert not journal.exists()
+    assert contents(EpisodeStore.open(store.path)) == contents(store)
+    assert sha256(manifest) == store.identity
+
+
+def test_an_episode_that_is_made_again_counts_once(store: EpisodeStore) -> None:
+    for length, kind in ((5, 'random'), (3, 'noisy')):
+        store.append('one', episode(length, 0, kind))
+    for each in (store, EpisodeStore.open(store.path)):
+        assert (each.num_frames, each.manifest['kinds']) == (3, {'noisy': 3})
+
+
+@pytest.mark.parametrize('end', [b'', b'["2", {"fra', b'["2", {"frames": 3, "kind": "a"}]'])
+def test_a_line_that_a_killed_process_began_is_no_entry(store: EpisodeStore, end: bytes) -> None:
+    store.append('1', episode(3, 1))
+    with (store.path / 'manifest.journal').open('ab') as file:
+        file.write(end)
+    again = EpisodeStore.open(store.path)
+    assert again.episode_ids == ['1']
+    again.append('3', episode(2, 3))
+    assert EpisodeStore.open(store.path).manifest == again.manifest
+    taken_up = EpisodeStore.create(store.path, SPEC, 'a command', 1)
+    assert taken_up.episode_ids == ['1', '3']
+    assert not (store.path / 'manifest.journal').exists()
+
+
+def test_a_kill_between_the_manifest_and_the_end_of_its_journal_loses_nothing(
+    store: EpisodeStore,
+) -> None:
+    store.append('1', episode(3, 1))
+    journal = (store.path / 'manifest.journal').read_bytes()
+    store.seal()
+    (store.path / 'manifest.journal').write_bytes(journal)
+    assert contents(EpisodeStore.open(store.path)) == contents(store)
+
+
+@pytest.mark.parametrize('line', ['[]', 'x', '["1", []]', '["1", {"frames": "3", "kind": "a"}]'])
+def test_a_journal_of_something_else_is_named(store: EpisodeStore, line: str) -> None:
+    (store.path / 'manifest.journal').write_text(line + '\n')
+    with pytest.raises(EpisodeError, match=r'manifest\.journal cannot be read'):
+        EpisodeStore.open(store.path)
 
 
 def test_a_dataset_of_the_version_before_is_read(store: EpisodeStore) -> None:

@@ -66,7 +66,9 @@ def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> Epi
     with exclusive(out), bar('collect', config.frames) as show:
         store = EpisodeStore.create(out, domain.robot, command, config.seed)
         episodes = collect(store, recipe, config.frames, config.seed, config.workers)
-        with contextlib.closing(episodes):
+        with contextlib.ExitStack() as ending:
+            ending.callback(store.seal)
+            ending.enter_context(contextlib.closing(episodes))
             done = 0
             for name in episodes:
                 done += store.length(name)

@@ -119,6 +119,7 @@ def _fill(out: Path, config: Config, bags: list[Path], recipe: Recipe) -> int:
         except BagError as error:
             report.damage.append(str(error))
         print('\n'.join([f'{bag}: {added} episodes', *_lines(report, recipe, known)]))
+    store.seal()
     print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
     if not store.episode_ids:
         print('genrl ingest: no bag had an episode; see above', file=sys.stderr)

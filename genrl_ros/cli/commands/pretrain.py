@@ -33,7 +33,7 @@ from genrl_ros.config.training import (
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.domains import registry
-from genrl_ros.system.files import check_writable, sha256
+from genrl_ros.system.files import check_writable
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.model.report import open_loop_picture, report_world_model
@@ -134,7 +134,7 @@ def pretrain(config: Config, run: Run) -> None:
         'seed': config.seed,
         'data': {
             'frames': store.num_frames,
-            'manifest_sha256': sha256(store.path / 'manifest.json'),
+            'manifest_sha256': store.identity,
         },
         'world_model': asdict(first),
         'dynamics': asdict(second),

@@ -1,14 +1,14 @@
 """Episodes on disk: a folder with a manifest, a file for each, and what was computed from them.
 
-`manifest.json` says what is in it; `episodes/<id>.safetensors` are the episodes, as
-`episode_file.py` describes them. Embeddings of clips and latents of images lie beside them, one
-folder an embedder or a tokenizer.
+`manifest.json` says what is in it, and `manifest.journal` which episodes were added since it was
+written; `episodes/<id>.safetensors` are the episodes, as `episode_file.py` describes them.
+Embeddings of clips and latents of images lie beside them, one folder an embedder or a tokenizer.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,11 +26,13 @@ from genrl_ros.data.store.episode_file import (
     read_header,
     write_episode,
 )
+from genrl_ros.data.store.journal import Journal
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.system.files import read_json, write_json, write_tensors
 
 HELD_OUT_PERCENT = 5
+JOURNAL = 'manifest.journal'
 
 
 class EpisodeStore:
@@ -39,6 +41,7 @@ class EpisodeStore:
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
+        self._journal = Journal(path / JOURNAL)
 
     @classmethod
     def create(cls, path: Path, spec: RobotSpec, command: str, seed: int) -> EpisodeStore:
@@ -63,7 +66,7 @@ class EpisodeStore:
                     'folder or remove it'
                 )
             store.manifest['command'] = command
-            write_json(path / 'manifest.json', store.manifest)
+            store.seal()
             return store
         manifest = {
             'format': FORMAT,
@@ -85,7 +88,13 @@ class EpisodeStore:
         Raises:
             EpisodeError: if there is no store, or not one that this version reads.
         """
-        file = Path(path) / 'manifest.json'
+        path = Path(path)
+        file, journal = path / 'manifest.json', path / JOURNAL
+        try:
+            # In this order: what is sealed in between is in the manifest then.
+            added = Journal(journal).read()
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise EpisodeError(f'{journal} cannot be read: {error}') from error
         try:
             manifest = read_json(file)
         except FileNotFoundError as error:
@@ -96,7 +105,13 @@ class EpisodeStore:
             raise EpisodeError(f'{file} cannot be read: {error}') from error
         if not isinstance(manifest, dict) or manifest.get('format') != FORMAT:
             raise EpisodeError(f'{file} is not a manifest of format {FORMAT}')
-        return cls(Path(path), manifest)
+        store = cls(path, manifest)
+        try:
+            for name, entry in added.items():
+                store._enter(name, entry)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise EpisodeError(f'{file} does not say what is in it: {error!r}') from error
+        return store
 
     @classmethod
     def of(cls, domain: str, path: Path | None) -> EpisodeStore:
@@ -158,6 +173,11 @@ class EpisodeStore:
                 f'{self.episode_path(broken[0])}. The command that made them makes them '
                 f'again; the last one was: {self.manifest["command"]}'
             )
+
+    @property
+    def identity(self) -> str:
+        """sha256 of the manifest with all entries; of its file, once that is sealed."""
+        return hashlib.sha256(f'{json.dumps(self.manifest, indent=2)}\n'.encode()).hexdigest()
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -263,7 +283,7 @@ class EpisodeStore:
         self.register(name)
 
     def register(self, name: str) -> None:
-        """Enter an episode whose file is written already in the manifest.
+        """Enter an episode whose file is written already; `seal` puts it into the manifest.
 
         Raises:
             EpisodeError: if the file is missing or damaged.
@@ -271,13 +291,22 @@ class EpisodeStore:
         header = read_header(self.episode_path(name))
         frames = header.places['image'].shape[0]
         entry = {'frames': frames, **{key: header.metadata[key] for key in ('kind', 'seed')}}
-        self.manifest['episodes'][name] = entry
-        kinds = Counter[str]()
-        for each in self.manifest['episodes'].values():
-            kinds[each['kind']] += each['frames']
-        self.manifest['kinds'] = dict(sorted(kinds.items()))
-        self.manifest['frames'] = kinds.total()
+        self._journal.add(name, entry)
+        self._enter(name, entry)
+
+    def seal(self) -> None:
+        """Write the manifest with all entries; what adds episodes does this in the end."""
         write_json(self.path / 'manifest.json', self.manifest)
+        self._journal.remove()
+
+    def _enter(self, name: str, entry: dict[str, Any]) -> None:
+        episodes, kinds = self.manifest['episodes'], self.manifest['kinds']
+        for each, sign in ((episodes.get(name), -1), (entry, 1)):
+            if each is not None:
+                kinds[each['kind']] = kinds.get(each['kind'], 0) + sign * each['frames']
+                self.manifest['frames'] += sign * each['frames']
+        episodes[name] = entry
+        self.manifest['kinds'] = {kind: kinds[kind] for kind in sorted(kinds) if kinds[kind]}
 
 
 def is_held_out(episode: str) -> bool:
