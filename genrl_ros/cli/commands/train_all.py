@@ -12,12 +12,10 @@ and evaluating is the first one's work.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,8 @@ from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run, show_scores
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, work_through
 from genrl_ros.config.learning import LearnConfig
-from genrl_ros.config.presets import PresetName
+from genrl_ros.config.presets import TRAINING, PresetName
+from genrl_ros.config.recipe import VERSION, explicit, fingerprint
 from genrl_ros.config.training import (
     ConnectConfig,
     Device,
@@ -153,7 +152,7 @@ class Making:
         self.stages.do('embed', {'data': data, 'embedder': config.embedder}, self.embed, ())
         model = self.stages.do(
             'pretrain',
-            self.settings() | {'data': data},
+            self.settings() | {'data': data, 'defaults': VERSION},
             self.pretrain,
             (self.model / 'mfwm.json',),
         )
@@ -165,7 +164,9 @@ class Making:
             'model': model,
             'episodes': config.episodes,
             'seed': EVALUATION_SEED,
-            'learning': asdict(config.learning),
+            'preset': config.preset,
+            'learning': self.learning(),
+            'defaults': VERSION,
         }
         scores = self.stages.do('evaluate', asked, lambda: self.evaluate(model['sha256']), ())
         self.stages.do(
@@ -216,9 +217,25 @@ class Making:
         )
 
     def settings(self) -> dict[str, Any]:
-        """What the trained model depends on, apart from the data."""
+        """What the trained model depends on, apart from the data, as far as it is no default."""
+        config = self.config
+        preset = TRAINING[config.preset]
+        default = pretrain.Config(
+            domain=config.domain,
+            preset=config.preset,
+            world_model=preset.world_model,
+            dynamics=preset.dynamics,
+            connect=preset.connect,
+            prior=preset.prior,
+        )
         left_out = ('data', 'run', 'out', 'threads', 'device', 'precision', 'budget_s', 'record')
-        return {k: v for k, v in asdict(self.training()).items() if k not in left_out}
+        asked = explicit(self.training(), default)
+        asked = {name: value for name, value in asked.items() if name not in left_out}
+        return {'domain': config.domain, 'preset': config.preset, **asked}
+
+    def learning(self) -> dict[str, Any]:
+        """How tasks are learned, as far as it is no default."""
+        return explicit(self.config.learning, TRAINING[self.config.preset].learning)
 
     def lineage(self) -> str:
         """Names all models that come from each other by further training."""
@@ -226,8 +243,9 @@ class Making:
         for name, value in self.settings().items():
             if isinstance(value, dict):
                 value = {key: each for key, each in value.items() if key != 'updates'}
-            fixed[name] = value
-        return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:8]
+            if value != {}:
+                fixed[name] = value
+        return fingerprint(fixed)
 
     def pretrain(self) -> Result:
         """Train the world model and connect it."""
@@ -239,8 +257,8 @@ class Making:
     def evaluate(self, sha256: str) -> Result:
         """Learn every task, and run it."""
         config = self.config
-        way = json.dumps([sha256, asdict(config.learning)])
-        place = self.run.folder / 'evaluation' / hashlib.sha256(way.encode()).hexdigest()[:8]
+        way = fingerprint({'model': sha256, 'learning': self.learning()})
+        place = self.run.folder / 'evaluation' / way
         scores = {}
         for task in registry.get(config.domain).tasks:
             learning = Learn(
