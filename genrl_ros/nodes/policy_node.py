@@ -163,7 +163,7 @@ class PolicyNode(ManagedNode):
         assert self._loader is not None
         if self._loading is not None and self._loading.done():
             try:
-                self._driver = Driver(self._loading.result())
+                self._driver = Driver(self._loading.result(), self._robot.answer_dt_s)
             except Exception as error:  # whatever it is, the policy in charge has to drive on
                 reason = str(error) or type(error).__name__
                 keeps = 'the one in charge drives on' if self._driver else 'there is no other yet'

@@ -39,9 +39,9 @@ def driver(make_bundle) -> Driver:
     return driver
 
 
-def drive(driver: Driver, *periods: int) -> list[list[float]]:
+def drive(driver: Driver, *periods: float) -> list[list[float]]:
     """Observe at these periods, and send what the policy wants."""
-    actions = [driver.observe(TOKENS, i * PERIOD) for i in periods]
+    actions = [driver.observe(TOKENS, round(i * PERIOD)) for i in periods]
     return [driver.sent(action.astype(float)) or action.tolist() for action in actions]
 
 
@@ -50,6 +50,13 @@ def test_the_policy_acts_at_every_second_image_and_repeats_in_between(driver) ->
         assert drive(driver, i) == [[0.25] * 9]
     assert driver.steps == 3
     assert driver.runner.told == [0.0, 0.25, 0.25]
+
+
+def test_it_acts_at_every_image_where_images_are_as_slow_as_actions(make_bundle) -> None:
+    driver = Driver(SpyRunner(make_bundle(action=0.25)), answer_dt_s=0.16)
+    for stamp in (0.0, 1.7, 4.1, 6.0):  # a camera of another rate is never quite on time
+        drive(driver, stamp)
+    assert driver.steps == 4
 
 
 def test_a_lost_image_does_not_shift_the_rhythm(driver) -> None:

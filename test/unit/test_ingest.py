@@ -318,6 +318,15 @@ def test_a_camera_that_is_a_bit_off_loses_nothing(speed, jitter) -> None:
         assert pace.judge(round(10**12 + (i * speed + late) * PERIOD)) == 'take', i
 
 
+@pytest.mark.parametrize('rate', [1.0, 1.15, 1.2, 1.28, 1.33, 1.5, 1.7, 2.4])
+def test_a_camera_that_is_some_faster_misses_nothing(rate) -> None:
+    """A camera of 15 Hz, say, with 12.5 commands a second."""
+    pace = Pace(PERIOD, round(PERIOD / rate))
+    verdicts = [pace.judge(round(10**12 + i * PERIOD / rate)) for i in range(600)]
+    assert 'gap' not in verdicts
+    assert pace.judge(round(10**12 + 604 * PERIOD / rate)) == 'gap'
+
+
 def test_a_command_beyond_the_scale_is_clipped_and_counted(tmp_path, robot) -> None:
     messages = drive(20)
     wild = next(i for i, m in enumerate(messages) if m[1] == '/commands' and i > 20)

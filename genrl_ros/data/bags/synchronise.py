@@ -21,7 +21,7 @@ from genrl_ros.system.arrays import Image
 Vector = npt.NDArray[np.float64]
 
 GAP_PERIODS = 1.5
-"""Control periods between two images after which something is missing."""
+"""Periods, of taking images and of the camera, after which something is missing."""
 STALE_STEPS = 2
 """Control steps that a velocity command is in force, as the simulator and the gate have it."""
 LEARN = 0.1
@@ -77,9 +77,10 @@ class Pace:
             back = self._last - stamp_ns
             late = back <= 2 * self._period and stamp_ns >= self._period
             return 'skip' if late or back == 0 else 'gap'
-        self._interval += LEARN * (min(stamp_ns - self._seen, self._slowest) - self._interval)
-        self._seen = stamp_ns
-        if stamp_ns - self._last > GAP_PERIODS * self._period:
+        since_seen, self._seen = stamp_ns - self._seen, stamp_ns
+        self._interval += LEARN * (min(since_seen, self._slowest) - self._interval)
+        late = stamp_ns - self._last > GAP_PERIODS * self._period
+        if late and since_seen > GAP_PERIODS * self._slowest:
             return 'gap'
         if stamp_ns < self._due - self._interval / 2:
             return 'skip'

@@ -22,12 +22,20 @@ class Driver:
         steps: actions that the policy has computed since it took over.
     """
 
-    def __init__(self, runner: PolicyRunner) -> None:
+    def __init__(self, runner: PolicyRunner, answer_dt_s: float | None = None) -> None:
+        """Begin an episode.
+
+        Args:
+            runner: the policy.
+            answer_dt_s: seconds between two observations; a control period unless given.
+        """
         self.runner = runner
         self.steps = 0
         about = runner.bundle.description
         self._size = about.action_dim
-        self._act_after_ns = round((about.action_repeat - 0.5) * about.control_dt_s * 1e9)
+        answer_dt_s = answer_dt_s or about.control_dt_s
+        act_after_s = about.action_repeat * about.control_dt_s - 0.5 * answer_dt_s
+        self._act_after_ns = round(act_after_s * 1e9)
         self.reset()
 
     def reset(self) -> None:
