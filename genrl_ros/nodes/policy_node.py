@@ -188,6 +188,7 @@ class PolicyNode(ManagedNode):
             image_size=IMAGE_SIZE,
             action_names=robot.action_names,
             control_dt_s=robot.control_dt_s,
+            action_repeat=robot.action_repeat,
             command_limit=float(robot.scale.max()),
         )
         bundle = load_bundle(path, expect)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 def robot(description) -> EmbodimentExpectation:
-    return EmbodimentExpectation(64, description.action_names, 0.08, command_limit=2.0)
+    return EmbodimentExpectation(64, description.action_names, 0.08, 2, command_limit=2.0)
 
 
 def edit(bundle, **changes: object) -> None:
@@ -129,6 +129,7 @@ def test_a_huge_manifest_is_refused_unread(make_bundle) -> None:
     [
         ({'image_size': 96}, 'image_size'),
         ({'control_dt_s': 0.05}, 'control_dt_s'),
+        ({'action_repeat': 3}, 'action_repeat'),
         ({'action_names': tuple('abcdefghi')}, 'action_names'),
         ({'action_scale': (2.5,) * 9}, 'may command up to 2.5'),
     ],

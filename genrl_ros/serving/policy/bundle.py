@@ -98,12 +98,14 @@ class EmbodimentExpectation:
         image_size: height and width of its camera image, in pixels.
         action_names: its command channels, in order.
         control_dt_s: seconds between two of its commands.
+        action_repeat: commands that one action lasts.
         command_limit: largest command that it may get, in physical units (rad/s).
     """
 
     image_size: int
     action_names: tuple[str, ...]
     control_dt_s: float
+    action_repeat: int
     command_limit: float
 
 
@@ -284,7 +286,7 @@ def _tuple(record: dict[str, Any], name: str, kind: type) -> tuple[Any, ...]:
 def _check_embodiment(
     path: Path, description: PolicyDescription, expect: EmbodimentExpectation
 ) -> None:
-    for name in ('image_size', 'action_names', 'control_dt_s'):
+    for name in ('image_size', 'action_names', 'control_dt_s', 'action_repeat'):
         theirs, ours = getattr(description, name), getattr(expect, name)
         if theirs != ours:
             raise BundleError(
