@@ -39,7 +39,7 @@ class NodeProcesses:
     def __init__(
         self,
         nodes: Sequence[NodeSpec],
-        params_file: Path,
+        params_files: Sequence[Path],
         parameters: Mapping[str, Mapping[str, Value]],
         environment: Mapping[str, str],
         namespace: str = '',
@@ -51,15 +51,15 @@ class NodeProcesses:
 
         Args:
             nodes: which nodes.
-            params_file: ROS parameter file of all of them.
-            parameters: by node name, what differs from it.
+            params_files: ROS parameter files of all of them; later ones count more.
+            parameters: by node name, what differs from them.
             environment: variables on top of this process's own.
             namespace: ROS namespace.
             logs: folder for one log file a node; without it they print on the terminal.
             respawn: whether a node that ends by itself is started again, but for the bring-up.
         """
         self._nodes = nodes
-        self._params_file = params_file
+        self._params_files = params_files
         self._parameters = parameters
         self._namespace = namespace
         self._environment = {
@@ -84,7 +84,7 @@ class NodeProcesses:
         try:
             self._overrides = tempfile.TemporaryDirectory(prefix='genrl-')
             for node in self._nodes:
-                files = [self._params_file]
+                files = [*self._params_files]
                 if parameters := self._parameters.get(node.name):
                     files.append(Path(self._overrides.name) / f'{node.name}.yaml')
                     files[-1].write_text(overrides(node, parameters, self._namespace))

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from genrl_ros.config.training import Device
 from genrl_ros.domains import registry
+from genrl_ros.system.share import share_path
 
 Value = str | int | float | bool | Sequence[str]
 
@@ -35,26 +36,46 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class Argument:
-    """Something that is said on the command line of a launch rather than in a parameter file."""
+    """Something that is said on the command line of a launch rather than in a parameter file.
+
+    Attributes:
+        name: of the argument, and of the nodes' parameter.
+        default: its value unless it is given.
+        doc: for people.
+        choices: what it may be; anything if empty.
+        is_domain: whether it is named as the domain is, unless it is given.
+    """
 
     name: str
     default: str
     doc: str
-    choices: tuple[str, ...] = field(default=())
+    choices: tuple[str, ...] = ()
+    is_domain: bool = False
 
 
 ARGUMENTS = (
-    Argument('domain', 'kitchen', 'the scene to simulate', registry.names()),
+    Argument('domain', registry.names()[0], 'the scene to simulate', registry.names()),
     Argument('prompt', '', 'a task to begin with, such as "open the microwave"'),
     Argument('device', 'cpu', 'what the trainer computes on', get_args(Device)),
-    Argument('embodiment', 'kitchen', 'the robot: a file, or the name of a shipped one'),
+    Argument(
+        'embodiment',
+        '',
+        "the robot: a file, or the name of one; the domain's unless given",
+        is_domain=True,
+    ),
+    Argument(
+        'model',
+        '',
+        "the world model: a path, or the name of a shipped one; the domain's unless given",
+        is_domain=True,
+    ),
 )
 
 NODES = (
     NodeSpec('sim_node', arguments=('domain', 'embodiment'), simulates=True),
-    NodeSpec('encoder_node', arguments=('embodiment',)),
-    NodeSpec('prompt_node'),
-    NodeSpec('trainer_node', arguments=('device',)),
+    NodeSpec('encoder_node', arguments=('embodiment', 'model')),
+    NodeSpec('prompt_node', arguments=('model',)),
+    NodeSpec('trainer_node', arguments=('device', 'model')),
     NodeSpec('policy_node', arguments=('embodiment',)),
     NodeSpec('command_gate', arguments=('embodiment',)),
 )
@@ -65,6 +86,25 @@ BRINGUP = NodeSpec('bringup', arguments=('prompt',))
 
 So it is the one who sets the task to begin with: that happens once.
 """
+
+
+def parameter_files(use_sim: bool, own: Path | None = None) -> list[Path]:
+    """The parameter files of all nodes; later ones count more.
+
+    Args:
+        use_sim: whether the robot is simulated.
+        own: a file of the user's, which needs only what differs.
+
+    Raises:
+        FileNotFoundError: if the user's file is not there.
+    """
+    kind = 'simulation' if use_sim else 'robot'
+    files = [share_path('config', 'graph.yaml'), share_path('config', f'{kind}.yaml')]
+    if own is None:
+        return files
+    if not own.is_file():
+        raise FileNotFoundError(f'{own} (--params-file) is not a file')
+    return [*files, own.resolve()]
 
 
 def overrides(node: NodeSpec, parameters: Mapping[str, Value], namespace: str = '') -> str:

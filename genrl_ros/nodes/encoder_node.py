@@ -33,7 +33,7 @@ class EncoderParameters:
     """Parameters of the encoder."""
 
     model: str = parameter(
-        'models/kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
+        'kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
     )
     embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
     sample: bool = parameter(False, 'draw from the categoricals instead of taking their modes')

@@ -52,7 +52,7 @@ class PromptParameters:
     """Parameters of the prompt node."""
 
     model: str = parameter(
-        'models/kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
+        'kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
     )
     runs: str = parameter('runs', 'folder that goals are written into; relative: below GENRL_HOME')
     allowed_folders: tuple[str, ...] = parameter(

@@ -40,7 +40,7 @@ class TrainerParameters:
     """Parameters of the trainer."""
 
     model: str = parameter(
-        'models/kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
+        'kitchen', 'the world model: the name of a shipped one, or a path with / or ./'
     )
     policies: str = parameter(
         'runs/policies', 'folder that policy bundles are written into; relative: below GENRL_HOME'

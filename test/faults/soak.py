@@ -21,10 +21,9 @@ from std_msgs.msg import Float64MultiArray
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeProcesses, end_in_order
 from genrl_ros.cli.progress import bar
-from genrl_ros.deploy.graph import BRINGUP, NODES
+from genrl_ros.deploy.graph import BRINGUP, NODES, parameter_files
 from genrl_ros.nodes.clients.session import Session
 from genrl_ros.system.files import write_json
-from genrl_ros.system.share import share_path
 
 PROMPTS = ('open the microwave', 'turn on the light', 'slide the cabinet door open')
 PERIOD_S = 0.08
@@ -116,14 +115,14 @@ def soak(hours: float, updates: int, folder: Path) -> dict:
         os.environ.update(environment)
         processes = NodeProcesses(
             (*NODES, BRINGUP),
-            share_path('config', 'kitchen.yaml'),
+            parameter_files(True),
             parameters,
             environment,
             logs=folder / 'log',
             respawn=True,
         )
         domain = int(environment['ROS_DOMAIN_ID'])
-        with processes, Session(domain, 64, processes.check) as session:
+        with processes, Session(domain, processes.check) as session:
             session.wait_for_graph(180.0)
             return drive(Soak(session, processes), session, hours)
 

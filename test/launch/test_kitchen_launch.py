@@ -38,21 +38,17 @@ def models(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def params_file(models, tmp_path) -> Path:
-    """The shipped parameters, with other models and folders, and little learning."""
+def params_file(tmp_path) -> Path:
+    """What differs from the shipped parameters: other folders, and little learning."""
     import yaml
 
-    from genrl_ros.system.share import share_path
+    def of(**parameters: object) -> dict[str, object]:
+        return {'ros__parameters': parameters}
 
-    content = yaml.safe_load(share_path('config', 'kitchen.yaml').read_text())
-    content['/**']['ros__parameters'] |= {
-        'model': str(models / 'kitchen'),
-        'policies': str(tmp_path / 'policies'),
-        'real_time_factor': 0.5,
-    }
-    content['/**/prompt_node']['ros__parameters']['runs'] = str(tmp_path / 'runs')
-    content['/**/trainer_node']['ros__parameters'] |= {
-        'updates': 10,
+    content = {
+        '/**': of(policies=str(tmp_path / 'policies'), real_time_factor=0.5),
+        '/**/prompt_node': of(runs=str(tmp_path / 'runs')),
+        '/**/trainer_node': of(updates=10),
     }
     path = tmp_path / 'params.yaml'
     path.write_text(yaml.safe_dump(content))
@@ -65,12 +61,13 @@ def log(tmp_path) -> Path:
 
 
 @pytest.fixture
-def launch(params_file, log) -> Iterator[subprocess.Popen]:
+def launch(params_file, models, log) -> Iterator[subprocess.Popen]:
     """`ros2 launch genrl_ros kitchen.launch.py namespace:=left prompt:=...`."""
     with log.open('wb') as output:
         process = subprocess.Popen(
             [
                 *(sys.executable, str(LAUNCH), f'params_file:={params_file}'),
+                f'model:={models / "kitchen"}',
                 *('namespace:=left', 'prompt:=open the microwave'),
             ],
             stdout=output,
@@ -121,7 +118,7 @@ def test_arguments_are_declared_and_described() -> None:
     )
     arguments = {argument.name: argument for argument in description.get_launch_arguments()}
     assert set(arguments) == {
-        *('domain', 'prompt', 'device', 'embodiment', 'params_file', 'namespace'),
+        *('domain', 'prompt', 'device', 'embodiment', 'model', 'params_file', 'namespace'),
         *('use_sim', 'use_rviz', 'autostart'),
     }
     assert all(argument.description for argument in arguments.values())

@@ -26,12 +26,11 @@ from std_msgs.msg import Float64MultiArray, Header
 from genrl_interfaces.msg import PolicyAnnouncement, PolicyState
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.processes import NodeProcesses
-from genrl_ros.deploy.graph import BRINGUP, NODES
+from genrl_ros.deploy.graph import BRINGUP, NODES, parameter_files
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import to_image, to_stamp
 from genrl_ros.nodes.worker import LearnWorker
 from genrl_ros.serving.policy.bundle import load_bundle
-from genrl_ros.system.share import share_path
 from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 PERIOD_S = 0.08
@@ -95,7 +94,7 @@ def measure(model: Path, bundle_path: Path, seconds: float) -> dict:
         }
         core = min(os.sched_getaffinity(0))
         with NodeProcesses(
-            nodes, share_path('config', 'kitchen.yaml'), parameters, environment,
+            nodes, parameter_files(True), parameters, environment,
             logs=Path(folder) / 'log',
         ) as processes:  # fmt: skip
             for pid in processes.pids.values():

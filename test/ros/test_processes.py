@@ -48,7 +48,7 @@ def params_file(tmp_path, encoder_bytes) -> Path:
 
 @pytest.fixture
 def processes(params_file, tmp_path) -> NodeProcesses:
-    return NodeProcesses([*SOME, BRINGUP], params_file, BRING_UP, {}, logs=tmp_path / 'log')
+    return NodeProcesses([*SOME, BRINGUP], [params_file], BRING_UP, {}, logs=tmp_path / 'log')
 
 
 def says(tmp_path: Path, node: str, text: str) -> bool:
@@ -95,7 +95,7 @@ def test_a_node_that_dies_is_named_and_its_shared_memory_removed(processes, tmp_
 
 def test_a_node_that_dies_comes_back_and_is_activated_again(params_file, tmp_path) -> None:
     processes = NodeProcesses(
-        [*SOME, BRINGUP], params_file, BRING_UP, {}, logs=tmp_path / 'log', respawn=True
+        [*SOME, BRINGUP], [params_file], BRING_UP, {}, logs=tmp_path / 'log', respawn=True
     )
     log = tmp_path / 'log' / 'policy_node.log'
     with processes:
@@ -123,7 +123,7 @@ def test_the_nodes_end_with_their_parent(params_file, tmp_path) -> None:
         'from genrl_ros.deploy.graph import NODES\n'
         'nodes = [node for node in NODES if node.name == "policy_node"]\n'
         'logs = Path(sys.argv[2])\n'
-        'with NodeProcesses(nodes, Path(sys.argv[1]), {}, {}, logs=logs) as processes:\n'
+        'with NodeProcesses(nodes, [Path(sys.argv[1])], {}, {}, logs=logs) as processes:\n'
         '    print(processes.pids["policy_node"], flush=True)\n'
         '    time.sleep(60)\n'
     )
@@ -177,17 +177,17 @@ def test_overrides_count_more_than_the_file_whatever_it_holds(
     trainer = [node for node in NODES if node.name == 'trainer_node']
     odd = str(tmp_path / 'on: "the" \'ünsafe\' #side')
     Path(odd).mkdir()
-    values = {'updates': 0, 'model': odd}
+    values = {'updates': -1, 'model': odd}
     processes = NodeProcesses(
-        trainer, params_file, {'trainer_node': values}, {}, namespace, logs=tmp_path / 'log'
+        trainer, [params_file], {'trainer_node': values}, {}, namespace, logs=tmp_path / 'log'
     )
-    # Updates of 0 are out of bounds: the node names the value that counted.
-    with processes, pytest.raises(NodeFailedError, match=r'parameter updates .*0') as caught:
+    # Updates of -1 are out of bounds: the node names the value that counted.
+    with processes, pytest.raises(NodeFailedError, match=r'parameter updates .*-1') as caught:
         until(processes.check, 'the refusal')
     values['updates'] = 7
     processes = NodeProcesses(
         [*trainer, BRINGUP],
-        params_file,
+        [params_file],
         {'trainer_node': values, 'bringup': {'nodes': ['trainer_node']}},
         {},
         namespace,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from genrl_ros.cli.commands.up import find_params_file
 from genrl_ros.cli.demo_progress import LearningProgress
 from genrl_ros.cli.demo_report import PASSED, report, score_of, write_curve
 from genrl_ros.cli.demo_run import DemoRun
@@ -23,7 +22,7 @@ from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.data.video import write_video
-from genrl_ros.deploy.graph import BRINGUP, NODES, Value
+from genrl_ros.deploy.graph import BRINGUP, NODES, Value, parameter_files
 from genrl_ros.domains import registry
 from genrl_ros.domains.base import Domain, Task
 from genrl_ros.system.files import write_json
@@ -66,7 +65,7 @@ class Config:
     model: Path | None = None
     """World model; the shipped one of the domain unless given."""
     params_file: Path | None = None
-    """ROS parameter file of all nodes; the shipped one of the domain unless given."""
+    """ROS parameter file that is laid over the shipped ones; what differs is enough."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, 'updates')
@@ -102,7 +101,7 @@ def main(config: Config) -> int:
             os.environ.update(environment)
             with NodeProcesses(
                 (*NODES, BRINGUP),
-                find_params_file(config.params_file, config.domain),
+                parameter_files(True, config.params_file),
                 _parameters(config, model, run.folder),
                 environment,
                 logs=run.folder / 'log',
@@ -120,16 +119,17 @@ def main(config: Config) -> int:
 
 def _parameters(config: Config, model: Path, folder: Path) -> dict[str, dict[str, Value]]:
     common: dict[str, Value] = {'model': str(model)}
+    robot: dict[str, Value] = {'embodiment': config.domain}
     policies: dict[str, Value] = {'policies': str(folder / 'policies')}
     updates: dict[str, Value] = {'updates': config.updates if config.learn else 0}
     rate: dict[str, Value] = {'real_time_factor': REAL_TIME_FACTOR}
     return {
-        'sim_node': {'domain': config.domain, **rate},
-        'encoder_node': common,
+        'sim_node': {'domain': config.domain, **robot, **rate},
+        'encoder_node': {**common, **robot},
         'prompt_node': {**common, 'runs': str(folder)},
         'trainer_node': {**common, **policies, **updates},
-        'policy_node': {**policies, **rate},
-        'command_gate': rate,
+        'policy_node': {**policies, **robot, **rate},
+        'command_gate': {**robot, **rate},
     }
 
 

@@ -15,9 +15,8 @@ from genrl_ros.cli.discovery import check_ros_domain, private_domain
 from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.config.training import Device
-from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, NODES, Value
+from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, NODES, Value, parameter_files
 from genrl_ros.domains import registry
-from genrl_ros.system.share import share_path
 
 WATCH_S = 0.2
 
@@ -31,13 +30,15 @@ class Config:
     prompt: str = ''
     """A task to begin with, such as "open the microwave"."""
     params_file: Path | None = None
-    """ROS parameter file of all nodes; the shipped one of the domain unless given."""
+    """ROS parameter file that is laid over the shipped ones; what differs is enough."""
     namespace: str = ''
     """ROS namespace of all nodes and topics."""
     device: Device = 'cpu'
     """What the trainer computes on."""
     embodiment: str = ''
     """The robot: an embodiment file, or the name of a shipped one; the domain's unless given."""
+    model: str = ''
+    """World model: a path, or the name of a shipped one; the domain's unless given."""
     use_sim: bool = True
     """Simulate; not where a robot has drivers with the same topics."""
     ros_domain: int | None = None
@@ -47,19 +48,6 @@ class Config:
         registry.get(self.domain)  # to say that there is none
         if self.ros_domain is not None:
             check_ros_domain(self.ros_domain, '--ros-domain')
-
-
-def find_params_file(path: Path | None, domain: str) -> Path:
-    """The parameter file to use.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-    """
-    if path is None:
-        return share_path('config', f'{domain}.yaml')
-    if not path.is_file():
-        raise FileNotFoundError(f'{path} (--params-file) is not a file')
-    return path.resolve()
 
 
 def node_parameters(arguments: dict[str, str]) -> dict[str, dict[str, Value]]:
@@ -74,11 +62,12 @@ def node_parameters(arguments: dict[str, str]) -> dict[str, dict[str, Value]]:
 def main(config: Config) -> int:
     """Run the graph until Ctrl-C (status 0), or until it cannot be kept up (status 1)."""
     end_in_order()
-    params_file = find_params_file(config.params_file, config.domain)
+    params_files = parameter_files(config.use_sim, config.params_file)
     parameters = node_parameters(
         {
             **{'domain': config.domain, 'prompt': config.prompt, 'device': config.device},
             'embodiment': config.embodiment or config.domain,
+            'model': config.model or config.domain,
         }
     )
     parameters[BRINGUP.name]['use_sim'] = config.use_sim
@@ -89,7 +78,7 @@ def main(config: Config) -> int:
             print('To talk to this graph from another terminal:')
             print(''.join(f'  export {name}={value}\n' for name, value in environment.items()))
             with NodeProcesses(
-                nodes, params_file, parameters, environment, config.namespace, respawn=True
+                nodes, params_files, parameters, environment, config.namespace, respawn=True
             ) as processes:
                 while True:
                     processes.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genrl_ros.nodes.ros.params import ParameterError
-from genrl_ros.system.share import share_path
+from genrl_ros.system.share import shipped_model
 
 _PATHS = ('/', './', '../', '~')
 
@@ -25,7 +25,7 @@ def find(folder: str) -> Path:
             raise ParameterError(f'parameter model is {folder!r}: there is no such folder')
         return path.resolve()
     try:
-        return share_path(*Path(folder).parts)
+        return shipped_model(folder)
     except FileNotFoundError as error:
         raise ParameterError(
             f'parameter model is {folder!r}: {error} A folder of your own begins with / or ./'
