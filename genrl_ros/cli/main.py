@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from types import FrameType
 from typing import Any, Protocol, cast
 
@@ -72,37 +71,18 @@ def run(name: str, arguments: Sequence[str]) -> int:
     with _nothing_to_save():
         import tyro
 
+        from genrl_ros.cli.defaults import defaults
+
         command = load(name)
-    defaults = _preset(command.Config, arguments)
     config: Any = tyro.cli(
         command.Config,
-        **defaults,
+        **defaults(name, command.Config, arguments),
         prog=f'genrl {name}',
         description=sys.modules[command.Config.__module__].__doc__,
         args=arguments,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     return command.main(config)
-
-
-def _assigned(word: str) -> list[str]:
-    return word.split('=', 1) if word.startswith('--preset=') else [word]
-
-
-def _preset(config: type, arguments: Sequence[str]) -> dict[str, Any]:
-    """What `--preset` changes the defaults of the other arguments to, where it is known."""
-    import tyro
-
-    from genrl_ros.config.presets import TRAINING, Preset, PresetName
-
-    words = [part for word in arguments for part in _assigned(word)]
-    after = dict(zip(words, words[1:], strict=False)).get('--preset')
-    known = {field.name for field in fields(config)}
-    preset = TRAINING.get(cast(PresetName, after))
-    if preset is None or 'preset' not in known:
-        return {}
-    settings = {f.name: getattr(preset, f.name) for f in fields(Preset) if f.name in known}
-    return {'default': config(domain=tyro.MISSING, preset=after, **settings)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,30 +1,48 @@
-"""What was asked for explicitly: names a training in a way that a new setting does not change."""
+"""The training recipe of a domain: the settings that made its shipped model."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = 1
-"""Of the defaults: one higher when a default changes that a result depends on."""
+import yaml
+
+from genrl_ros.config.mapping import from_mapping
+from genrl_ros.system.share import share_path
+
+Settings = Mapping[str, Any]
 
 
-def explicit(config: Any, default: Any) -> dict[str, Any]:
-    """The settings of a dataclass that differ from those of another, nested as they are there."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value, other = getattr(config, field.name), getattr(default, field.name)
-        if dataclasses.is_dataclass(value) and type(value) is type(other):
-            value, other = explicit(value, other), {}
-        if value != other:
-            found[field.name] = value
-    return found
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the commands that make a model, where they differ from the commands' defaults.
+
+    Attributes:
+        collect: of `genrl collect`.
+        pretrain: of `genrl pretrain`; `genrl connect` takes those that it has.
+        embedder: of `genrl train-embedder`.
+        learning: of the policies that the model is evaluated with.
+    """
+
+    collect: Settings = field(default_factory=dict)
+    pretrain: Settings = field(default_factory=dict)
+    embedder: Settings = field(default_factory=dict)
+    learning: Settings = field(default_factory=dict)
 
 
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits for explicit settings, whatever their order."""
-    asked = json.dumps([VERSION, settings], sort_keys=True, default=str)
-    return hashlib.sha256(asked.encode()).hexdigest()[:8]
+def read_recipe(domain: str) -> Recipe:
+    """The recipe of a domain, `config/train/DOMAIN.yaml`; an empty one where none is shipped.
+
+    Raises:
+        ValueError: naming the file and what is wrong with it.
+    """
+    try:
+        path = share_path('config', 'train', f'{domain}.yaml')
+    except FileNotFoundError:
+        return Recipe()
+    try:
+        values = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path} is no YAML: {error}') from None
+    return from_mapping(Recipe, values or {}, str(path))

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import quoteattr
 
+from genrl_ros.deploy.robot import load_robot
 from genrl_ros.serving.robot.embodiment import Embodiment, absolute
-from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 
 CAMERA, JOINT_STATES, COMMANDS = '{camera}', '{joint_states}', '{commands}'
 """Stand for the topics that the embodiment names."""
@@ -201,7 +201,7 @@ def main() -> None:
     """Print the policy of an embodiment."""
     if len(sys.argv) not in (2, 3):
         sys.exit('usage: python -m genrl_ros.deploy.permissions EMBODIMENT [NAMESPACE]')
-    robot = load_embodiment(find_embodiment(sys.argv[1]))
+    robot = load_robot(sys.argv[1])
     sys.stdout.write(policy_xml(robot, *sys.argv[2:]))
 
 

@@ -110,11 +110,11 @@ def test_shared_files_are_found_in_the_checkout() -> None:
 def test_shared_files_are_found_in_ament_prefixes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / 'share' / 'genrl_ros' / 'config' / 'robot.yaml'
+    file = tmp_path / 'share' / 'genrl_ros' / 'config' / 'elsewhere.yaml'
     file.parent.mkdir(parents=True)
     file.touch()
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'/nowhere:{tmp_path}')
-    assert share_path('config', 'robot.yaml') == file
+    assert share_path('config', 'elsewhere.yaml') == file
 
 
 def test_a_domain_without_a_shipped_model_is_told_those_with_one() -> None:

@@ -1,4 +1,4 @@
-"""What `--preset paper` stands for: the published numbers (facts 1 to 3)."""
+"""What presets and recipes stand for; `paper` for the published numbers (facts 1 to 3)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from torch import nn
 from genrl_ros.behavior.critic import Critic
 from genrl_ros.cli import main
 from genrl_ros.cli.commands import eval as eval_command
-from genrl_ros.cli.commands import learn, pretrain
+from genrl_ros.cli.commands import learn, pretrain, train_all
+from genrl_ros.cli.defaults import defaults
 from genrl_ros.config.model import PRESETS, model_preset
 from genrl_ros.config.presets import TRAINING
+from genrl_ros.config.training import FocusConfig, WorldModelConfig
+from genrl_ros.system.share import share_path
 from genrl_ros.world_model.actor import Actor
+from genrl_ros.world_model.checkpoint import read_card
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -40,7 +44,9 @@ def test_published_parameter_counts() -> None:
     assert millions(critic) == pytest.approx(5.52, **exact)
 
 
-def given(monkeypatch: pytest.MonkeyPatch, command: object, *arguments: str) -> object:
+def given(
+    monkeypatch: pytest.MonkeyPatch, command: object, *arguments: str, domain: str = 'kitchen'
+) -> object:
     """The configuration that a command line leads to."""
     seen = []
 
@@ -49,8 +55,8 @@ def given(monkeypatch: pytest.MonkeyPatch, command: object, *arguments: str) -> 
         return 0
 
     monkeypatch.setattr(command, 'main', keep)
-    name = command.__name__.rsplit('.', 1)[1]
-    assert main.main([name, 'kitchen', *arguments]) == 0
+    name = command.__name__.rsplit('.', 1)[1].replace('_', '-')
+    assert main.main([name, domain, *arguments]) == 0
     return seen[0]
 
 
@@ -98,7 +104,45 @@ def test_a_flag_overrides_its_preset_and_small_is_the_default(
     )  # fmt: skip
     assert (paper.world_model.updates, paper.world_model.batch) == (7, 48)
     assert paper.world_model.optim.lr == 3e-4
-    assert given(monkeypatch, pretrain) == given(monkeypatch, pretrain, '--preset', 'small')
+    toy = given(monkeypatch, pretrain, domain='toy')
+    assert toy == given(monkeypatch, pretrain, '--preset', 'small', domain='toy')
+
+
+def test_a_domain_is_trained_by_its_recipe_unless_a_preset_or_a_flag_says_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kitchen = given(monkeypatch, train_all)
+    assert (kitchen.frames, kitchen.data_seed, kitchen.threads) == (126_336, 1, 1)
+    assert kitchen.world_model.focus == FocusConfig(21, 26, 26, 31, 20.0)
+    assert kitchen.world_model.updates == WorldModelConfig().updates
+    other = given(monkeypatch, train_all, '--world-model.focus.top', '20', '--frames', '9')
+    assert (other.frames, other.world_model.focus.top, other.world_model.focus.left) == (9, 20, 26)
+    assert given(monkeypatch, train_all, '--preset', 'base').world_model.focus == FocusConfig()
+
+
+@pytest.mark.parametrize('domain', [path.stem for path in share_path('config', 'train').iterdir()])
+def test_the_recipe_made_the_shipped_model(monkeypatch: pytest.MonkeyPatch, domain: str) -> None:
+    made = read_card(share_path('models', domain))[1].training
+    recipe = given(monkeypatch, train_all, domain=domain)
+    assert made['data']['frames'] == recipe.frames
+    assert made['seed'] == recipe.seed
+    for stage in ('world_model', 'dynamics', 'connect', 'prior'):
+        settings = {name: value for name, value in made[stage].items() if name != 'seed'}
+        assert settings == asdict(getattr(recipe, stage)), stage
+
+
+def test_a_recipe_that_is_none_names_its_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / 'share' / 'genrl_ros' / 'config' / 'train'
+    folder.mkdir(parents=True)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    for content, problem in (
+        ('pretrain: {world_model: {focuss: 1}}', "world_model: unknown key 'focuss'"),
+        ('train: {}', r"robot\.yaml: unknown key 'train'; known: collect, pretrain"),
+        ('{', r'robot\.yaml is no YAML'),
+    ):
+        (folder / 'robot.yaml').write_text(content)
+        with pytest.raises(ValueError, match=problem):
+            defaults('pretrain', pretrain.Config, ['robot'])
 
 
 def test_every_size_has_its_training(capsys: pytest.CaptureFixture[str]) -> None:

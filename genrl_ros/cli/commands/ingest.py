@@ -20,6 +20,7 @@ from genrl_ros.data.bags.ingest import Recipe, Report, Stream, ingest
 from genrl_ros.data.bags.mcap import BagError
 from genrl_ros.data.store.episode_file import EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.deploy.robot import load_robot
 from genrl_ros.serving.robot.command_values import values_of
 from genrl_ros.serving.robot.embodiment import (
     CommandGroup,
@@ -27,7 +28,6 @@ from genrl_ros.serving.robot.embodiment import (
     Vector,
     absolute,
 )
-from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 from genrl_ros.system.locks import exclusive
 
 
@@ -90,7 +90,7 @@ def make_recipe(robot: Embodiment, namespace: str = '') -> Recipe:
 
 def main(config: Config) -> int:
     """Ingest what is not in the dataset yet; status 1 if it has no episode then."""
-    robot = load_embodiment(find_embodiment(config.robot))
+    robot = load_robot(config.robot)
     recipe = make_recipe(robot, config.namespace)
     out = config.out or Path('data') / robot.name
     bags = [bag for path in config.bags for bag in find_bags(path)]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from genrl_ros.cli.options import Robot
+from genrl_ros.deploy.robot import load_robot
 from genrl_ros.serving.robot.embodiment import EmbodimentError
-from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 from genrl_ros.serving.robot.preflight import Finding, check
 
 
@@ -37,7 +37,7 @@ def main(config: Config) -> int:
     from genrl_ros.nodes.clients.probe import run_probe
 
     try:
-        robot = load_embodiment(find_embodiment(config.robot))
+        robot = load_robot(config.robot)
     except EmbodimentError as error:
         print(error)
         return 1

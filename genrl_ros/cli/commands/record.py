@@ -19,7 +19,7 @@ from pathlib import Path
 from genrl_ros.cli.options import Robot
 from genrl_ros.cli.processes import end_in_order
 from genrl_ros.deploy.graph import NodeSpec, Value, command, overrides
-from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.deploy.robot import absolute_name, load_robot
 from genrl_ros.system.processes import die_with_parent
 
 RECORDER = NodeSpec('recorder_node')
@@ -50,10 +50,9 @@ class Config:
 def main(config: Config) -> int:
     """Run the recorder node until it ends."""
     end_in_order()
-    file = find_embodiment(config.robot)
-    load_embodiment(file)
+    load_robot(config.robot)  # to say what is wrong with it
     parameters: dict[str, Value] = {
-        'embodiment': str(file),
+        'embodiment': absolute_name(config.robot),
         'folder': str(config.out.resolve()),
         'max_episode_s': config.max_episode_s,
         'min_free_gib': config.min_free_gib,

@@ -27,7 +27,7 @@ from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, work_through
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.presets import TRAINING, PresetName
-from genrl_ros.config.recipe import VERSION, explicit, fingerprint
+from genrl_ros.config.fingerprint import VERSION, explicit, fingerprint
 from genrl_ros.config.training import (
     ConnectConfig,
     Device,

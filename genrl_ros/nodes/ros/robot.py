@@ -9,10 +9,10 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
+from genrl_ros.deploy import robot
 from genrl_ros.nodes.ros import conversions
 from genrl_ros.nodes.ros.params import ParameterError
 from genrl_ros.serving.robot.embodiment import Embodiment, EmbodimentError, Measured, Vector
-from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
 
 
 def load_robot(name: str) -> Embodiment:
@@ -22,7 +22,7 @@ def load_robot(name: str) -> Embodiment:
         ParameterError: if there is none, or if something is wrong with it.
     """
     try:
-        return load_embodiment(find_embodiment(name))
+        return robot.load_robot(name)
     except (FileNotFoundError, EmbodimentError) as error:
         raise ParameterError(f'parameter embodiment is {name!r}: {error}') from None
 

@@ -75,19 +75,28 @@ def find_embodiment(name: str) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    if '/' in name or name.endswith(('.yaml', '.yml')):
+    if is_path(name):
         path = Path(name).expanduser()
         if not path.is_file():
             raise FileNotFoundError(f'{path} is not a file; it should be an embodiment file')
         return path.resolve()
-    folder = share_path('config', 'embodiments')
-    shipped = sorted(file.stem for file in folder.glob('*.yaml'))
+    shipped = shipped_embodiments()
     if name not in shipped:
         raise FileNotFoundError(
             f'there is no embodiment {name!r}; shipped are: {", ".join(shipped)}. Or give the '
             'path of a file of your own'
         )
-    return folder / f'{name}.yaml'
+    return share_path('config', 'embodiments', f'{name}.yaml')
+
+
+def is_path(name: str) -> bool:
+    """Whether the name of an embodiment is the path of a file."""
+    return '/' in name or name.endswith(('.yaml', '.yml'))
+
+
+def shipped_embodiments() -> list[str]:
+    """Names of the embodiments that are shipped."""
+    return sorted(file.stem for file in share_path('config', 'embodiments').glob('*.yaml'))
 
 
 def load_embodiment(path: Path) -> Embodiment:
