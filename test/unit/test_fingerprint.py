@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from genrl_ros.cli.commands import train_all
-from genrl_ros.config.presets import TRAINING
 from genrl_ros.config.fingerprint import VERSION, explicit, fingerprint
+from genrl_ros.config.presets import TRAINING
 from genrl_ros.config.training import FocusConfig, OptimConfig, PriorConfig, WorldModelConfig
 from genrl_ros.training.engine.run import Run
 

@@ -25,9 +25,9 @@ from genrl_ros.cli.commands.learn import Config as Learn
 from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run, show_scores
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, work_through
+from genrl_ros.config.fingerprint import VERSION, explicit, fingerprint
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.presets import TRAINING, PresetName
-from genrl_ros.config.fingerprint import VERSION, explicit, fingerprint
 from genrl_ros.config.training import (
     ConnectConfig,
     Device,
