@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 from test_hostile_files import LOADERS
+from toy_training import TINY
 
 from genrl_ros.system.files import open_regular, read_at_most, sha256
+from genrl_ros.training.behavior.export import export_policy
+from genrl_ros.world_model.checkpoint import CheckpointError
+from genrl_ros.world_model.mfwm import MFWM
 
 
 def opens(fifo: Path, attempt: Callable[[], object]) -> bool:
@@ -50,6 +54,15 @@ def test_a_fifo_in_place_of_a_file_is_refused_unopened(tmp_path, make, name, loa
             load(folder)
 
     assert not opens(fifo, attempt)
+
+
+def test_a_fifo_in_place_of_a_model_s_encoder_is_refused_unopened(tmp_path) -> None:
+    def attempt() -> None:
+        with pytest.raises(CheckpointError, match='it is a FIFO, not a file'):
+            export_policy(tmp_path, MFWM(TINY), None)
+
+    os.mkfifo(tmp_path / 'encoder.onnx')
+    assert not opens(tmp_path / 'encoder.onnx', attempt)
 
 
 def test_the_test_notices_a_fifo_that_is_opened(tmp_path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.policy.bundle import ACTOR, ENCODER, STEP
-from genrl_ros.system.files import atomic_file
+from genrl_ros.system.files import atomic_file, open_regular
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
@@ -91,7 +91,8 @@ def export_policy(folder: Path, model: MFWM, actor: Actor) -> dict[str, bytes]:
         CheckpointError: if the world model's folder has no encoder.
     """
     try:
-        encoder = (folder / ENCODER).read_bytes()
+        with open_regular(folder / ENCODER) as file:
+            encoder = file.read()
     except OSError as error:
         raise CheckpointError(f'{folder / ENCODER} cannot be read: {error.strerror}') from error
     sizes = model.config
