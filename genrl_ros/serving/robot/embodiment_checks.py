@@ -39,6 +39,15 @@ MAX_AGE_PERIODS = TIMEOUT_PERIODS + 1
 TOLERANCE = 1e-9
 
 
+def every_problem_of(robot: Embodiment) -> list[str]:
+    """Everything that is wrong with a robot that comes from no file, each in a sentence."""
+    return [
+        *(problem for channel in robot.channels for problem in problems_of_channel(channel)),
+        *(problem for group in robot.commands for problem in problems_of_group(group)),
+        *problems_of(robot),
+    ]
+
+
 def problems_of(robot: Embodiment) -> list[str]:
     """What is wrong with a robot whose channels and groups are right, each in a sentence."""
     return [
