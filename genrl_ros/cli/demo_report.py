@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Column, Table
 
 from genrl_ros.cli.demo_run import DemoRun
+from genrl_ros.data.pictures import write_png
 from genrl_ros.domains.base import Outcome, Task
-from genrl_ros.system.files import atomic_file
 
 PASSED = 0.5
 """Score from which an episode of a demo counts as done."""
@@ -38,12 +39,12 @@ def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
     mpl.use('Agg')
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(6, 3.5), layout='constrained')
+    figure, axes = pyplot.subplots(figsize=(6, 3.5), dpi=120, layout='constrained')
     axes.plot(*zip(*curve, strict=True) if curve else ((), ()))
     axes.set(xlabel='actor-critic updates', ylabel='imagined return', title=title)
     axes.grid(alpha=0.3)
-    with atomic_file(path) as unfinished:
-        figure.savefig(unfinished, format='png', dpi=120)
+    figure.canvas.draw()
+    write_png(path, np.asarray(figure.canvas.buffer_rgba())[..., :3])
     pyplot.close(figure)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from genrl_ros.cli.commands.learn import Config as Learn
-from genrl_ros.cli.commands.learn import learn_prompt
+from genrl_ros.cli.learn_prompt import Config as Learn
+from genrl_ros.cli.learn_prompt import learn_prompt
 from genrl_ros.cli.progress import bar
 from genrl_ros.domains.base import Task
 from genrl_ros.evaluation.episodes import Summary, evaluate, summarize

@@ -19,7 +19,6 @@ from typing import BinaryIO
 import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from genrl_ros.system.files import atomic_file, open_regular
 
@@ -210,15 +209,6 @@ def write_video(path: Path, frames: Sequence[Frames] | Frames, fps: float, scale
         if encoded.returncode != 0:
             reason = _reason(encoded.stderr.decode(errors='replace'))
             raise VideoError(f'{path} could not be written: {reason}')
-
-
-def write_strip(path: Path, frames: Frames, count: int = 8, scale: int = 2) -> None:
-    """Write `count` of the frames side by side as a PNG file, which appears once complete."""
-    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
-    images = frames[chosen].transpose(0, 2, 3, 1)
-    strip = np.concatenate(list(images), axis=1).repeat(scale, axis=0).repeat(scale, axis=1)
-    with atomic_file(path) as unfinished:
-        Image.fromarray(strip).save(unfinished, format='png')
 
 
 def _errors(log: str) -> list[str]:

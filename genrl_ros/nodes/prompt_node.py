@@ -13,7 +13,8 @@ from sensor_msgs.msg import Image
 
 from genrl_interfaces.msg import LatentGoal
 from genrl_interfaces.srv import SetTask
-from genrl_ros.data.video import VideoLimits, write_strip, write_video
+from genrl_ros.data.pictures import side_by_side, write_png
+from genrl_ros.data.video import VideoLimits, write_video
 from genrl_ros.nodes.prompter import (
     GroundedGoal,
     ModelPrompter,
@@ -238,7 +239,7 @@ class PromptNode(ManagedNode):
         video = folder / 'goal.mp4'
         fps = 1 / self._config.frame_period_s
         write_video(video, grounded.frames, fps=fps, scale=VIDEO_SCALE)
-        write_strip(folder / 'goal.png', grounded.frames)
+        write_png(folder / 'goal.png', side_by_side(grounded.frames))
         return video
 
     def _check_room(self) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from genrl_ros.cli.commands.eval import Config, main
-from genrl_ros.cli.commands.learn import Config as Learn
-from genrl_ros.cli.commands.learn import learn_prompt
 from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run
+from genrl_ros.cli.learn_prompt import Config as Learn
+from genrl_ros.cli.learn_prompt import learn_prompt
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.domains import registry
 from genrl_ros.evaluation.episodes import evaluate

@@ -15,7 +15,6 @@ from genrl_ros.data.video import (
     VideoError,
     VideoLimits,
     read_video,
-    write_strip,
     write_video,
 )
 
@@ -172,10 +171,3 @@ def test_frames_at_a_constant_rate_are_chosen_evenly(count) -> None:
 
 def test_one_frame_makes_a_clip_too(frames) -> None:
     assert len(Video(frames[:1], np.zeros(1)).clip(8)) == 8
-
-
-def test_a_strip_shows_the_frames_side_by_side(tmp_path, frames) -> None:
-    write_strip(tmp_path / 'strip.png', frames, count=4, scale=1)
-    strip = np.asarray(Image.open(tmp_path / 'strip.png'))
-    assert strip.shape == (64, 4 * 64, 3)
-    assert strip[0, 0, 0] == 0 and strip[0, -1, 0] == 255

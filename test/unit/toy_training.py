@@ -33,6 +33,7 @@ from genrl_ros.config.training import (
     RecordConfig,
     WorldModelConfig,
 )
+from genrl_ros.data.pictures import Strips
 from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay, StepReplay
@@ -41,7 +42,7 @@ from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.behavior.learn import RECORD, Assignment, LearnResult, learn
 from genrl_ros.training.engine.fit import fit
-from genrl_ros.training.engine.run import Progress, Run, Strips
+from genrl_ros.training.engine.run import Progress, Run
 from genrl_ros.training.model.pretrain import (
     train_connector,
     train_dynamics,

@@ -17,6 +17,7 @@ from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, stage, work_through
 from genrl_ros.config.presets import PresetName
 from genrl_ros.config.training import ConnectConfig, Device, Precision, PriorConfig, RecordConfig
+from genrl_ros.data.pictures import grid, write_png
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay, StepReplay
 from genrl_ros.domains import registry
@@ -26,7 +27,6 @@ from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.embeddings import embed_dataset
 from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, follow_dataset
-from genrl_ros.training.model.pictures import write_grid
 from genrl_ros.training.model.pretrain import prepare, train_connector, train_prior
 from genrl_ros.training.model.report import goal_strips, report_goals, video_goal_strips
 from genrl_ros.vlm import load_embedder
@@ -147,7 +147,7 @@ def connect(
         return
     model.cpu()
     if strips := video_goal_strips(model, store, objects, embedder):
-        write_grid(run.folder / 'video_goals.png', strips)
+        write_png(run.folder / 'video_goals.png', grid(strips))
     if domain := registry.find(spec.name):
         goals = report_goals(model, store, domain, embedder, run.folder)
         scores = {**scores, 'goals': goals}

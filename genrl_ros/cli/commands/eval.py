@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from genrl_ros.cli.commands.learn import Config as Learn
 from genrl_ros.cli.evaluate_tasks import (
     Row,
     Runs,
@@ -18,6 +17,7 @@ from genrl_ros.cli.evaluate_tasks import (
     show_scores,
     what_is_known,
 )
+from genrl_ros.cli.learn_prompt import Config as Learn
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import Deadline
 from genrl_ros.config.learning import LearnConfig

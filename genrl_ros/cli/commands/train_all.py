@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from genrl_ros.cli.commands import collect, pretrain
-from genrl_ros.cli.commands.learn import Config as Learn
 from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run, show_scores
+from genrl_ros.cli.learn_prompt import Config as Learn
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, work_through
 from genrl_ros.config.fingerprint import VERSION, explicit, fingerprint

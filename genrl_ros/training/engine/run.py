@@ -9,19 +9,8 @@ from pathlib import Path
 import torch
 
 from genrl_ros.config.training import Precision, RecordConfig
-from genrl_ros.system.arrays import Image
+from genrl_ros.data.pictures import Strips
 from genrl_ros.world_model.ranks import ALONE, Ranks
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A row of a picture: frames `(T, 3, H, W)` uint8, and what they are in words."""
-
-    caption: str
-    frames: Image
-
-
-Strips = Callable[[], list[Strip]]
 
 
 class StoppedError(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from genrl_ros.data.pictures import grid, write_png
 from genrl_ros.training.engine.run import Run
-from genrl_ros.training.model.pictures import grid, write_grid
 
 
 class Watch:
@@ -49,10 +49,10 @@ class Watch:
     def draw(self, update: int) -> None:
         """Draw a picture into `pictures/<stage>-<update>.png`."""
         assert self._strips is not None
-        strips = self._strips()
-        write_grid(self._folder / f'{self._stage}-{update:08d}.png', strips)
+        picture = grid(self._strips())
+        write_png(self._folder / f'{self._stage}-{update:08d}.png', picture)
         if self._events is not None:
-            self._events.add_image('picture', grid(strips), update, dataformats='HWC')
+            self._events.add_image('picture', picture, update, dataformats='HWC')
 
     def close(self) -> None:
         """Write what is not written yet."""

@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 
 from genrl_ros.behavior.goal import make_goal
+from genrl_ros.data.pictures import Strip, Strips, grid, write_png
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import CLIP
 from genrl_ros.domains.base import Domain, Task
-from genrl_ros.training.engine.run import Strip, Strips
-from genrl_ros.training.model.measure import Probe, fit_probe, moving_windows, open_loop
-from genrl_ros.training.model.pictures import open_loop_strips, write_grid
+from genrl_ros.training.model.measure import (
+    Probe,
+    batch,
+    fit_probe,
+    moving_windows,
+    open_loop,
+    predict,
+)
 from genrl_ros.vlm.base import VideoTextEmbedder
+from genrl_ros.world_model.images import to_uint8
 from genrl_ros.world_model.mfwm import MFWM
 
 CONTEXT, HORIZON = 8, 16
@@ -37,7 +44,7 @@ def report_world_model(
     windows = moving_windows(store, store.held_out, objects, CONTEXT + HORIZON, CONTEXT, limit=64)
     result = open_loop(model, store, windows, CONTEXT, HORIZON)
     strips = open_loop_strips(model, store, windows[:4], CONTEXT, HORIZON)
-    write_grid(run / 'open_loop.png', strips)
+    write_png(run / 'open_loop.png', grid(strips))
     return {
         'windows': result.windows,
         'predicted': round(result.predicted, 2),
@@ -54,6 +61,20 @@ def open_loop_picture(model: MFWM, store: EpisodeStore, objects: slice) -> Strip
         return None
 
     return lambda: open_loop_strips(model, store, windows, CONTEXT, HORIZON)
+
+
+def open_loop_strips(
+    model: MFWM, store: EpisodeStore, windows: list[tuple[str, int]], context: int, horizon: int
+) -> list[Strip]:
+    """For each window: every other frame, and reconstructions that turn into predictions."""
+    image, action = batch(store, windows, context + horizon)
+    guess = to_uint8(predict(model, image, action, context))
+    strips = []
+    for (episode, start), true, predicted in zip(windows, image, guess, strict=True):
+        where = f'episode {episode}, held out, every other frame from {start} on'
+        after = f'the model: reconstructed up to frame {start + context - 1}, then predicted'
+        strips += [Strip(where, true[::2].numpy()), Strip(after, predicted[::2].numpy())]
+    return strips
 
 
 def goal_strips(
@@ -123,7 +144,7 @@ def report_goals(
         recorded = [place for name in task.readings if (place := places[name]) is not None]
         if recorded:
             readings[task.name] = _reading(probe, model, frames, recorded[0])
-    write_grid(run / 'goals.png', strips)
+    write_png(run / 'goals.png', grid(strips))
     return readings
 
 
