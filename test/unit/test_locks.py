@@ -117,7 +117,7 @@ def test_two_commands_do_not_embed_one_dataset(
 
     monkeypatch.setattr(embed, 'load_embedder', lambda _: Embedder())
     store = EpisodeStore.open(make_store(tmp_path / 'data'))
-    config = embed.Config(SPEC.domain, store.path)
+    config = embed.Config(SPEC.name, store.path)
     with (
         exclusive(store.path, 'embeddings'),
         pytest.raises(OSError, match='another process is writing there'),
