@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
@@ -27,6 +28,7 @@ _KINDS = {
     stat.S_IFSOCK: 'a socket',
     stat.S_IFDIR: 'a folder',
 }
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # renameat2(2)
 
 
 @contextlib.contextmanager
@@ -73,6 +75,55 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(path: Path, new: Path) -> None:
+    """Put a finished folder in the place of another one, which is removed.
+
+    Linux exchanges the two at once, so that there is one at any moment. A file system that cannot
+    (NFS) renames twice; what a kill between leaves, `recover_folder` puts back.
+
+    Args:
+        path: the place; nothing need be there.
+        new: the folder that goes there, on the same file system.
+    """
+    recover_folder(path)
+    old = _old(path)
+    if not path.exists():
+        os.rename(new, path)
+    elif _exchange(new, path):
+        os.rename(new, old)
+    else:
+        os.rename(path, old)
+        os.rename(new, path)
+    sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Mend what a kill in the middle of `replace_folder` has left."""
+    old = _old(path)
+    if old.is_dir() and not path.exists():
+        os.rename(old, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f'.{path.name}.old')
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two names at once; whether the file system can."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, 'renameat2'):
+        return False
+    names = (os.fsencode(first), os.fsencode(second))
+    if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(error, os.strerror(error), str(first), None, str(second))
 
 
 def _beside(path: Path) -> Path:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 import time
-from pathlib import Path
 
-_PROC = Path('/proc')
-_PSS = re.compile(r'^Pss:\s+(\d+) kB', re.MULTILINE)
+import psutil
 
 
 def tree_bytes(root: int | None = None) -> int:
@@ -17,18 +13,12 @@ def tree_bytes(root: int | None = None) -> int:
     Args:
         root: process id; this process unless given.
     """
-    children: dict[int, list[int]] = {}
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            parent = _parent(entry)
-            if parent is not None:
-                children.setdefault(parent, []).append(int(entry.name))
-    total, pending = 0, [os.getpid() if root is None else root]
-    while pending:
-        pid = pending.pop()
-        total += _pss(_PROC / str(pid))
-        pending += children.get(pid, [])
-    return total
+    try:
+        first = psutil.Process(root)
+        processes = [first, *first.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    return sum(_proportional_bytes(process) for process in processes)
 
 
 class PeakMemory:
@@ -47,17 +37,8 @@ class PeakMemory:
             self.bytes = max(self.bytes, tree_bytes())
 
 
-def _parent(process: Path) -> int | None:
+def _proportional_bytes(process: psutil.Process) -> int:
     try:
-        # After the name, which may hold anything: state, then the parent's id.
-        return int((process / 'stat').read_text().rpartition(')')[2].split()[1])
-    except (OSError, ValueError):
-        return None
-
-
-def _pss(process: Path) -> int:
-    try:
-        found = _PSS.search((process / 'smaps_rollup').read_text())
-    except OSError:
+        return process.memory_full_info().pss
+    except psutil.Error:
         return 0
-    return int(found.group(1)) * 1024 if found else 0

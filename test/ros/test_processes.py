@@ -78,7 +78,7 @@ def test_nodes_end_together_and_leave_nothing(processes, tmp_path) -> None:
         pids = list(processes.pids.values())
         assert shared_memory.ours() > before
     assert not any(alive(pid) for pid in pids)
-    assert shared_memory.ours() <= before
+    assert shared_memory.remove_dead(before) == []
     for node in SOME:
         assert says(tmp_path, node.name, 'ends, as it was told to')
 
@@ -90,7 +90,7 @@ def test_a_node_that_dies_is_named_and_its_shared_memory_removed(processes, tmp_
         os.kill(processes.pids['policy_node'], signal.SIGKILL)
         with pytest.raises(NodeFailedError, match='policy_node has ended with status -9'):
             until(processes.check, 'the death to be seen')
-    assert shared_memory.ours() <= before
+    assert shared_memory.remove_dead(before) == []
 
 
 def test_a_node_that_dies_comes_back_and_is_activated_again(params_file, tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from genrl_ros.config.training import WorldModelConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.serving.policy.runner import Encoder, PolicyRunner
+from genrl_ros.system import files
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.engine.run import Run
@@ -166,6 +168,61 @@ def test_an_export_stays_until_the_next_one_is_complete(
         making.export(made, {})
     assert load_mfwm(making.out)[1] == before
     assert not list(tmp_path.glob('.export*'))
+
+
+@pytest.fixture
+def exported(model_folder: Path, tmp_path: Path) -> train_all.Making:
+    """A training whose model was exported once."""
+    making = train_all.Making(
+        train_all.Config('toy', out=tmp_path / 'export'), Run(tmp_path / 'run')
+    )
+    making.model.parent.mkdir(parents=True)
+    model_folder.rename(making.model)
+    making.export({'sha256': 'a' * 64, 'scores': {}}, {})
+    return making
+
+
+def test_there_is_an_export_at_any_moment(
+    exported: train_all.Making, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, there = os.rename, []
+
+    def watched(*names: Path) -> None:
+        rename(*names)
+        there.append((exported.out / 'mfwm.json').is_file())
+
+    monkeypatch.setattr(os, 'rename', watched)
+    exported.export({'sha256': 'b' * 64, 'scores': {}}, {})
+    assert there and all(there)
+    assert 'b' * 64 in (exported.out / 'CARD.md').read_text()
+    assert not list(exported.out.parent.glob('.export*'))
+
+
+def test_a_kill_between_two_renames_loses_no_export(
+    exported: train_all.Making, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file system cannot exchange two folders at once, as NFS."""
+    rename = os.rename
+
+    def dies(first: Path, second: Path) -> None:
+        if Path(second) == exported.out:
+            raise KeyboardInterrupt
+        rename(first, second)
+
+    monkeypatch.setattr(files, '_exchange', lambda *_: False)
+    monkeypatch.setattr(os, 'rename', dies)
+    with pytest.raises(KeyboardInterrupt):
+        exported.export({'sha256': 'b' * 64, 'scores': {}}, {})
+    assert not exported.out.exists()
+    monkeypatch.setattr(os, 'rename', rename)
+    (encoder := exported.model / 'encoder.onnx').rename(encoder.with_suffix('.away'))
+    with pytest.raises(FileNotFoundError):
+        exported.export({'sha256': 'c' * 64, 'scores': {}}, {})
+    load_mfwm(exported.out)
+    encoder.with_suffix('.away').rename(encoder)
+    exported.export({'sha256': 'c' * 64, 'scores': {}}, {})
+    assert 'c' * 64 in (exported.out / 'CARD.md').read_text()
+    assert not list(exported.out.parent.glob('.export*'))
 
 
 def test_another_seed_does_not_take_the_place_of_an_export(tmp_path: Path) -> None:

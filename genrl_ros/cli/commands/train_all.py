@@ -39,7 +39,12 @@ from genrl_ros.config.training import (
 )
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
-from genrl_ros.system.files import atomic_folder, write_json
+from genrl_ros.system.files import (
+    atomic_folder,
+    recover_folder,
+    replace_folder,
+    write_json,
+)
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.engine.stages import Result, Stages
 from genrl_ros.training.model.embeddings import embed_dataset
@@ -283,11 +288,11 @@ class Making:
         Raises:
             FileExistsError: if there is something else in the folder's place.
         """
+        recover_folder(self.out)
         if self.out.exists() and not (self.out / 'mfwm.json').is_file():
             raise FileExistsError(f'{self.out} exists and is no model: choose another --out')
-        new, old = (self.out.with_name(f'.{self.out.name}.{age}') for age in ('new', 'old'))
-        for left in (new, old):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        new = self.out.with_name(f'.{self.out.name}.new')
+        shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
         with atomic_folder(new) as folder:
             for name in MODEL_FILES:
                 shutil.copyfile(self.model / name, folder / name)
@@ -296,10 +301,7 @@ class Making:
                     shutil.copyfile(self.run.folder / name, folder / name)
             write_json(folder / 'scores.json', {**model['scores'], 'success': scores})
             (folder / 'CARD.md').write_text(self.card(model, scores), encoding='utf-8')
-        if self.out.exists():
-            os.rename(self.out, old)
-        os.rename(new, self.out)
-        shutil.rmtree(old, ignore_errors=True)
+        replace_folder(self.out, new)
         return {'folder': str(self.out)}
 
     def card(self, model: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
