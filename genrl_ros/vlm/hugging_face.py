@@ -193,9 +193,10 @@ def load_hugging_face(kind: str, folder: Path) -> HuggingFaceEmbedder:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever its many kinds of tokenizers make of these files
+        why = str(error).partition('\n')[0][:200]
         raise ValueError(
             f'{folder} has no tokenizer or image processor that can be read; download its '
-            f'tokenizer files and {PROCESSOR} again ({str(error)[:200]})'
+            f'tokenizer files and {PROCESSOR} again ({why})'
         ) from error
     try:
         return HuggingFaceEmbedder(

@@ -81,11 +81,19 @@ def fault_bad_video(rig, prompting, measured) -> None:
     (videos / 'empty.mp4').write_bytes(b'')
     (videos / 'garbage.mp4').write_bytes(np.random.default_rng(0).bytes(100_000))
     os.symlink('/etc/passwd', videos / 'link.mp4')
-    for path in ('empty.mp4', 'garbage.mp4', 'link.mp4', '../parameters.yaml', '/etc/passwd'):
+    os.mkfifo(videos / 'fifo.mp4')
+    for path in (
+        'empty.mp4',
+        'garbage.mp4',
+        'fifo.mp4',
+        'link.mp4',
+        '../parameters.yaml',
+        '/etc/passwd',
+    ):
         answer, _ = ask(rig, video_path=str(videos / path))
         assert not answer.accepted, path
         assert answer.message
-    measured('empty, garbage, a link out of the folder, a path out of it: refused with the reason')
+    measured('empty, garbage, a FIFO, a link or a path out of the folder: refused with the reason')
 
 
 @pytest.mark.row(18)

@@ -225,6 +225,22 @@ def test_a_kill_between_two_renames_loses_no_export(
     assert not list(exported.out.parent.glob('.export*'))
 
 
+def test_what_is_no_model_is_not_replaced_by_one(tmp_path: Path) -> None:
+    theirs = tmp_path / 'models' / 'notes.txt'
+    theirs.parent.mkdir()
+    theirs.write_text('dear')
+    making = train_all.Making(
+        train_all.Config('toy', out=theirs.parent, data=tmp_path / 'data'), Run(tmp_path / 'run')
+    )
+    with pytest.raises(FileExistsError, match='is no model'):
+        making.everything()
+    (theirs.parent / 'mfwm.json').write_text('{}')
+    with pytest.raises(FileExistsError, match=r'holds more than a model \(notes.txt\)'):
+        making.everything()
+    assert theirs.read_text() == 'dear'
+    assert not (tmp_path / 'data').exists(), 'it is told before anything is made'
+
+
 def test_another_seed_does_not_take_the_place_of_an_export(tmp_path: Path) -> None:
     first, other, longer = (
         train_all.Making(config, Run(tmp_path)).out

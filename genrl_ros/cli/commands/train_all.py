@@ -53,6 +53,7 @@ from genrl_ros.world_model.checkpoint import read_card
 from genrl_ros.world_model.ranks import ALONE
 
 MODEL_FILES = ('mfwm.json', 'mfwm.safetensors', 'encoder.onnx')
+SCORES, CARD = 'scores.json', 'CARD.md'
 EVALUATION_SEED = 7
 PICTURES = ('open_loop.png', 'goals.png', 'video_goals.png')
 """Those that there are: the first needs a held-out episode in which something moves, the second
@@ -142,6 +143,7 @@ class Making:
 
     def everything(self) -> None:
         """All stages; what one is asked for includes what those before it gave."""
+        self.check_out()
         config = self.config
         data = self.stages.do(
             'collect',
@@ -280,6 +282,28 @@ class Making:
             scores[task.name] = learn_and_run(learning, task, runs, self.run.should_stop)
         return scores
 
+    def check_out(self) -> None:
+        """Check that nothing would be lost by putting the model into its folder.
+
+        Raises:
+            FileExistsError: if there is anything in that place but an earlier model.
+        """
+        if not self.out.exists():
+            return
+        if not (self.out / 'mfwm.json').is_file():
+            raise FileExistsError(f'{self.out} exists and is no model: choose another --out')
+        others = {path.name for path in self.out.iterdir()} - {
+            *MODEL_FILES,
+            *PICTURES,
+            SCORES,
+            CARD,
+        }
+        if others:
+            raise FileExistsError(
+                f'{self.out} holds more than a model ({", ".join(sorted(others)[:3])}), which '
+                'would be lost: choose another --out'
+            )
+
     def export(self, model: Mapping[str, Any], scores: Mapping[str, Any]) -> Result:
         """Put the model into one folder with its scores, its pictures and a card.
 
@@ -289,8 +313,7 @@ class Making:
             FileExistsError: if there is something else in the folder's place.
         """
         recover_folder(self.out)
-        if self.out.exists() and not (self.out / 'mfwm.json').is_file():
-            raise FileExistsError(f'{self.out} exists and is no model: choose another --out')
+        self.check_out()
         new = self.out.with_name(f'.{self.out.name}.new')
         shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
         with atomic_folder(new) as folder:
@@ -299,8 +322,8 @@ class Making:
             for name in PICTURES:
                 if (self.run.folder / name).is_file():
                     shutil.copyfile(self.run.folder / name, folder / name)
-            write_json(folder / 'scores.json', {**model['scores'], 'success': scores})
-            (folder / 'CARD.md').write_text(self.card(model, scores), encoding='utf-8')
+            write_json(folder / SCORES, {**model['scores'], 'success': scores})
+            (folder / CARD).write_text(self.card(model, scores), encoding='utf-8')
         replace_folder(self.out, new)
         return {'folder': str(self.out)}
 
