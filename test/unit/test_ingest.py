@@ -18,7 +18,7 @@ from genrl_ros.cli.commands.ingest import Config, main, make_recipe
 from genrl_ros.data.bags.bag import find_bags, read_bag
 from genrl_ros.data.bags.bag_writer import EpisodeRecorder
 from genrl_ros.data.bags.ingest import Report, best_phase, ingest
-from genrl_ros.data.bags.mcap import BagError
+from genrl_ros.data.bags.storage import BagError
 from genrl_ros.data.bags.synchronise import Pace
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.serving.robot.embodiment_file import load_embodiment
@@ -454,6 +454,7 @@ def test_metadata_cannot_lead_out_of_the_folder(tmp_path, robot) -> None:
     text = (bag / 'metadata.yaml').read_text()
     (bag / 'metadata.yaml').write_text(text.replace('run.mcap', '../outside/outside.mcap'))
     shutil.copy(outside / 'outside.mcap', tmp_path / 'outside.mcap')
+    (bag / 'run.mcap').unlink()
     with pytest.raises(BagError, match='has no file'):
         episodes(bag, robot())
 

@@ -17,7 +17,7 @@ import tyro
 from genrl_ros.cli.options import at_least
 from genrl_ros.data.bags.bag import find_bags
 from genrl_ros.data.bags.ingest import Recipe, Report, Stream, ingest
-from genrl_ros.data.bags.mcap import BagError
+from genrl_ros.data.bags.storage import BagError
 from genrl_ros.data.store.episode_file import EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.deploy.robot import load_robot
@@ -128,7 +128,7 @@ def _fill(out: Path, config: Config, bags: list[Path], recipe: Recipe) -> int:
 
 
 def _lines(report: Report, recipe: Recipe, known: int) -> list[str]:
-    lines = [f'torn: {text}' for text in report.damage]
+    lines = list(report.damage)
     for stream in recipe.streams:
         if not report.messages[stream.topic]:
             lines.append(f'no messages on {stream.topic} ({stream.type})')

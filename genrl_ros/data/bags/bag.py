@@ -5,27 +5,38 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-import sqlite3
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import yaml
+import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from genrl_ros.data.bags.mcap import BagError, BagMessage, Damage, read_mcap
-from genrl_ros.system.files import open_regular, read_at_most
+from genrl_ros.data.bags.mcap import McapFile
+from genrl_ros.data.bags.metadata import METADATA, read_metadata
+from genrl_ros.data.bags.order import in_time
+from genrl_ros.data.bags.sqlite import LOG, SqliteFile
+from genrl_ros.data.bags.storage import (
+    MAX_MESSAGES,
+    BagError,
+    BagMessage,
+    Damage,
+    Index,
+    Losses,
+    Storage,
+    TornError,
+)
+from genrl_ros.system.files import open_regular
 
-METADATA = 'metadata.yaml'
-UNFINISHED = 'unfinished'
-STORAGES = ('.mcap', '.db3')
-MAX_METADATA_BYTES = 4 * 1024 * 1024
-MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+UNFINISHED: Final = 'unfinished'
+STORAGES: Final = ('.mcap', '.db3')
+MAX_NAMED: Final = 10
+"""Files that are named one by one if they are missing."""
 
 
 def find_bags(path: Path) -> list[Path]:
-    """The bags at a path: one file, one rosbag2 folder, or a folder of them, unfinished ones last.
+    """The bags at a path: one file, one rosbag2 folder, or a folder of both, unfinished ones last.
 
     Raises:
         BagError: if there is none.
@@ -36,20 +47,22 @@ def find_bags(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise BagError(f'{path} does not exist')
-    if (path / METADATA).exists() or _storage_files(path):
+    if (path / METADATA).exists():
         return [path]
     inside = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
     unfinished = path / UNFINISHED
     if unfinished.is_dir():
         inside += sorted(folder for folder in unfinished.iterdir() if folder.is_dir())
-    bags = [folder for folder in inside if (folder / METADATA).exists() or _storage_files(folder)]
+    bags = [bag for folder in (path, *inside) for bag in _bags_in(folder)]
     if not bags:
         raise BagError(f'{path} holds no bag: no {METADATA}, no file that ends in .mcap or .db3')
     return bags
 
 
 def read_bag(path: Path, topics: Collection[str], damage: Damage) -> Iterator[BagMessage]:
-    """Messages of some topics of a bag, in the order in which they were recorded.
+    """Messages of some topics of a bag, in the order in which they arrived.
+
+    `data.bags.order` says which order that is. A message that two files hold is given once.
 
     Args:
         path: a storage file or a rosbag2 folder.
@@ -57,11 +70,27 @@ def read_bag(path: Path, topics: Collection[str], damage: Damage) -> Iterator[Ba
         damage: is told what could not be read.
 
     Raises:
-        BagError: if nothing can be read.
+        BagError: if nothing can be read, or too much.
     """
-    for file in bag_files(path, damage):
-        read = read_mcap if file.suffix == '.mcap' else _read_sqlite
-        yield from read(file, topics, damage)
+    storages: list[Storage] = []
+    indexes: list[Index] = []
+    unreadable = []
+    try:
+        for file in bag_files(path, damage):
+            storages.append((McapFile if file.suffix == '.mcap' else SqliteFile)(file, topics))
+            indexes.append(Index(MAX_MESSAGES - sum(map(len, indexes))))
+            try:
+                storages[-1].scan(indexes[-1], damage)
+            except TornError as error:
+                unreadable.append(str(error))
+        if len(unreadable) == len(storages):
+            raise BagError(unreadable[0])
+        for text in unreadable:
+            damage(text)
+        yield from _in_order(path, storages, indexes, damage)
+    finally:
+        for storage in storages:
+            storage.close()
 
 
 def bag_files(path: Path, damage: Damage) -> list[Path]:
@@ -72,43 +101,73 @@ def bag_files(path: Path, damage: Damage) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    files = _listed_files(path, damage) or _storage_files(path)
-    present = [file for file in files if file.is_file()]
-    for file in files:
-        if file not in present:
-            damage(f'{file} is missing')
-    if not present:
+    files = _storage_files(path)
+    try:
+        metadata = read_metadata(path)
+    except FileNotFoundError:
+        damage(f'{path} has no {METADATA}, as when the recorder was killed')
+    except (OSError, ValueError) as error:
+        damage(f'{path / METADATA} cannot be used: {error}')
+    else:
+        if metadata.compression_mode != 'none':
+            raise BagError(
+                f'{path} was compressed by rosbag2 (mode {metadata.compression_mode[:20]!r}); '
+                '`ros2 bag convert` it to MCAP, whose own compression is read'
+            )
+        files = _compared(path, files, metadata.files, damage)
+    if not files:
         raise BagError(f'{path} has no file that ends in {" or ".join(STORAGES)}')
-    return present
+    return files
 
 
 def bag_name(path: Path) -> str:
-    """A name for the episodes of a bag, from its own name and its contents."""
+    """A name for the episodes of a bag, from its own name and its contents.
+
+    Raises:
+        BagError: if it cannot be read.
+    """
     digest = hashlib.sha256()
-    for file in bag_files(path, lambda _: None):
-        size = file.stat().st_size
-        digest.update(size.to_bytes(8, 'little'))
-        with open_regular(file) as opened:
-            digest.update(opened.read(65536))
-            opened.seek(max(0, size - 65536))
-            digest.update(opened.read(65536))
+    try:
+        for file in bag_files(path, lambda _: None):
+            for part in (file, Path(f'{file}{LOG}')):
+                if part.is_file():
+                    _add_ends(digest, part)
+    except OSError as error:
+        raise BagError(f'{error.filename} cannot be read: {error.strerror}') from None
     stem = re.sub(r'[^A-Za-z0-9_]+', '_', path.stem)[:40]
     return f'{stem}-{digest.hexdigest()[:10]}'
 
 
-def deserialize(message: BagMessage) -> Any:
+def deserialize(message: BagMessage, kind: str) -> Any:
     """The fields of a message.
 
+    Args:
+        message: of a bag.
+        kind: the type that it has to have.
+
     Raises:
-        BagError: if its type is unknown or its data do not fit it.
+        BagError: if it has another one or is not serialized as in ROS 2, the type is unknown, or
+            the data do not fit it.
     """
+    if message.encoding != 'cdr':
+        raise BagError(_encoding_problem(message.encoding))
+    if message.type != kind:
+        raise BagError(f'type {message.type[:60]} where {kind} is expected')
     store = _typestore()
-    if message.type not in store.types:
-        raise BagError(f'{message.topic}: the type {message.type[:60]!r} is not known')
+    if kind not in store.types:
+        raise BagError(f'the type {kind[:60]!r} is not known')
     try:
-        return store.deserialize_cdr(message.data, message.type)
+        return store.deserialize_cdr(message.data, kind)
     except Exception as error:  # whatever the data make the generated reader do
-        raise BagError(f'{message.topic}: a message is damaged: {error}') from None
+        raise BagError(f'a message is damaged: {error}') from None
+
+
+def _encoding_problem(encoding: str) -> str:
+    if encoding == 'ros1':
+        cure = 'convert the .bag file of ROS 1 with `rosbags-convert --src FILE.bag --dst FOLDER`'
+    else:
+        cure = 'record the topics of ROS 2 with `ros2 bag record`, or write the messages as CDR'
+    return f'messages in the encoding {encoding[:20]!r}; only CDR, that of ROS 2, is read: {cure}'
 
 
 @functools.cache
@@ -116,58 +175,102 @@ def _typestore() -> Typestore:
     return get_typestore(Stores.ROS2_JAZZY)
 
 
+def _bags_in(folder: Path) -> list[Path]:
+    """A rosbag2 folder, or storage files that were put into a folder, each a bag of its own.
+
+    Without metadata, files are splits of one bag only if they have the names that rosbag2 gives
+    them, `<folder>_0` and so on: two recordings whose clocks began at 0 must not be merged.
+    """
+    if (folder / METADATA).exists():
+        return [folder]
+    files = _storage_files(folder)
+    if len(files) > 1 and any(_without_number(file) != folder.name for file in files):
+        return files
+    return [folder] if files else []
+
+
 def _storage_files(folder: Path) -> list[Path]:
-    files = [file for file in folder.iterdir() if file.suffix in STORAGES]
+    files = [file for file in folder.iterdir() if file.suffix in STORAGES and file.is_file()]
     return sorted(files, key=lambda file: [int(n) for n in re.findall(r'\d+', file.stem)] or [0])
 
 
-def _listed_files(folder: Path, damage: Damage) -> list[Path]:
-    """The files that the metadata name, none of them outside of the folder."""
-    try:
-        content = read_at_most(folder / METADATA, MAX_METADATA_BYTES)
-        about = yaml.safe_load(content)['rosbag2_bagfile_information']
-        paths = [folder / Path(str(name)).name for name in about['relative_file_paths']]
-        mode = str(about.get('compression_mode') or '').lower()
-    except FileNotFoundError:
-        damage(f'{folder} has no {METADATA}, as when the recorder was killed')
-        return []
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, RecursionError) as error:
-        damage(f'{folder / METADATA} cannot be used: {str(error).splitlines()[0]}')
-        return []
-    if mode not in ('', 'none'):
-        raise BagError(
-            f'{folder} was compressed by rosbag2 (mode {mode[:20]!r}); `ros2 bag convert` it to '
-            'MCAP, whose own compression is read'
-        )
-    return paths
+def _without_number(file: Path) -> str:
+    """What the names of all splits of a bag begin with."""
+    return re.sub(r'_\d+$', '', file.stem)
 
 
-def _read_sqlite(path: Path, topics: Collection[str], damage: Damage) -> Iterator[BagMessage]:
-    try:
-        # Immutable: nothing is written beside the file, and a lock that was left does not matter.
-        connection = sqlite3.connect(f'{path.resolve().as_uri()}?immutable=1', uri=True)
-    except sqlite3.Error as error:
-        raise BagError(f'{path} cannot be read: {error}') from None
-    try:
-        connection.execute('PRAGMA writable_schema = ON')  # opens a file that was cut off, too
-        known = {}
-        for number, name, kind, encoding in connection.execute(
-            'SELECT id, name, type, serialization_format FROM topics'
-        ):
-            if name in topics and encoding == 'cdr':
-                known[number] = name, kind
-        marks = ','.join('?' * len(known))
-        rows = connection.execute(
-            'SELECT topic_id, timestamp, CASE WHEN length(data) <= ? THEN data END '
-            f'FROM messages WHERE topic_id IN ({marks}) ORDER BY id',
-            (MAX_MESSAGE_BYTES, *known),
-        )
-        for number, arrived_ns, data in rows:
-            if isinstance(data, bytes):
-                yield BagMessage(*known[number], int(arrived_ns), data)
-            else:
-                damage(f'{path}: a message on {known[number][0]} is too large, and left out')
-    except (sqlite3.Error, ValueError, OverflowError) as error:
-        damage(f'{path} is torn or damaged: {error}')
-    finally:
-        connection.close()
+def _compared(
+    folder: Path, there: list[Path], listed: tuple[str, ...], damage: Damage
+) -> list[Path]:
+    """The files of a bag, of those in its folder, given those that its metadata list."""
+    files = [folder / name for name in listed]
+    missing = [file for file in files if file not in there]
+    for file in missing[:MAX_NAMED]:
+        damage(f'{str(file)!r} is missing, which {METADATA} lists')
+    if len(missing) > MAX_NAMED:
+        damage(f'{folder}: {len(missing) - MAX_NAMED} more files that are listed are missing')
+    names = {_without_number(file) for file in files}
+    found = [file for file in files if file in there]
+    for file in there:
+        if file in files:
+            continue
+        if missing or _without_number(file) in names:
+            damage(f'{file} is read, though {METADATA} does not list it')
+            found.append(file)
+        else:
+            damage(
+                f'{file} is left out: {METADATA} does not list it, and it has not the name of a '
+                'split of the bag; name it by itself if it is wanted'
+            )
+    return found
+
+
+def _in_order(
+    path: Path, storages: list[Storage], indexes: list[Index], damage: Damage
+) -> Iterator[BagMessage]:
+    order = in_time(indexes)
+    if order.num_setbacks:
+        damage(f'{path}: the clock was set back {order.num_setbacks} times; each begins a new run')
+    ends = np.cumsum([len(index) for index in indexes])
+    left = [len(index) for index in indexes]
+    lost = [Losses('messages') for _ in indexes]
+    doubled = 0
+    newest: dict[str, tuple[int, BagMessage]] = {}
+    for row in map(int, order.rows):
+        number = int(np.searchsorted(ends, row, side='right'))
+        index, storage = indexes[number], storages[number]
+        at = row - int(ends[number]) + len(index)
+        left[number] -= 1
+        try:
+            data = storage.read(index.block[at], index.place[at])
+        except TornError as error:
+            lost[number].add(error)
+            continue
+        finally:
+            if not left[number]:
+                storage.close()
+        source = index.sources[index.source[at]]
+        message = BagMessage(
+            source.topic, source.type, index.arrived_ns[at], data, source.encoding,
+            int(order.setbacks[row]),
+        )  # fmt: skip
+        before, last = newest.get(source.topic, (number, None))
+        newest[source.topic] = number, message
+        if before != number and message == last:
+            doubled += 1
+        else:
+            yield message
+    for index_lost in lost:
+        index_lost.report(path, damage)
+    if doubled:
+        damage(f'{path}: {doubled} messages lie in two files, and count once')
+
+
+def _add_ends(digest: Any, file: Path) -> None:
+    """Add the size of a file, its beginning and its end to a digest."""
+    size = file.stat().st_size
+    digest.update(size.to_bytes(8, 'little'))
+    with open_regular(file) as opened:
+        digest.update(opened.read(65536))
+        opened.seek(max(0, size - 65536))
+        digest.update(opened.read(65536))

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.data.bags.bag import bag_name, deserialize, read_bag
-from genrl_ros.data.bags.mcap import BagError
 from genrl_ros.data.bags.synchronise import Frame, Group, Pace, Synchroniser, Vector
 from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.domains.base import RobotSpec
@@ -147,13 +146,15 @@ def _runs(path: Path, recipe: Recipe, report: Report) -> Iterator[list[Frame]]:
         groups=[Group(holds, recipe.commands_per_frame > 1) for holds in recipe.holds],
         joints=recipe.joints,
     )
+    setbacks = 0
     for message in read_bag(path, by_topic, report.damage.append):
+        if message.setbacks != setbacks:
+            setbacks = message.setbacks
+            yield from synchroniser.finish()
         stream = by_topic[message.topic]
         report.messages[message.topic] += 1
         try:
-            if message.type != stream.type:
-                raise BagError(f'type {message.type[:60]} where {stream.type} is expected')
-            fields = deserialize(message)
+            fields = deserialize(message, stream.type)
             values = stream.read(fields)
         except ValueError as error:
             report.refused[f'{message.topic}: {str(error).splitlines()[0]}'] += 1
