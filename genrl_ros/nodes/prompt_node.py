@@ -59,10 +59,6 @@ class PromptParameters:
     allowed_folders: tuple[str, ...] = parameter(
         ('.',), 'folders that a video_path may be in; relative: below GENRL_HOME'
     )
-    frame_period_s: float = parameter(
-        0.16, 'seconds that a frame of the goal lasts: one agent step', low=0.01, high=10.0
-    )
-    image_size: int = parameter(64, 'height and width of the camera image (pixels)', low=1)
     queue: int = parameter(8, 'tasks that may wait for the trainer', low=1)
     keep_goals: int = parameter(200, 'how many goals are kept in runs; older ones go', low=1)
     keep_goals_gib: float = parameter(1.0, 'GiB that they may have together', low=0.0)
@@ -112,7 +108,7 @@ class PromptNode(ManagedNode):
         )
         self.create_service(SetTask, 'set_task', self._on_set_task)
         self.every(WATCH_S, self._watch)
-        self.every(self._config.frame_period_s, self._show_frame)
+        self.every(self._prompter.step_s, self._show_frame)
 
     def activate(self) -> None:
         """Take tasks from now on."""
@@ -191,7 +187,7 @@ class PromptNode(ManagedNode):
         video = within(
             FILES_S,
             f'reading {path}',
-            lambda: read_allowed_video(path, self._allowed, self._config.image_size),
+            lambda: read_allowed_video(path, self._allowed),
         )
         return self._prompter.ground_video(video)
 
@@ -237,7 +233,7 @@ class PromptNode(ManagedNode):
     def _write_goal(self, task_id: str, grounded: GroundedGoal) -> Path:
         folder = self._runs / task_id
         video = folder / 'goal.mp4'
-        fps = 1 / self._config.frame_period_s
+        fps = 1 / self._prompter.step_s
         write_video(video, grounded.frames, fps=fps, scale=VIDEO_SCALE)
         write_png(folder / 'goal.png', side_by_side(grounded.frames))
         return video

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.data.video import Video, VideoError, decode_video
+from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.system.files import open_regular
 from genrl_ros.system.home import below_home
 from genrl_ros.vlm.grounding import Grounding, ground
@@ -57,9 +58,11 @@ class Prompter(Protocol):
 
     Attributes:
         mfwm_sha256: the world model that the goals belong to.
+        step_s: seconds from one frame of a goal to the next: an action of the robot.
     """
 
     mfwm_sha256: str
+    step_s: float
 
     def ground_text(self, prompt: str) -> GroundedGoal:
         """The goal of a sentence."""
@@ -88,6 +91,7 @@ class ModelPrompter:
         self._model, card = load_mfwm(folder)
         self._embedder = matching_embedder(card)
         self.mfwm_sha256 = card.sha256
+        self.step_s = card.spec.step_s
 
     def ground_text(self, prompt: str) -> GroundedGoal:
         """The goal of a sentence."""
@@ -136,8 +140,8 @@ def check_prompt(prompt: str) -> str:
     return prompt
 
 
-def read_allowed_video(path: str, allowed: Sequence[Path], size: int) -> Video:
-    """The video at a path that a request names, in frames of `size` pixels.
+def read_allowed_video(path: str, allowed: Sequence[Path]) -> Video:
+    """The video at a path that a request names, in frames as a world model sees them.
 
     Where the file is, is checked once more when it is open: a name may lead elsewhere by then.
 
@@ -150,7 +154,7 @@ def read_allowed_video(path: str, allowed: Sequence[Path], size: int) -> Video:
         with open_regular(resolved) as file:
             opened = Path(os.readlink(f'/proc/self/fd/{file.fileno()}'))
             _check_inside(opened, allowed)
-            return decode_video(file, resolved, size)
+            return decode_video(file, resolved, IMAGE_SIZE)
     except OSError as error:
         raise VideoError(f'{resolved} cannot be read: {error.strerror}') from None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus, GoalStatusArray
@@ -29,6 +30,7 @@ class FakePrompter:
     """Grounds everything as opening the microwave."""
 
     mfwm_sha256 = 'a' * 64
+    step_s = 0.04
 
     def __init__(self, folder: Path) -> None:
         self.seen: list[object] = []
@@ -123,6 +125,9 @@ def test_a_sentence_becomes_a_goal_that_can_be_seen(user, bench) -> None:
     assert answer.learn
     decoded = read_video(Path(answer.goal_video))
     assert decoded.frames.shape == (3, 3, 64, 64)
+    film = cv2.VideoCapture(answer.goal_video)
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(25)  # an action lasts 0.04 s
+    film.release()
     assert Path(answer.goal_video).with_name('goal.png').is_file()
     bench.until(lambda: len(images) > 3, 'the goal video, over and over')
 
