@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -513,6 +514,20 @@ def test_a_trajectory_is_read_by_name() -> None:
     ):
         with pytest.raises(EmbodimentError, match=words):
             values_of(group, bad)
+
+
+def test_messages_with_very_many_names_take_no_time_and_give_short_texts() -> None:
+    names = [f'{"wrist_3_jointx" * 20}{i}' for i in range(50_000)]
+    names += [f'wrist_3_joint_{i}' for i in range(50_000)]
+    robot = load_embodiment(find_embodiment('ur5e_trajectory'))
+    began = time.monotonic()
+    with pytest.raises(EmbodimentError, match='is it .* now?') as caught:
+        values_of(robot.commands[0], message(names, [0.0] * len(names)))
+    assert len(str(caught.value)) < 10_000
+    with pytest.raises(EmbodimentError, match='is it .* now?') as caught:
+        robot.measured(names, [0.0] * len(names))
+    assert len(str(caught.value)) < 2_000
+    assert time.monotonic() - began < 5.0
 
 
 def twist(frame: str, **axes: float) -> SimpleNamespace:

@@ -11,8 +11,8 @@ from genrl_ros.serving.robot.embodiment import (
     CommandGroup,
     EmbodimentError,
     Vector,
-    missing_joints,
 )
+from genrl_ros.serving.robot.joint_names import missing_joints, unknown_names
 
 
 def values_of(group: CommandGroup, message: Any) -> Vector:
@@ -43,7 +43,7 @@ def values_of(group: CommandGroup, message: Any) -> Vector:
 def _of_trajectory(group: CommandGroup, message: Any) -> Vector:
     names = list(message.joint_names)
     problems = missing_joints(group.joints, names)
-    problems += [f'joint {name!r} is unknown' for name in names if name not in group.joints]
+    problems += [f'joint {name!r} is unknown' for name in unknown_names(group.joints, names)]
     if not problems and len(message.points) != 1:
         problems = [f'it has {len(message.points)} points; one is expected']
     if not problems and len(message.points[0].positions) != len(names):

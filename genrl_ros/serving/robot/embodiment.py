@@ -8,7 +8,6 @@ channels, and *values* are the part of a command that one message carries.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -19,6 +18,7 @@ from pydantic import Field
 
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.robot.camera import Camera
+from genrl_ros.serving.robot.joint_names import missing_joints
 from genrl_ros.serving.robot.strict import STRICT, Count, Finite, Positive
 
 Vector = npt.NDArray[np.float64]
@@ -388,21 +388,3 @@ def absolute(topic: str, namespace: str = '') -> str:
     if topic.startswith('/'):
         return topic
     return '/' + '/'.join(part for part in (namespace.strip('/'), topic) if part)
-
-
-def missing_joints(wanted: Sequence[str], found: Sequence[str]) -> list[str]:
-    """What is wrong with the names of joints, with a guess where one was renamed."""
-    problems = []
-    for name in wanted:
-        if name not in found:
-            unknown = [other for other in found if other not in wanted]
-            alike = _most_alike(name, unknown)
-            guess = f'; is it {alike!r} now?' if alike else ''
-            problems.append(f'joint {name!r} is missing{guess}')
-        elif list(found).count(name) > 1:
-            problems.append(f'joint {name!r} comes {list(found).count(name)} times')
-    return problems
-
-
-def _most_alike(name: str, others: Sequence[str]) -> str:
-    return next(iter(difflib.get_close_matches(name, others, 1, 0.6)), '')

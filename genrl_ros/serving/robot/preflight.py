@@ -14,9 +14,9 @@ from genrl_ros.serving.robot.embodiment import (
     Embodiment,
     EmbodimentError,
     absolute,
-    missing_joints,
 )
 from genrl_ros.serving.robot.embodiment_checks import beyond
+from genrl_ros.serving.robot.joint_names import missing_joints, unknown_names
 from genrl_ros.serving.robot.urdf import JointLimits
 
 RATE_TOLERANCE = 0.2
@@ -241,7 +241,7 @@ def _check_order(group: CommandGroup, taker: Endpoint, topic: str) -> Iterator[F
     if not theirs or theirs == group.joints:
         return
     problems = missing_joints(group.joints, theirs)
-    problems += [f'joint {name!r} has no channel' for name in theirs if name not in group.joints]
+    problems += [f'joint {name!r} has no channel' for name in unknown_names(group.joints, theirs)]
     if not problems and group.interface != 'joint_trajectory':
         problems = [f'it has its joints in the order {", ".join(theirs)}']
     for problem in problems:
