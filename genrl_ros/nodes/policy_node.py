@@ -17,14 +17,13 @@ from std_srvs.srv import Trigger
 
 from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
 from genrl_ros.data.bags.synchronise import Pace
-from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.diagnostics import Level, Status
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.robot import from_joint_states, load_robot, to_policy_command
 from genrl_ros.nodes.ros.run import main as run_main
-from genrl_ros.serving.policy.bundle import BundleError, EmbodimentExpectation, load_bundle
+from genrl_ros.serving.policy.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy.driver import Driver
 from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner
 from genrl_ros.serving.robot.embodiment import Measured, Vector
@@ -183,22 +182,9 @@ class PolicyNode(ManagedNode):
         path = Path(message.path).resolve()
         if not path.is_relative_to(self._policies):
             raise BundleError(f'{path} is not below {self._policies} (parameter policies)')
-        robot = self._robot
-        expect = EmbodimentExpectation(
-            image_size=IMAGE_SIZE,
-            action_names=robot.action_names,
-            control_dt_s=robot.control_dt_s,
-            action_repeat=robot.action_repeat,
-            command_limit=float(robot.scale.max()),
-        )
-        bundle = load_bundle(path, expect)
+        bundle = load_bundle(path, self._robot.spec())
         if bundle.sha256 != message.policy_sha256:
             raise BundleError(f'{path} is not the bundle that was announced: sha256 differs')
-        if not np.allclose(bundle.description.action_scale, robot.scale):
-            raise BundleError(
-                f'{path}: action_scale is {bundle.description.action_scale}, '
-                f'but {robot.name} has {tuple(robot.scale)}'
-            )
         return PolicyRunner(bundle)
 
     def _on_joint_states(self, message: JointState) -> None:

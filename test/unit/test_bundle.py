@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.policy.bundle import (
     BundleError,
-    EmbodimentExpectation,
     load_bundle,
     write_bundle,
 )
@@ -20,8 +20,9 @@ pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-def robot(description) -> EmbodimentExpectation:
-    return EmbodimentExpectation(64, description.action_names, 0.08, 2, command_limit=2.0)
+def robot(description) -> RobotSpec:
+    names = description.action_names
+    return RobotSpec('my robot', names, (2.0,) * 9, ('rad/s',) * 9, 0.08, 2, 12.5)
 
 
 def edit(bundle, **changes: object) -> None:
@@ -131,7 +132,7 @@ def test_a_huge_manifest_is_refused_unread(make_bundle) -> None:
         ({'control_dt_s': 0.05}, 'control_dt_s'),
         ({'action_repeat': 3}, 'action_repeat'),
         ({'action_names': tuple('abcdefghi')}, 'action_names'),
-        ({'action_scale': (2.5,) * 9}, 'may command up to 2.5'),
+        ({'action_scale': (2.5,) * 9}, r'action_scale is \(2.5, .* against \(2.0, '),
     ],
 )
 def test_a_bundle_for_another_robot_is_refused(make_bundle, robot, changes, message) -> None:

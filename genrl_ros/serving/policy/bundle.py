@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from genrl_ros.domains.base import IMAGE_SIZE, RobotSpec
 from genrl_ros.system.files import atomic_folder, read_at_most
 
 FORMAT_VERSION = 1
@@ -89,24 +90,13 @@ class PolicyDescription:
         """Number of channels A of the action vector."""
         return len(self.action_names)
 
-
-@dataclass(frozen=True)
-class EmbodimentExpectation:
-    """What the robot at hand is; a bundle made for another one is refused.
-
-    Attributes:
-        image_size: height and width of its camera image, in pixels.
-        action_names: its command channels, in order.
-        control_dt_s: seconds between two of its commands.
-        action_repeat: commands that one action lasts.
-        command_limit: largest command that it may get, in physical units (rad/s).
-    """
-
-    image_size: int
-    action_names: tuple[str, ...]
-    control_dt_s: float
-    action_repeat: int
-    command_limit: float
+    @property
+    def robot(self) -> RobotSpec:
+        """The robot that it was learned for; units and camera rate are not known."""
+        return RobotSpec(
+            self.domain, self.action_names, self.action_scale, (), self.control_dt_s,
+            self.action_repeat, 0.0,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -178,14 +168,14 @@ def write_bundle(
     )
 
 
-def load_bundle(path: Path, expect: EmbodimentExpectation | None = None) -> PolicyBundle:
+def load_bundle(path: Path, robot: RobotSpec | None = None) -> PolicyBundle:
     """Read a bundle and check all that it says.
 
     Every file is read once, and the bytes that were checked are the bytes that are used.
 
     Args:
         path: the bundle's folder.
-        expect: the robot that it has to fit; None to take any.
+        robot: the robot that it has to fit; None to take any.
 
     Raises:
         BundleError: if a file is missing, damaged or not as announced, if a field is missing or
@@ -220,8 +210,8 @@ def load_bundle(path: Path, expect: EmbodimentExpectation | None = None) -> Poli
             )
     if files[ENCODER][1] != encoder_sha256:
         raise BundleError(f'{path / MANIFEST}: "encoder_sha256" is not the hash of {ENCODER}')
-    if expect is not None:
-        _check_embodiment(path, description, expect)
+    if robot is not None:
+        _check_robot(path, description, robot)
     return PolicyBundle(path, _sha256(raw), encoder_sha256, created, description, graphs)
 
 
@@ -283,20 +273,12 @@ def _tuple(record: dict[str, Any], name: str, kind: type) -> tuple[Any, ...]:
     return tuple(_field({name: value}, name, kind) for value in values)
 
 
-def _check_embodiment(
-    path: Path, description: PolicyDescription, expect: EmbodimentExpectation
-) -> None:
-    for name in ('image_size', 'action_names', 'control_dt_s', 'action_repeat'):
-        theirs, ours = getattr(description, name), getattr(expect, name)
-        if theirs != ours:
-            raise BundleError(
-                f'{path} was made for another robot: its "{name}" is {theirs}, ours is {ours}'
-            )
-    if max(description.action_scale) > expect.command_limit:
-        raise BundleError(
-            f'{path} may command up to {max(description.action_scale)}, above the '
-            f'{expect.command_limit} that this robot allows'
-        )
+def _check_robot(path: Path, description: PolicyDescription, robot: RobotSpec) -> None:
+    differences = description.robot.differences(robot)
+    if description.image_size != IMAGE_SIZE:
+        differences.append(f'image_size is {description.image_size} against {IMAGE_SIZE}')
+    if differences:
+        raise BundleError(f'{path} was made for another robot: {"; ".join(differences)}')
 
 
 def _read(path: Path, limit: int) -> bytes:
