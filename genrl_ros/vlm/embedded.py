@@ -7,7 +7,6 @@ token depends on two frames alone, so windows that overlap share it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrl_ros.system.arrays import FloatArray, Image
+from genrl_ros.system.arrays import FloatArray, Image, digest
 from genrl_ros.vlm.grounding import ConceptBank
 from genrl_ros.vlm.sentence import FILES, SENTENCE_DIM, SentenceModel
 
@@ -151,12 +150,10 @@ class Towers(nn.Module):
 
 def identity_of(weights: dict[str, Tensor]) -> str:
     """sha256 over the trained weights and the sentence model that they go with."""
-    digest = hashlib.sha256(f'embedded/{FORMAT_VERSION}/{FILES["model.safetensors"]}'.encode())
-    for name in sorted(weights):
-        array = np.ascontiguousarray(weights[name].numpy())
-        digest.update(f'{name}:{array.dtype}:{array.shape}'.encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    # A scalar counts as an array of shape (1,), as it did when the shipped weights were named.
+    arrays = ((name, np.ascontiguousarray(weights[name].numpy())) for name in sorted(weights))
+    described = ((f'{name}:{array.dtype}:{array.shape}', array) for name, array in arrays)
+    return digest(described, f'embedded/{FORMAT_VERSION}/{FILES["model.safetensors"]}')
 
 
 def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], ConceptBank, str]:

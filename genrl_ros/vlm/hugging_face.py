@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from genrl_ros.system.arrays import FloatArray, Image
+from genrl_ros.system.arrays import FloatArray, Image, digest
 from genrl_ros.system.files import open_regular, read_json
 
 CLIPS_PER_PASS = 8
@@ -257,8 +256,5 @@ def _unit(features: Tensor) -> FloatArray:
 
 
 def _identity(kind: str, model: Any) -> str:
-    digest = hashlib.sha256(kind.encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
-    return digest.hexdigest()
+    weights = sorted(model.state_dict().items())
+    return digest(((name, tensor.cpu().numpy()) for name, tensor in weights), kind)

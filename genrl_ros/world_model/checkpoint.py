@@ -6,14 +6,12 @@ embedder it is connected to, how it was made) and `encoder.onnx`, the part that 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.domains.base import RobotSpec
+from genrl_ros.system.arrays import digest
 from genrl_ros.system.files import sha256, write_json, write_tensors
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -59,11 +58,8 @@ def _array(tensor: Tensor) -> npt.NDArray[Any]:
 
 def weights_identity(network: nn.Module) -> str:
     """sha256 over a network's weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
-    return digest.hexdigest()
+    weights = sorted(network.state_dict().items())
+    return digest((name, value.cpu().numpy()) for name, value in weights)
 
 
 def save_mfwm(
