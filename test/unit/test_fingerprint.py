@@ -15,7 +15,7 @@ from genrl_ros.config.presets import TRAINING
 from genrl_ros.config.training import FocusConfig, OptimConfig, PriorConfig, WorldModelConfig
 from genrl_ros.training.engine.run import Run
 
-KNOWN = Path(__file__).with_name('recipe_defaults.json')
+KNOWN = Path(__file__).with_name('default_settings.json')
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def test_more_of_the_same_keeps_the_name(settings: dict[str, Any]) -> None:
 
 
 def test_a_default_changes_only_with_the_version() -> None:
-    """If this fails: raise `recipe.VERSION`, and write what `now` is into the file."""
+    """If this fails: raise `fingerprint.VERSION`, and write what `now` is into the file."""
     now = {name: asdict(preset) for name, preset in TRAINING.items()}
     known = json.loads(KNOWN.read_text())
     assert known['version'] == VERSION
