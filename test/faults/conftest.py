@@ -313,7 +313,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, encoder_bytes: bytes) -> Itera
         thread = threading.Thread(target=executor.spin, daemon=True)
         thread.start()
         with NodeProcesses(
-            nodes, parameters, {'bringup': {'nodes': list(PROCESSES)}}, environment,
+            nodes, [parameters], {'bringup': {'nodes': list(PROCESSES)}}, environment,
             logs=folder / 'log', respawn=True,
         ) as processes:  # fmt: skip
             yield Rig(robot, processes, folder)

@@ -39,7 +39,7 @@ def prompting(rig, tmp_path_factory) -> Iterator[Path]:
     nodes = [node for node in NODES if node.name in PROCESSES] + [BRINGUP]
     log = folder / 'log'
     with NodeProcesses(
-        nodes, parameters, {'bringup': {'nodes': list(PROCESSES)}}, {}, logs=log
+        nodes, [parameters], {'bringup': {'nodes': list(PROCESSES)}}, {}, logs=log
     ) as processes:
         said = log / 'bringup.log'
         rig.until(lambda: processes.check() or 'everything is active' in said.read_text(),
