@@ -38,7 +38,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
     It lies in a folder `.<name>.*.tmp` beside `path`, as does whatever else a library puts beside
     the file that it writes: all that a killed process leaves. Who may read the file is up to the
     umask, whatever a library thinks.
+
+    Raises:
+        OSError: naming the path, if it is there and no file, such as a device; it stays then.
     """
+    if path.exists() and not path.is_file():
+        raise _no_file(path, path.stat())
     folder = _beside(path)
     temporary = folder / path.name
     try:
@@ -169,15 +174,19 @@ def open_regular(path: Path) -> BufferedReader:
     """
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)  # finds the file and does not open it
     try:
-        kind = stat.S_IFMT(os.fstat(found).st_mode)
-        if kind != stat.S_IFREG:
-            what = _KINDS.get(kind, 'something else')
-            raise OSError(errno.EINVAL, f'it is {what}, not a file', str(path))
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode):
+            raise _no_file(path, status)
         return open(f'/proc/self/fd/{found}', 'rb')
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         os.close(found)
+
+
+def _no_file(path: Path, status: os.stat_result) -> OSError:
+    what = _KINDS.get(stat.S_IFMT(status.st_mode), 'something else')
+    return OSError(errno.EINVAL, f'it is {what}, not a file', str(path))
 
 
 def check_regular(path: Path) -> None:

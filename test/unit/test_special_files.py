@@ -12,7 +12,7 @@ import pytest
 from test_hostile_files import LOADERS
 from toy_training import TINY
 
-from genrl_ros.system.files import open_regular, read_at_most, sha256
+from genrl_ros.system.files import open_regular, read_at_most, sha256, write_json
 from genrl_ros.training.behavior.export import export_policy
 from genrl_ros.world_model.checkpoint import CheckpointError
 from genrl_ros.world_model.mfwm import MFWM
@@ -89,6 +89,17 @@ def test_what_is_no_file_is_named(tmp_path, read) -> None:
     listening.close()
     with pytest.raises(FileNotFoundError, match='nothing'):
         read(tmp_path / 'nothing')
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path) -> None:
+    os.mkfifo(tmp_path / 'fifo')
+    (tmp_path / 'device').symlink_to('/dev/null')
+    for name in ('fifo', 'device'):
+        with pytest.raises(OSError, match='not a file'):
+            write_json(tmp_path / name, {})
+    assert (tmp_path / 'fifo').is_fifo()
+    assert (tmp_path / 'device').is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['device', 'fifo']
 
 
 def test_a_file_that_is_swapped_after_the_check_is_not_opened(tmp_path, monkeypatch) -> None:
