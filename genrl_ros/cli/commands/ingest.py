@@ -1,13 +1,17 @@
 """Make a dataset of recorded runs: rosbag2 recordings of a robot, MCAP or sqlite3.
 
 Images and commands are put in step with the control rate, gaps split episodes, and torn bags are
-read as far as they go. What becomes of each bag is reported. Episodes that are in already stay.
+read as far as they go. What becomes of each bag is reported: what is left out, how often, and why.
+A recording that is in already, whole or longer, is not added again; one that was unfinished then
+is replaced. A dataset is of one embodiment file: to change that, make it again.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +19,11 @@ import numpy as np
 import tyro
 
 from genrl_ros.cli.options import at_least
-from genrl_ros.data.bags.bag import find_bags
-from genrl_ros.data.bags.ingest import Recipe, Report, Stream, ingest
+from genrl_ros.data.bags.bag import bag_name, find_bags
+from genrl_ros.data.bags.ingest import ingest
+from genrl_ros.data.bags.recipe import Recipe, Stream
+from genrl_ros.data.bags.recordings import Recordings, read_recording
+from genrl_ros.data.bags.report import Report
 from genrl_ros.data.bags.storage import BagError
 from genrl_ros.data.store.episode_file import EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore
@@ -71,16 +78,21 @@ def make_recipe(robot: Embodiment, namespace: str = '') -> Recipe:
     def to_action(values: Vector, before: Vector) -> Vector:
         return robot.to_action(values, before) / steps
 
+    fastest = {channel.joint: channel.limits.velocity for channel in robot.channels}
     return Recipe(
         spec=robot.spec(),
         episode_steps=robot.episode_steps,
-        camera=stream(robot.camera.topic, robot.camera.pixels),
+        camera=replace(
+            stream(robot.camera.topic, robot.camera.pixels), remark=robot.camera.remark
+        ),
         camera_rate_hz=robot.camera_rate_hz,
         joint_states=stream(robot.joint_states.topic, positions),
-        joints=len(robot.joints),
+        joint_reach=np.array([fastest.get(joint) or np.inf for joint in robot.joints]),
+        max_age_s=robot.joint_states.max_age_s,
         commands=tuple(command(group) for group in robot.commands),
         holds=tuple(group.quantity == 'position' for group in robot.commands),
         to_action=to_action,
+        is_relative=relative,
         takes_last=np.array(
             [c.quantity == 'position' and c.mode == 'absolute' for c in robot.channels]
         ),
@@ -88,63 +100,84 @@ def make_recipe(robot: Embodiment, namespace: str = '') -> Recipe:
     )
 
 
+def what_matters(robot: Embodiment, config: Config) -> dict[str, Any]:
+    """All that makes a difference to the episodes of a bag."""
+    values = asdict(robot)
+    del values['use_sim_time']
+    for name in ('frame_id', 'max_age_s'):
+        del values['camera'][name]
+    del values['joint_states']['rate_hz']
+    for group in values['commands']:
+        del group['horizon_s']
+        for channel in group['channels']:
+            for name in ('limits', 'reaction'):
+                del channel[name]
+    return {**values, 'namespace': config.namespace, 'min_steps': config.min_steps}
+
+
 def main(config: Config) -> int:
-    """Ingest what is not in the dataset yet; status 1 if it has no episode then."""
+    """Ingest what is not in the dataset yet; status 1 if no bag had an episode."""
     robot = load_robot(config.robot)
-    recipe = make_recipe(robot, config.namespace)
     out = config.out or Path('data') / robot.name
     bags = [bag for path in config.bags for bag in find_bags(path)]
     with exclusive(out):
-        return _fill(out, config, bags, recipe)
+        return _fill(out, config, bags, robot)
 
 
-def _fill(out: Path, config: Config, bags: list[Path], recipe: Recipe) -> int:
+def _fill(out: Path, config: Config, bags: list[Path], robot: Embodiment) -> int:
+    recipe = make_recipe(robot, config.namespace)
     command = f'genrl ingest {" ".join(map(str, config.bags))} --robot {config.robot} --out {out}'
+    manifest = out / 'manifest.json'
+    if manifest.exists() and not EpisodeStore.open(out).episode_ids:
+        manifest.unlink()  # of a robot that is to be described in another way now, maybe
     store = EpisodeStore.create(out, recipe.spec, command, seed=0)
     if differences := store.spec.differences(recipe.spec):
         raise EpisodeError(
             f'{store.path} holds episodes of another robot: {"; ".join(differences)} in '
             f'{config.robot}. Choose another folder with --out'
         )
+    recordings = Recordings(store, what_matters(robot, config))
+    total, empty = Report(), []
     for bag in bags:
         report = Report()
-        added = known = 0
-        try:
-            for name, episode in ingest(bag, recipe, config.min_steps, report):
-                if store.has(name):
-                    known += 1
-                    continue
-                store.append(name, episode)
-                added += 1
-        except BagError as error:
-            report.damage.append(str(error))
-        print('\n'.join([f'{bag}: {added} episodes', *_lines(report, recipe, known)]))
+        if not _add(bag, config.min_steps, recipe, recordings, report):
+            empty.append(bag)
+        total.add(report)
     store.seal()
+    if len(bags) > 1:
+        _say(f'all {len(bags)} bags: {len(store.episode_ids)} episodes', total.lines(recipe))
     print(f'{store.num_frames} frames in {len(store.episode_ids)} episodes at {store.path}')
-    if not store.episode_ids:
+    if len(empty) == len(bags):
         print('genrl ingest: no bag had an episode; see above', file=sys.stderr)
         return 1
+    if empty:
+        text = f'{len(empty)} of {len(bags)} bags had no episode: {", ".join(map(str, empty))}'
+        print(f'genrl ingest: {text}', file=sys.stderr)
     return 0
 
 
-def _lines(report: Report, recipe: Recipe, known: int) -> list[str]:
-    lines = list(report.damage)
-    for stream in recipe.streams:
-        if not report.messages[stream.topic]:
-            lines.append(f'no messages on {stream.topic} ({stream.type})')
-    lines += [f'refused {count} messages on {why}' for why, count in report.refused.items()]
-    for count, text in (
-        (known, 'episodes were in already'),
-        (report.gaps, 'times images were missing, which split a run'),
-        (report.short, 'runs were too short'),
-        (report.undriven, 'images without commands'),
-        (report.skipped, 'images between two control steps or out of order'),
-    ):
-        if count:
-            lines.append(f'{count} {text}')
-    if report.beyond:
-        lines.append(
-            f'{report.clipped:.1%} of the commands were beyond an action of 1.0 and were clipped: '
-            'is `scale` right?'
-        )
-    return [f'  {line}' for line in lines]
+def _add(bag: Path, min_steps: int, recipe: Recipe, recordings: Recordings, report: Report) -> int:
+    """Put the episodes of a bag into the dataset; gives how many of it are there."""
+    store, name, replaced = recordings.store, bag_name(bag), []
+    try:
+        recording = read_recording(bag, recipe)
+        if held := recordings.known(recording):
+            episodes = len(store.made_from(held))
+            _say(f'{bag}: {episodes} episodes were in already, from {recordings.path(held)}', [])
+            return episodes
+        replaced = recordings.begin(name, recording)
+        for episode_name, episode in ingest(bag, recipe, min_steps, report):
+            if not store.has(episode_name):
+                store.append(episode_name, episode)
+        if store.made_from(name):
+            recordings.complete(name)
+    except BagError as error:
+        report.damage.append(str(error))
+    episodes = len(store.made_from(name))
+    instead = f', in place of those from {", ".join(replaced)}' if replaced else ''
+    _say(f'{bag}: {episodes} episodes{instead}', report.lines(recipe))
+    return episodes
+
+
+def _say(what: str, lines: Iterable[str]) -> None:
+    print('\n'.join([what, *(textwrap.indent(line, '  ') for line in lines)]))

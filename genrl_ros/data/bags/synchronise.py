@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from genrl_ros.data.bags.joint_track import JointTrack, State, Vector
 from genrl_ros.system.arrays import Image
-
-Vector = npt.NDArray[np.float64]
 
 GAP_PERIODS = 1.5
 """Periods, of taking images and of the camera, after which something is missing."""
+LATE_NS = 2_000_000_000
+"""How much later than an image joint states for its time may come."""
 STALE_STEPS = 2
 """Control steps that a velocity command is in force, as the simulator and the gate have it."""
 LEARN = 0.1
@@ -37,14 +37,22 @@ class Frame:
     Attributes:
         stamp_ns: of the image.
         image: `(3, N, N)` uint8.
-        command: `(A,)` in SI units that led to it; None for the first of a run.
-        state: `(J,)` positions of the joints nearest to the stamp, NaN if unknown.
+        begins: whether images are missing before it, or the clock was set back.
+        command: `(A,)` in SI units that was in force when the image arrived, and so led to it;
+            None if there was none on each topic.
+        undriven: why there was none.
+        state: `(J,)` positions of the joints nearest to the stamp; None if there are none that
+            are near enough.
+        state_off_ns: how far from the stamp the nearest ones are; None if there are none at all.
     """
 
     stamp_ns: int
     image: Image
+    begins: bool
     command: Vector | None
-    state: Vector
+    undriven: str
+    state: Vector | None = None
+    state_off_ns: int | None = None
 
 
 class Pace:
@@ -99,10 +107,15 @@ class Pace:
 class Group:
     """What arrived on one command topic: the last values, and how many frames ago.
 
-    Where images are slower than commands, velocities that arrive between two images count with
-    their mean; positions with the last one, always.
+    Attributes:
+        topic: absolute name.
+        holds: whether a command stays in force until the next one, as positions do. A velocity is
+            in force for `STALE_STEPS`.
+        several: whether images are slower than commands. Then velocities that arrive between two
+            images count with their mean; positions with the last one, always.
     """
 
+    topic: str
     holds: bool
     several: bool = False
     values: Vector | None = None
@@ -117,28 +130,45 @@ class Group:
             values = self.values + (values - self.values) / self.count
         self.values, self.is_new = values, True
 
+    def step(self) -> None:
+        """An image arrived."""
+        self.age = 0 if self.is_new else self.age + 1
+        self.is_new = False
+
+    @property
+    def silence(self) -> str:
+        """Why no command is in force; empty if one is."""
+        if self.values is None:
+            return f'before the first command on {self.topic}'
+        if self.age >= STALE_STEPS and not self.holds:
+            return f'{STALE_STEPS} control periods or more after a command on {self.topic}'
+        return ''
+
 
 @dataclass
 class Synchroniser:
-    """Turns messages, in the order of their arrival, into runs of frames.
+    """Turns messages, in the order of their arrival, into frames, in the order of their stamps.
 
-    A run is what was driven without a gap: images in step, and commands all along. It begins with
-    the last image before the first command.
+    Frames are given with a delay, since joint states may arrive later than the image. What is kept
+    meanwhile is bounded: images of `LATE_NS`, and the joint states of a `JointTrack`.
 
     Attributes:
         pace: picks the images.
         groups: one a command topic, in order.
-        joints: number of joints.
+        track: where the joints were.
+        skipped: images that are not at a control step, or out of order.
+        set_back: how often the clock of the images was set back.
     """
 
     pace: Pace
     groups: Sequence[Group]
-    joints: int
+    track: JointTrack
     skipped: int = 0
-    undriven: int = 0
-    gaps: int = 0
-    _run: list[Frame] = field(default_factory=list)
-    _states: deque[tuple[int, Vector]] = field(default_factory=lambda: deque(maxlen=64))
+    set_back: int = 0
+    _begins: bool = True
+    _last_ns: int = 0
+    _waiting: deque[Frame] = field(default_factory=deque)
+    _done: list[Frame] = field(default_factory=list)
 
     def command(self, index: int, values: Vector) -> None:
         """A command arrived on a topic."""
@@ -146,57 +176,85 @@ class Synchroniser:
 
     def joint_states(self, stamp_ns: int, positions: Vector) -> None:
         """Positions `(J,)` of the joints arrived."""
-        self._states.append((stamp_ns, positions))
-        if self._run:
-            frame = self._run[-1]
-            self._run[-1] = replace(frame, state=self._state_at(frame.stamp_ns))
+        if self.track.goes_back(stamp_ns):
+            self._complete()
+            self.track.restart()
+        self._improve(self.track.add(State(stamp_ns, positions)))
 
-    def image(self, stamp_ns: int, image: Image) -> Iterator[list[Frame]]:
-        """An image arrived; gives the run that it ends, if it ends one."""
+    def image(self, stamp_ns: int, image: Image) -> Iterator[Frame]:
+        """An image arrived; gives the frames that are complete."""
         verdict = self.pace.judge(stamp_ns)
         if verdict == 'skip':
             self.skipped += 1
             return
         if verdict == 'gap':
-            self.gaps += len(self._run) > 1
-            yield from self.finish()
+            self._restart(is_set_back=stamp_ns < self._last_ns)
             self.pace.judge(stamp_ns)
-        command = self._command_in_force()
-        if command is None:
-            yield from self._end_run()
-        command = command if self._run else None
-        self._run.append(Frame(stamp_ns, image, command, self._state_at(stamp_ns)))
+        while self._waiting and self._waiting[0].stamp_ns < stamp_ns - LATE_NS:
+            self._end_first()
+        for group in self.groups:
+            group.step()
+        undriven = ', '.join(group.silence for group in self.groups if group.silence)
+        values = [group.values for group in self.groups if group.values is not None]
+        command = None if undriven else np.concatenate(values)
+        frame = Frame(stamp_ns, image, self._begins, command, undriven)
+        self._waiting.append(self._with_state(frame, self.track.nearest(stamp_ns)))
+        self._begins, self._last_ns = False, stamp_ns
+        yield from self._give()
 
-    def finish(self) -> Iterator[list[Frame]]:
-        """Nothing follows, or nothing that belongs to what was before; gives the last run."""
-        yield from self._end_run()
-        self._states.clear()
+    def finish(self) -> Iterator[Frame]:
+        """Nothing follows; gives the last frames."""
+        self._complete()
+        yield from self._give()
+
+    def _give(self) -> Iterator[Frame]:
+        done, self._done = self._done, []
+        yield from done
+
+    def _restart(self, *, is_set_back: bool) -> None:
+        """Images are missing, or the clock was set back, which makes all that was known old.
+
+        A position is held meanwhile, so that its command stays in force. After a clock that was
+        set back, as by a simulator that was reset, nobody knows.
+        """
+        self._begins = True
         self.pace.restart()
         for group in self.groups:
-            group.values, group.age, group.is_new = None, STALE_STEPS, False
+            group.age = STALE_STEPS
+        if is_set_back:
+            self.set_back += 1
+            self._complete()
+            self.track.restart()
+            for group in self.groups:
+                group.values, group.is_new = None, False
 
-    def _end_run(self) -> Iterator[list[Frame]]:
-        run, self._run = self._run, []
-        if len(run) > 1:
-            yield run
-        else:
-            self.undriven += len(run)
+    def _complete(self) -> None:
+        """No joint states can follow that are nearer to the images so far."""
+        self._improve(self.track.settle())
+        while self._waiting:
+            self._end_first()
 
-    def _state_at(self, stamp_ns: int) -> Vector:
-        if not self._states:
-            return np.full(self.joints, np.nan)
-        return min(self._states, key=lambda state: abs(state[0] - stamp_ns))[1]
+    def _end_first(self) -> None:
+        frame = self._waiting.popleft()
+        if self.track.is_in_doubt(frame.stamp_ns):
+            frame = replace(frame, state=None, state_off_ns=None)
+        self._done.append(frame)
 
-    def _command_in_force(self) -> Vector | None:
-        """The command since the image before; None if there was none that counts."""
-        for group in self.groups:
-            group.age = 0 if group.is_new else group.age + 1
-            group.is_new = False
-        values = [group.values for group in self.groups if group.values is not None]
-        stale = [group.age >= STALE_STEPS for group in self.groups]
-        running_on = [
-            old and not group.holds for old, group in zip(stale, self.groups, strict=True)
-        ]
-        if len(values) < len(self.groups) or any(running_on) or all(stale):
-            return None
-        return np.concatenate(values)
+    def _improve(self, state: State | None) -> None:
+        """Give positions to the frames that they are nearer to than what the frames have."""
+        if state is None:
+            return
+        for index in range(len(self._waiting) - 1, -1, -1):
+            frame = self._waiting[index]
+            if frame.stamp_ns < state.stamp_ns - self.track.max_age_ns:
+                return
+            self._waiting[index] = self._with_state(frame, state)
+
+    def _with_state(self, frame: Frame, state: State | None) -> Frame:
+        if state is None:
+            return frame
+        off_ns = abs(state.stamp_ns - frame.stamp_ns)
+        if frame.state_off_ns is not None and frame.state_off_ns <= off_ns:
+            return frame
+        positions = state.positions if off_ns <= self.track.max_age_ns else None
+        return replace(frame, state=positions, state_off_ns=off_ns)

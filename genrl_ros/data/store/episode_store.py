@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from genrl_ros.system.files import read_json, write_json, write_tensors
 
 HELD_OUT_PERCENT = 5
 JOURNAL = 'manifest.journal'
+DERIVED = ('embeddings', 'latents', 'states')
+"""Folders of what is computed from episodes."""
 
 
 class EpisodeStore:
@@ -294,18 +296,38 @@ class EpisodeStore:
         self._journal.add(name, entry)
         self._enter(name, entry)
 
+    def made_from(self, seed: str) -> list[str]:
+        """Ids of the episodes that were made from one thing, such as a bag, in order."""
+        entries = self.manifest['episodes']
+        return [name for name in self.episode_ids if entries[name]['seed'] == seed]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Take episodes out, and what was computed from them."""
+        self.seal()  # a journal would bring them back
+        gone = [name for name in names if name in self.manifest['episodes']]
+        for name in gone:
+            self._enter(name, None)
+        self.seal()
+        for name in gone:
+            self.episode_path(name).unlink(missing_ok=True)
+            for kind in DERIVED:
+                for file in self.path.glob(f'{kind}/*/{name}.safetensors'):
+                    file.unlink()
+
     def seal(self) -> None:
         """Write the manifest with all entries; what adds episodes does this in the end."""
         write_json(self.path / 'manifest.json', self.manifest)
         self._journal.remove()
 
-    def _enter(self, name: str, entry: dict[str, Any]) -> None:
+    def _enter(self, name: str, entry: dict[str, Any] | None) -> None:
+        """Put the entry of an episode in place of the one before; None takes it out."""
         episodes, kinds = self.manifest['episodes'], self.manifest['kinds']
-        for each, sign in ((episodes.get(name), -1), (entry, 1)):
+        for each, sign in ((episodes.pop(name, None), -1), (entry, 1)):
             if each is not None:
                 kinds[each['kind']] = kinds.get(each['kind'], 0) + sign * each['frames']
                 self.manifest['frames'] += sign * each['frames']
-        episodes[name] = entry
+        if entry is not None:
+            episodes[name] = entry
         self.manifest['kinds'] = {kind: kinds[kind] for kind in sorted(kinds) if kinds[kind]}
 
 

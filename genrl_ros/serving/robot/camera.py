@@ -16,6 +16,7 @@ import numpy.typing as npt
 from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.serving.robot.compressed import (
     CompressedImage,
+    check_format,
     compressed_size,
     decode,
     has_colours_exchanged,
@@ -140,12 +141,14 @@ class Camera:
                 f'compressed image has {len(data)} bytes; {self.width}x{self.height} needs at '
                 f'most {limit}'
             )
+        coded = str(message.format)
+        check_format(coded)
         raw = bytes(data)
         kind, width, height = compressed_size(raw)
         if kind != self.encoding:
             raise ImageError(f'compressed image is {kind}; {self.encoding} is expected')
         self._check_size(width, height)
-        pixels = decode(raw, str(message.format))
+        pixels = decode(raw, coded)
         if pixels.shape != (self.height, self.width, 3):
             raise ImageError('compressed image is damaged')
         return pixels

@@ -37,9 +37,8 @@ def decode(data: bytes, coded: str) -> npt.NDArray[np.uint8]:
             camera, the kind of file, and the order of colours that the file was given.
 
     Raises:
-        ImageError: if it is damaged, or is no picture of 8 bits a channel.
+        ImageError: if it is damaged, or has not 8 bits a channel.
     """
-    _check_format(coded)
     if data.startswith(PNG):
         _check_png(data)
     else:
@@ -84,7 +83,12 @@ def _target(coded: str) -> str:
     return coded.lower().partition('compressed')[2].strip()
 
 
-def _check_format(coded: str) -> None:
+def check_format(coded: str) -> None:
+    """Check that the `format` of a message promises a picture of 8 bits a channel.
+
+    Raises:
+        ImageError: if it says that it is none.
+    """
     if 'compresseddepth' in coded.lower():
         raise ImageError(f'compressed image is a depth image: its format is {coded[:60]!r}')
     source, separator, _ = coded.lower().partition(';')
