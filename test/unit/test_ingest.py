@@ -2,168 +2,43 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from recorded_runs import (
+    LATENCY,
+    MS,
+    PERIOD,
+    PICTURES,
+    ROBOT,
+    STORE,
+    answer_to,
+    check,
+    command,
+    compressed,
+    drive,
+    episodes,
+    image,
+    joints,
+    write,
+    write_robot,
+)
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 
 from genrl_ros.cli.commands.ingest import Config, main, make_recipe
 from genrl_ros.data.bags.bag import find_bags, read_bag
 from genrl_ros.data.bags.bag_writer import EpisodeRecorder
-from genrl_ros.data.bags.cut import best_phase
-from genrl_ros.data.bags.ingest import ingest
-from genrl_ros.data.bags.report import Report
+from genrl_ros.data.bags.cut import EpisodeCutter, best_phase
+from genrl_ros.data.bags.joint_track import JointTrack
+from genrl_ros.data.bags.report import MAX_REASON, MAX_REASONS, Report
 from genrl_ros.data.bags.storage import BagError
-from genrl_ros.data.bags.synchronise import Pace
+from genrl_ros.data.bags.synchronise import LATE_NS, Group, Pace, Synchroniser
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.serving.robot.embodiment_file import load_embodiment
-
-STORE = get_typestore(Stores.ROS2_JAZZY)
-KINDS = STORE.types
-MS = 1_000_000
-PERIOD = 80 * MS
-LATENCY = 7 * MS
-RNG = np.random.default_rng(0)
-PICTURES = RNG.integers(0, 256, (200, 3, 64, 64), np.uint8)
-
-ROBOT = {
-    'name': 'tiny',
-    'command_rate_hz': 12.5,
-    'action_repeat': 2,
-    'episode_steps': 20,
-    'camera': {'topic': 'image', 'encoding': 'rgb8', 'width': 64, 'height': 64},
-    'commands': [
-        {
-            'topic': 'commands',
-            'interface': 'velocity_group',
-            'channels': [
-                {
-                    'joint': name,
-                    'unit': 'rad/s',
-                    'scale': 2.0,
-                    'reaction': 'zero',
-                    'limits': {'velocity': 2.0},
-                }
-                for name in 'ab'
-            ],
-        }
-    ],
-}
-
-
-@pytest.fixture
-def robot(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an embodiment file; `camera` changes its camera."""
-
-    def write(camera: dict | None = None, **changes: object) -> Path:
-        values = ROBOT | changes
-        values['camera'] = ROBOT['camera'] | (camera or {})
-        file = tmp_path / 'tiny.yaml'
-        file.write_text(yaml.safe_dump(values))
-        return file
-
-    return write
-
-
-def header(stamp_ns: int) -> object:
-    time = KINDS['builtin_interfaces/msg/Time'](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
-    return KINDS['std_msgs/msg/Header'](stamp=time, frame_id='')
-
-
-def image(stamp_ns: int, pixels: np.ndarray, **changes: object) -> tuple[str, object]:
-    kind = 'sensor_msgs/msg/Image'
-    height, width = pixels.shape[1:]
-    fields = {
-        'header': header(stamp_ns),
-        'height': height,
-        'width': width,
-        'encoding': 'rgb8',
-        'is_bigendian': 0,
-        'step': width * 3,
-        'data': pixels.transpose(1, 2, 0).reshape(-1),
-    }
-    return kind, KINDS[kind](**(fields | changes))
-
-
-def compressed(stamp_ns: int, pixels: np.ndarray, suffix: str) -> tuple[str, object]:
-    kind = 'sensor_msgs/msg/CompressedImage'
-    _, data = cv2.imencode(suffix, pixels.transpose(1, 2, 0)[:, :, ::-1])
-    return kind, KINDS[kind](header=header(stamp_ns), format=suffix, data=data.reshape(-1))
-
-
-def command(values: list[float]) -> tuple[str, object]:
-    kind = 'std_msgs/msg/Float64MultiArray'
-    layout = KINDS['std_msgs/msg/MultiArrayLayout'](dim=[], data_offset=0)
-    return kind, KINDS[kind](layout=layout, data=np.array(values))
-
-
-def joints(stamp_ns: int, names: list[str], positions: list[float]) -> tuple[str, object]:
-    kind = 'sensor_msgs/msg/JointState'
-    empty = np.zeros(0)
-    message = KINDS[kind](
-        header=header(stamp_ns), name=names, position=np.array(positions), velocity=empty,
-        effort=empty,
-    )  # fmt: skip
-    return kind, message
-
-
-Message = tuple[int, str, tuple[str, object]]
-
-
-def drive(steps: int, start_ns: int = 10**18, first: int = 0, picture=image) -> list[Message]:
-    """A run of so many control steps: an image, joint states and the command that answers it."""
-    messages: list[Message] = []
-    for i in range(first, first + steps + 1):
-        stamp = start_ns + i * PERIOD
-        messages.append((stamp + LATENCY, '/image', picture(stamp, PICTURES[i])))
-        names, where = ['b', 'x', 'a'], [i + 0.5, 0.0, float(i)]
-        messages.append((stamp + LATENCY + MS, '/joint_states', joints(stamp, names, where)))
-        if i < first + steps:
-            answer = stamp + LATENCY + 4 * MS
-            messages.append((answer, '/commands', command(list(answer_to(i)))))
-    return messages
-
-
-def answer_to(i: int) -> np.ndarray:
-    """The command after image i: the same for both control steps of an agent step."""
-    return np.array([0.01, -0.02]) * (i // 2)
-
-
-def write(
-    path: Path, messages: list[Message], storage: StoragePlugin = StoragePlugin.MCAP, **options
-) -> Path:
-    writer = Writer(path, version=8, storage_plugin=storage)
-    if options:
-        writer.set_compression(**options)
-    with writer:
-        connections = {}
-        for arrived, topic, (kind, message) in messages:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
-            data = bytes(STORE.serialize_cdr(message, kind))
-            writer.write(connections[topic], arrived, data)
-    return path
-
-
-def episodes(bag: Path, robot: Path, min_steps: int = 4) -> tuple[list, Report]:
-    report = Report()
-    recipe = make_recipe(load_embodiment(robot))
-    return list(ingest(bag, recipe, min_steps, report)), report
-
-
-def check(episode, first: int, steps: int) -> None:
-    """Whether an episode is what was driven from image `first` on, in agent steps."""
-    index = first + 2 * np.arange(steps + 1)
-    np.testing.assert_array_equal(episode.image, PICTURES[index])
-    wanted = np.stack([np.zeros(2), *(answer_to(i) / 2.0 for i in index[:-1])])
-    np.testing.assert_array_equal(episode.action, wanted.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -244,6 +119,193 @@ def test_what_nobody_drove_is_left_out(tmp_path, robot) -> None:
     ((_, episode),), report = episodes(write(tmp_path / 'run', messages), robot())
     check(episode, 10, 10)
     assert report.undriven.total() == 20 - 1  # a command is in force for two steps
+
+
+GRIPPER = {
+    'topic': 'gripper',
+    'interface': 'position_group',
+    'channels': [
+        {
+            'joint': 'g', 'unit': 'rad', 'scale': 0.5, 'centre': 0.5, 'reaction': 'hold',
+            'limits': {'position': [0.0, 1.0], 'velocity': 99.0},
+        }
+    ],
+}  # fmt: skip
+
+
+def with_gripper(messages: list, when: int, value: float = 0.75) -> list:
+    """A run in which the gripper is told once where to be, before an image arrives."""
+    stamp = 10**18 + when * PERIOD
+    moved = [
+        (t, topic, joints(t - LATENCY - MS, ['a', 'b', 'g'], [0.0, 0.0, value]))
+        if topic == '/joint_states' else (t, topic, message)
+        for t, topic, message in messages
+    ]  # fmt: skip
+    return sorted([*moved, (stamp, '/gripper', command([value]))], key=lambda m: m[0])
+
+
+@pytest.mark.parametrize('lost', [[20], [20, 21, 22, 23, 24, 25], [8, 30]])
+def test_a_held_position_survives_lost_images(tmp_path, robot, lost) -> None:
+    messages = with_gripper(drive(60), 0)
+    stamps = [10**18 + i * PERIOD + LATENCY for i in lost]
+    messages = [m for m in messages if m[1] != '/image' or m[0] not in stamps]
+    file = robot(action_repeat=1, episode_steps=100, commands=[*ROBOT['commands'], GRIPPER])
+    found, report = episodes(write(tmp_path / 'run', messages), file)
+    assert sum(len(episode.image) for _, episode in found) == report.images == 61 - len(lost)
+    assert all((episode.action[1:, 2] == 0.5).all() for _, episode in found)
+    assert report.gaps == len(found) - 1 > 0 and not report.undriven
+
+
+def test_frames_before_the_first_command_of_a_gripper_are_told_by_its_name(
+    tmp_path, robot, capsys
+) -> None:
+    bag = write(tmp_path / 'run', with_gripper(drive(60), 40))
+    file = robot(action_repeat=1, episode_steps=100, commands=[*ROBOT['commands'], GRIPPER])
+    assert main(Config((bag,), str(file), tmp_path / 'data')) == 0
+    assert '38 images before the first command on /gripper' in capsys.readouterr().out
+    assert EpisodeStore.open(tmp_path / 'data').num_frames == 61 - 39
+
+
+def test_positions_are_in_force_until_the_next_ones(tmp_path, robot) -> None:
+    """Commands come every seventh image."""
+    messages = with_gripper(drive(60), 0)
+    messages = [m for m in messages if m[1] != '/commands']
+    messages += [
+        (10**18 + i * PERIOD, '/gripper', command([i / 100])) for i in range(7, 60, 7)
+    ]  # fmt: skip
+    bag = write(tmp_path / 'run', sorted(messages, key=lambda m: m[0]))
+    file = robot(action_repeat=1, episode_steps=100, commands=[GRIPPER])
+    ((_, episode),), report = episodes(bag, file)
+    assert len(episode.image) == 61 and not report.undriven
+    told = [0.75] + [i // 7 * 7 / 100 if i >= 7 else 0.75 for i in range(1, 61)]
+    np.testing.assert_allclose(episode.action[1:, 0], (np.array(told[1:]) - 0.5) / 0.5, atol=1e-6)
+
+
+def test_what_is_held_of_an_endless_run_is_bounded(tmp_path, robot, monkeypatch) -> None:
+    held = []
+    add = EpisodeCutter.add
+
+    def watch(self: EpisodeCutter, frame) -> Iterator:
+        yield from add(self, frame)
+        held.append(len(self._run))
+
+    monkeypatch.setattr(EpisodeCutter, 'add', watch)
+    found, report = episodes(write(tmp_path / 'run', drive(190)), robot(episode_steps=5))
+    assert max(held) <= 5 * 2 + 1 + 1
+    assert [len(episode.image) for _, episode in found] == [6] * 19
+    for number, (_, episode) in enumerate(found):
+        check(episode, 10 * number, 5)
+    assert report.images == 191 and report.commands == 190
+
+
+def test_a_bag_that_is_read_on_gives_its_episodes_meanwhile(robot) -> None:
+    """What is kept back is no more than what joint states may still come for."""
+    recipe = make_recipe(load_embodiment(robot(action_repeat=1, episode_steps=5)))
+    cutter = EpisodeCutter(recipe, 1, Report())
+    synchroniser = Synchroniser(
+        Pace(PERIOD, PERIOD),
+        [Group('/commands', holds=False)],
+        JointTrack(200 * MS, recipe.joint_reach, 0.08),
+    )
+    given = 0
+    for i in range(2000):
+        synchroniser.joint_states(i * PERIOD, np.zeros(2))
+        synchroniser.command(0, np.zeros(2))
+        for frame in synchroniser.image(i * PERIOD, PICTURES[0]):
+            given += sum(len(cut.image) - 1 for cut in cutter.add(frame))
+        assert i - given <= LATE_NS // PERIOD + 1 + 5 + 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_each_image_is_accounted_for_once(tmp_path_factory, data) -> None:
+    """Whatever is lost of a run: images, joint states, commands, or all for a time."""
+    folder = tmp_path_factory.mktemp('accounts')
+    messages = drive(60)
+    lost = data.draw(st.sets(st.integers(0, len(messages) - 1), max_size=20))
+    begin, length = data.draw(st.integers(0, 180)), data.draw(st.integers(0, 30))
+    topic = data.draw(st.sampled_from(['/image', '/joint_states', '/commands']))
+    kept = [
+        m for i, m in enumerate(messages)
+        if i not in lost and not (m[1] == topic and begin <= i < begin + length)
+    ]  # fmt: skip
+    file = write_robot(folder / 'tiny.yaml', episode_steps=data.draw(st.integers(3, 20)))
+    found, report = episodes(write(folder / 'run', kept), file)
+    images = sum(m[1] == '/image' for m in kept)
+    assert images == (
+        report.images + report.skipped + report.undriven.total() + report.stateless
+        + report.short + report.ends
+    )  # fmt: skip
+    steps = sum(len(episode.image) - 1 for _, episode in found)
+    assert report.commands == 2 * steps
+    assert not any(np.isnan(episode.state).any() for _, episode in found)
+
+
+def test_a_relative_target_is_told_from_the_one_before(tmp_path, robot) -> None:
+    """Of the first command ever nobody knows how far it goes; after a gap, it is known."""
+    group = {**GRIPPER, 'topic': 'commands'}
+    group['channels'] = [{**GRIPPER['channels'][0], 'mode': 'relative', 'centre': 0.0}]
+    group['channels'][0]['limits'] = {'position': [0.0, 1.0], 'velocity': 99.0}
+    lost = 10**18 + 20 * PERIOD + LATENCY
+    messages, seen = [], -1
+    for when, topic, message in with_gripper(drive(40), 0)[1:]:
+        seen += topic == '/image'
+        if topic == '/commands':
+            message = command([seen / 100])
+        if topic != '/gripper' and (topic != '/image' or when != lost):
+            messages.append((when, topic, message))
+    file = robot(action_repeat=1, commands=[group])
+    found, report = episodes(write(tmp_path / 'run', messages), file)
+    assert len(found) == 2 and report.undriven.total() == 1
+    for _, episode in found:
+        np.testing.assert_allclose(episode.action[1:], 0.02, atol=1e-6)
+
+
+def test_the_whole_reason_is_said(tmp_path, robot, capsys) -> None:
+    messages = drive(30)
+    stamp = 10**18 + 14 * PERIOD
+    messages += [(stamp, '/joint_states', joints(stamp, ['a', 'c'], [0.0, 1.0]))] * 3
+    bag = write(tmp_path / 'run', sorted(messages, key=lambda m: m[0]))
+    assert main(Config((bag,), str(robot()), tmp_path / 'data')) == 0
+    assert (
+        '  refused 3 messages on /joint_states: joint states do not fit the robot:\n'
+        "    - joint 'b' is missing\n"
+    ) in capsys.readouterr().out
+
+
+def test_reasons_do_not_grow_without_end() -> None:
+    report = Report()
+    for i in range(1000):
+        report.refuse('/image', f'{i} ' + 'x' * 10_000)
+    assert report.refused.total() == 1000
+    assert len(report.refused) <= MAX_REASONS + 1 and max(map(len, report.refused)) <= MAX_REASON
+
+
+def test_exchanged_colours_are_put_right_and_said(tmp_path, robot, capsys) -> None:
+    def png(stamp: int, pixels: np.ndarray) -> tuple[str, object]:
+        kind, message = compressed(stamp, pixels[::-1], '.png')
+        message.format = 'rgb8; png compressed rgb8'
+        return kind, message
+
+    bag = write(tmp_path / 'run', drive(20, picture=png))
+    config = Config((bag,), str(robot(camera={'encoding': 'png'})), tmp_path / 'data')
+    assert main(config) == 0
+    assert '21 messages on /image: red and blue were exchanged back' in capsys.readouterr().out
+    store = EpisodeStore.open(tmp_path / 'data')
+    np.testing.assert_array_equal(store.image(store.episode_ids[0]), PICTURES[:21:2])
+
+
+def test_several_bags_are_summed_up(tmp_path, robot, capsys) -> None:
+    bags = [
+        write(tmp_path / f'run{i}', [
+            m for m in drive(30, first=40 * i)
+            if m[0] != 10**18 + (40 * i + 10) * PERIOD + LATENCY
+        ])
+        for i in range(2)
+    ]  # fmt: skip
+    assert main(Config(tuple(bags), str(robot()), tmp_path / 'data', min_steps=2)) == 0
+    last = capsys.readouterr().out.rpartition('all 2 bags: ')[2]
+    assert '2 times images were missing' in last
 
 
 def test_long_runs_are_cut_and_share_a_frame(tmp_path, robot) -> None:

@@ -56,7 +56,8 @@ class EpisodeCutter:
     def add(self, frame: Frame) -> Iterator[Cut]:
         """A frame follows; gives the episodes that it ends."""
         if frame.begins:
-            self.report.gaps += self._is_cut or len(self._run) > 1
+            is_driven = self._is_cut or len(self._run) > 1
+            self.report.gaps += frame.begins == 'gap' and is_driven
             yield from self.finish()
         if frame.state is None and len(self.recipe.joint_reach):
             yield from self.finish()

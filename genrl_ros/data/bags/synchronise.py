@@ -37,7 +37,8 @@ class Frame:
     Attributes:
         stamp_ns: of the image.
         image: `(3, N, N)` uint8.
-        begins: whether images are missing before it, or the clock was set back.
+        begins: why it does not follow on the one before: `start`, `gap` (images are missing) or
+            `set back` (the clock was); empty if it does.
         command: `(A,)` in SI units that was in force when the image arrived, and so led to it;
             None if there was none on each topic.
         undriven: why there was none.
@@ -48,7 +49,7 @@ class Frame:
 
     stamp_ns: int
     image: Image
-    begins: bool
+    begins: str
     command: Vector | None
     undriven: str
     state: Vector | None = None
@@ -165,7 +166,7 @@ class Synchroniser:
     track: JointTrack
     skipped: int = 0
     set_back: int = 0
-    _begins: bool = True
+    _begins: str = 'start'
     _last_ns: int = 0
     _waiting: deque[Frame] = field(default_factory=deque)
     _done: list[Frame] = field(default_factory=list)
@@ -188,7 +189,10 @@ class Synchroniser:
             self.skipped += 1
             return
         if verdict == 'gap':
-            self._restart(is_set_back=stamp_ns < self._last_ns)
+            if stamp_ns < self._last_ns:
+                self.set_clock_back()
+            else:
+                self._lose_images()
             self.pace.judge(stamp_ns)
         while self._waiting and self._waiting[0].stamp_ns < stamp_ns - LATE_NS:
             self._end_first()
@@ -199,8 +203,18 @@ class Synchroniser:
         command = None if undriven else np.concatenate(values)
         frame = Frame(stamp_ns, image, self._begins, command, undriven)
         self._waiting.append(self._with_state(frame, self.track.nearest(stamp_ns)))
-        self._begins, self._last_ns = False, stamp_ns
+        self._begins, self._last_ns = '', stamp_ns
         yield from self._give()
+
+    def set_clock_back(self) -> None:
+        """The clock was set back, or a simulator was reset: nobody knows what is held."""
+        self.set_back += 1
+        self._complete()
+        self._begins = 'set back'
+        self.pace.restart()
+        self.track.restart()
+        for group in self.groups:
+            group.values, group.age, group.is_new = None, STALE_STEPS, False
 
     def finish(self) -> Iterator[Frame]:
         """Nothing follows; gives the last frames."""
@@ -211,22 +225,12 @@ class Synchroniser:
         done, self._done = self._done, []
         yield from done
 
-    def _restart(self, *, is_set_back: bool) -> None:
-        """Images are missing, or the clock was set back, which makes all that was known old.
-
-        A position is held meanwhile, so that its command stays in force. After a clock that was
-        set back, as by a simulator that was reset, nobody knows.
-        """
-        self._begins = True
+    def _lose_images(self) -> None:
+        """Images are missing. What was commanded before is old, but positions are held."""
+        self._begins = 'gap'
         self.pace.restart()
         for group in self.groups:
             group.age = STALE_STEPS
-        if is_set_back:
-            self.set_back += 1
-            self._complete()
-            self.track.restart()
-            for group in self.groups:
-                group.values, group.is_new = None, False
 
     def _complete(self) -> None:
         """No joint states can follow that are nearer to the images so far."""
