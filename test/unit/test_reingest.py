@@ -80,7 +80,7 @@ def test_a_dataset_without_an_episode_binds_nobody(tmp_path, robot, ingest) -> N
 def test_a_dataset_that_does_not_say_how_it_was_made_is_left_alone(tmp_path, ingest) -> None:
     store = ingest(write(tmp_path / 'one', drive(30)))
     del store.manifest['made_with'], store.manifest['recordings']
-    store.save()
+    store.seal()
     with pytest.raises(EpisodeError, match='does not say how it was made'):
         ingest(write(tmp_path / 'two', drive(30, first=40)))
 

@@ -322,11 +322,13 @@ class EpisodeStore:
     def _enter(self, name: str, entry: dict[str, Any] | None) -> None:
         """Put the entry of an episode in place of the one before; None takes it out."""
         episodes, kinds = self.manifest['episodes'], self.manifest['kinds']
-        for each, sign in ((episodes.pop(name, None), -1), (entry, 1)):
+        for each, sign in ((episodes.get(name), -1), (entry, 1)):
             if each is not None:
                 kinds[each['kind']] = kinds.get(each['kind'], 0) + sign * each['frames']
                 self.manifest['frames'] += sign * each['frames']
-        if entry is not None:
+        if entry is None:
+            episodes.pop(name, None)
+        else:
             episodes[name] = entry
         self.manifest['kinds'] = {kind: kinds[kind] for kind in sorted(kinds) if kinds[kind]}
 
