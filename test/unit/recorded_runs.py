@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_typestore
 
 from genrl_ros.cli.commands.ingest import make_recipe
@@ -148,3 +149,13 @@ def check(episode, first: int, steps: int) -> None:
     np.testing.assert_array_equal(episode.image, PICTURES[index])
     wanted = np.stack([np.zeros(2), *(answer_to(i) / 2.0 for i in index[:-1])])
     np.testing.assert_array_equal(episode.action, wanted.astype(np.float32))
+
+
+_write = McapWriter.write
+
+
+def small_chunks(self, connection, timestamp, data) -> None:
+    """In place of `McapWriter.write`: as a recorder writes that has a small cache."""
+    _write(self, connection, timestamp, data)
+    if self.chunk.bio.tell() > 4000:
+        self.close_chunk()

@@ -24,6 +24,7 @@ from recorded_runs import (
     episodes,
     image,
     joints,
+    small_chunks,
     write,
     write_robot,
 )
@@ -429,7 +430,7 @@ def torn(bag: Path, keep: float, metadata: bool = False) -> Path:
 
 @pytest.mark.parametrize('metadata', [True, False])
 def test_a_torn_bag_is_read_as_far_as_it_goes(tmp_path, robot, monkeypatch, metadata) -> None:
-    monkeypatch.setattr('rosbags.rosbag2.storage_mcap.McapWriter.write', _small_chunks)
+    monkeypatch.setattr('rosbags.rosbag2.storage_mcap.McapWriter.write', small_chunks)
     bag = torn(write(tmp_path / 'run', drive(100)), 0.55, metadata)
     found, report = episodes(bag, robot())
     steps = sum(len(episode.image) - 1 for _, episode in found)
@@ -437,18 +438,6 @@ def test_a_torn_bag_is_read_as_far_as_it_goes(tmp_path, robot, monkeypatch, meta
     check(found[0][1], 0, 20)
     assert any('torn' in text for text in report.damage)
     assert metadata or any('no metadata.yaml' in text for text in report.damage)
-
-
-def _small_chunks(self, connection, timestamp, data) -> None:
-    """As a recorder writes that has a small cache."""
-    _write(self, connection, timestamp, data)
-    if self.chunk.bio.tell() > 4000:
-        self.close_chunk()
-
-
-from rosbags.rosbag2.storage_mcap import McapWriter  # noqa: E402
-
-_write = McapWriter.write
 
 
 def test_a_torn_database_is_read_as_far_as_it_goes(tmp_path, robot) -> None:

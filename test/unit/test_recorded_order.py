@@ -10,18 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import test_ingest
+import recorded_runs
 import yaml
+from recorded_runs import check, drive, episodes
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
-from test_ingest import check, drive, episodes, robot
 
 from genrl_ros.cli.commands.ingest import Config, main
 from genrl_ros.data.bags import mcap
 from genrl_ros.data.bags.bag import bag_name, find_bags, read_bag
 from genrl_ros.data.bags.storage import BagError, BagMessage
-
-__all__ = ['robot']  # a fixture
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 KIND = 'std_msgs/msg/String'
@@ -42,7 +40,9 @@ STORAGES: dict[str, dict] = {
 @pytest.fixture(params=STORAGES)
 def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict:
     """How a bag is stored; chunks of MCAP are small."""
-    monkeypatch.setattr('rosbags.rosbag2.storage_mcap.McapWriter.write', test_ingest._small_chunks)
+    monkeypatch.setattr(
+        'rosbags.rosbag2.storage_mcap.McapWriter.write', recorded_runs.small_chunks
+    )
     return STORAGES[request.param]
 
 
@@ -112,7 +112,7 @@ def test_the_order_on_the_disk_is_not_that_of_time(tmp_path, storage, arrange) -
 def test_actions_do_not_depend_on_the_order_on_the_disk(tmp_path, robot, storage, arrange) -> None:
     plugin, options = storage.get('storage', StoragePlugin.MCAP), dict(storage)
     options.pop('storage', None)
-    bag = test_ingest.write(tmp_path / 'run', arrange(drive(30)), plugin, **options)
+    bag = recorded_runs.write(tmp_path / 'run', arrange(drive(30)), plugin, **options)
     ((_, episode),), report = episodes(bag, robot())
     check(episode, 0, 15)
     assert not report.damage
@@ -131,9 +131,9 @@ def test_a_clock_that_was_set_back_does_not_mix_two_runs(tmp_path, storage, arra
 def test_a_clock_that_was_set_back_ends_an_episode(tmp_path, robot, storage, arrange) -> None:
     plugin, options = storage.get('storage', StoragePlugin.MCAP), dict(storage)
     options.pop('storage', None)
-    again = drive(16, first=30, start_ns=10**18 - 20 * test_ingest.PERIOD)
+    again = drive(16, first=30, start_ns=10**18 - 20 * recorded_runs.PERIOD)
     messages = arrange(drive(20) + again)
-    bag = test_ingest.write(tmp_path / 'run', messages, plugin, **options)
+    bag = recorded_runs.write(tmp_path / 'run', messages, plugin, **options)
     found, _ = episodes(bag, robot())
     assert len(found) == 2
     check(found[0][1], 0, 10)
@@ -142,11 +142,11 @@ def test_a_clock_that_was_set_back_ends_an_episode(tmp_path, robot, storage, arr
 
 def test_a_step_of_a_clock_that_stamps_do_not_show_ends_an_episode(tmp_path, robot) -> None:
     """A step of less than two control periods: images of both sides fit to each other."""
-    back = test_ingest.PERIOD * 3 // 2
+    back = recorded_runs.PERIOD * 3 // 2
     messages = drive(40)
     half = len(messages) // 2
     late = drive(40, start_ns=10**18 - back)[half:]
-    bag = test_ingest.write(tmp_path / 'run', messages[:half] + late)
+    bag = recorded_runs.write(tmp_path / 'run', messages[:half] + late)
     found, report = episodes(bag, robot())
     assert len(found) == 2 and any('set back' in text for text in report.damage)
 
@@ -219,7 +219,9 @@ def test_a_clock_that_was_set_back_within_a_split_holds_for_the_next(tmp_path, s
 
 
 def test_chunks_that_cannot_all_be_held_are_refused(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr('rosbags.rosbag2.storage_mcap.McapWriter.write', test_ingest._small_chunks)
+    monkeypatch.setattr(
+        'rosbags.rosbag2.storage_mcap.McapWriter.write', recorded_runs.small_chunks
+    )
     bag = write(tmp_path / 'run', shuffled(recorded()), **STORAGES['zstd'])
     monkeypatch.setattr(mcap, 'MAX_HELD_BYTES', 10_000)
     with pytest.raises(BagError, match='mcap sort'):
@@ -407,7 +409,7 @@ def test_another_encoding_is_named_with_its_cure(
 
 
 def test_another_encoding_in_sqlite_is_named(tmp_path, robot) -> None:
-    bag = test_ingest.write(tmp_path / 'run', drive(12), StoragePlugin.SQLITE3)
+    bag = recorded_runs.write(tmp_path / 'run', drive(12), StoragePlugin.SQLITE3)
     connection = sqlite3.connect(bag / 'run.db3')
     connection.execute("UPDATE topics SET serialization_format = 'json'")
     connection.commit()
