@@ -158,9 +158,9 @@ def _fill(out: Path, config: Config, bags: list[Path], robot: Embodiment) -> int
 
 def _add(bag: Path, min_steps: int, recipe: Recipe, recordings: Recordings, report: Report) -> int:
     """Put the episodes of a bag into the dataset; gives how many of it are there."""
-    store, name, replaced = recordings.store, bag_name(bag), []
+    store, name, replaced = recordings.store, '', []
     try:
-        recording = read_recording(bag, recipe)
+        name, recording = bag_name(bag), read_recording(bag, recipe)
         if held := recordings.known(recording):
             episodes = len(store.made_from(held))
             _say(f'{bag}: {episodes} episodes were in already, from {recordings.path(held)}', [])
