@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrl_ros.serving.robot.command_values import values_of
@@ -63,6 +64,28 @@ ARM = {
         },
     ],
 }
+
+
+WALKER = {
+    'name': 'walker',
+    'command_rate_hz': 100,
+    'action_repeat': 2,
+    'camera': {'topic': 'image', 'encoding': 'rgb8', 'width': 64, 'height': 64, 'rate_hz': 50,
+               'max_age_s': 0.04},
+    'joint_states': {'joints': ['hip', 'knee', 'ankle']},
+    'commands': [
+        {
+            'topic': 'effort/commands',
+            'interface': 'effort_group',
+            'channels': [
+                {'joint': 'hip', 'unit': 'N m', 'scale': 100, 'reaction': 'zero',
+                 'limits': {'effort': 120, 'effort_rate': 4000}},
+                {'name': 'extend_leg', 'unit': 'N', 'scale': 50, 'reaction': 'zero',
+                 'limits': {'effort': 50}},
+            ],
+        }
+    ],
+}  # fmt: skip
 
 
 def arm() -> dict:
@@ -164,6 +187,45 @@ def test_messages_stay_short_whatever_a_file_holds(tmp_path) -> None:
     assert caught.value.problems[-1] == 'and 19964 more'
 
 
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+anything = st.recursive(
+    scalars | st.just(10**400),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(), parts, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(values: object, path: tuple = ()) -> Iterator[tuple]:
+    """Where something is in the contents of a file."""
+    yield path
+    if isinstance(values, list):
+        values = dict(enumerate(values))
+    for key, value in values.items() if isinstance(values, dict) else ():
+        yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize('original', [ARM, WALKER], ids=['arm', 'walker'])
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_whatever_stands_in_a_file_it_is_read_or_refused_in_words(original, data) -> None:
+    values = copy.deepcopy(original)
+    values['urdf'] = data.draw(st.none() | scalars)
+    for _ in range(data.draw(st.integers(1, 3))):
+        *path, last = data.draw(st.sampled_from([*places(values)][1:]))
+        part = values
+        for key in path:
+            part = part[key]
+        part[last] = data.draw(anything)
+    try:
+        robot = parse_embodiment(values, HERE)
+    except EmbodimentError as error:
+        assert error.problems
+        assert all(isinstance(problem, str) and problem for problem in error.problems)
+    else:
+        command = robot.to_command(np.ones(len(robot.channels)), np.zeros(len(robot.channels)))
+        assert np.isfinite(command).all()
+
+
 @pytest.mark.parametrize('reference', ['&rate 10', '*rate', '[&a [1], *a, *a]'])
 def test_aliases_are_refused(tmp_path, reference) -> None:
     file = tmp_path / 'robot.yaml'
@@ -207,28 +269,6 @@ def test_a_camera_slower_than_the_policy_is_refused() -> None:
         'camera.rate_hz is 24, but the policy acts 25 times a second (command_rate_hz / '
         'action_repeat) and needs an image for each action'
     )
-
-
-WALKER = {
-    'name': 'walker',
-    'command_rate_hz': 100,
-    'action_repeat': 2,
-    'camera': {'topic': 'image', 'encoding': 'rgb8', 'width': 64, 'height': 64, 'rate_hz': 50,
-               'max_age_s': 0.04},
-    'joint_states': {'joints': ['hip', 'knee', 'ankle']},
-    'commands': [
-        {
-            'topic': 'effort/commands',
-            'interface': 'effort_group',
-            'channels': [
-                {'joint': 'hip', 'unit': 'N m', 'scale': 100, 'reaction': 'zero',
-                 'limits': {'effort': 120, 'effort_rate': 4000}},
-                {'name': 'extend_leg', 'unit': 'N', 'scale': 50, 'reaction': 'zero',
-                 'limits': {'effort': 50}},
-            ],
-        }
-    ],
-}  # fmt: skip
 
 
 def walker() -> dict:

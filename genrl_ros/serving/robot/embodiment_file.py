@@ -38,7 +38,6 @@ MAX_PROBLEMS = 40
 MAX_LETTERS = 300
 """Of a problem; a file may hold values of any length."""
 
-
 Part = TypeVar('Part')
 
 
@@ -55,11 +54,15 @@ def _checked(problems_of_part: Callable[[Part], list[str]]) -> AfterValidator:
 
 @dataclasses.dataclass(frozen=True)
 class _Group(CommandGroup):
+    """A topic whose channels are checked when they are read."""
+
     channels: tuple[Annotated[Channel, _checked(problems_of_channel)], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Embodiment(Embodiment):
+    """A robot whose topics are checked when they are read."""
+
     commands: Annotated[
         tuple[Annotated[_Group, _checked(problems_of_group)], ...], Field(min_length=1)
     ]
