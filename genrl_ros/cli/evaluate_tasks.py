@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from genrl_ros.cli.progress import bar
 from genrl_ros.domains.base import Task
 from genrl_ros.evaluation.episodes import Summary, evaluate, summarize
 from genrl_ros.serving.policy.bundle import PolicyBundle, load_bundle
-from genrl_ros.system.files import sha256, write_json
+from genrl_ros.system.files import read_json, sha256, write_json
 from genrl_ros.training.engine.checkpoints import changed_settings
 from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.world_model.checkpoint import read_card
@@ -96,7 +95,7 @@ def what_is_known(learning: Learn) -> dict[str, Any]:
     """
     bundle, file, asked = learning.out / learning.name, _record(learning), _question(learning)
     try:
-        kept = json.loads(file.read_text()) if file.is_file() else {}
+        kept = read_json(file) if file.is_file() else {}
         kept.setdefault('seconds', 0.0)
     except (ValueError, AttributeError) as error:
         raise ValueError(f'{file} is damaged ({error}): remove it and {bundle}') from error

@@ -42,6 +42,8 @@ REASON_S = 2.0
 """How long to wait for a node to say why it failed."""
 SILENT_S = 30.0
 """After so long without an answer a node is told to be stuck, or gone."""
+MAX_REASON = 1000
+"""Characters of it that are kept."""
 GATE = 'command_gate'
 
 
@@ -109,7 +111,11 @@ class Managed:
 
 
 class Bringup(Node):
-    """Drives the life cycles of the others through their services."""
+    """Drives the life cycles of the others through their services.
+
+    Attributes:
+        reasons: what each of them has told last of an error, by its name on `/diagnostics`.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__('bringup', **options)
@@ -128,7 +134,7 @@ class Bringup(Node):
         self._set_task = self.create_client(SetTask, 'set_task')
         self._prompt = parameters.prompt
         self._complete = False
-        self._reasons: dict[str, str] = {}
+        self.reasons: dict[str, str] = dict.fromkeys(map(self._diagnostic_name, self._nodes), '')
         self.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS
         )
@@ -138,8 +144,11 @@ class Bringup(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.level == DiagnosticStatus.ERROR:
-                self._reasons[status.name] = status.message
+            if status.level == DiagnosticStatus.ERROR and status.name in self.reasons:
+                self.reasons[status.name] = status.message[:MAX_REASON]
+
+    def _diagnostic_name(self, node: Managed) -> str:
+        return f'{self.get_namespace()}/{node.name}'.strip('/').replace('/', '.')
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -258,8 +267,8 @@ class Bringup(Node):
 
     def _explain(self, node: Managed, now: float) -> None:
         assert node.failed_s is not None
-        name = f'{self.get_namespace()}/{node.name}'.strip('/').replace('/', '.')
-        reason = self._reasons.pop(name, '')
+        name = self._diagnostic_name(node)
+        reason, self.reasons[name] = self.reasons[name], ''
         if not reason and now - node.failed_s < REASON_S:
             return
         text = f'{node.name}: {reason or "a transition failed; see its log"}'

@@ -32,6 +32,8 @@ from genrl_ros.system.room import check_room
 from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 FEEDBACK_S = 0.5
+WAITING = 32
+"""How many goals may wait for one task."""
 _TASK_ID = re.compile(r'[a-z0-9][a-z0-9-]{0,99}')
 
 
@@ -204,6 +206,13 @@ class TrainerNode(ManagedNode):
     def _on_request(self, request: LearnTask.Goal) -> GoalResponse:
         if not self.active:
             return GoalResponse.REJECT
+        joined = self._joined(request)
+        if joined is not None and len(joined.waiting) >= WAITING:
+            self.get_logger().warning(
+                f'refuses one more goal of learn_task: {WAITING} wait for the same task already',
+                throttle_duration_sec=10.0,
+            )
+            return GoalResponse.REJECT
         job = self._job
         if job is not None and not job.stopped_because and job.goal.task_id == request.task_id:
             return GoalResponse.ACCEPT
@@ -214,13 +223,19 @@ class TrainerNode(ManagedNode):
         self.get_logger().warning(f'refuses to learn {request.task_id[:100]!r}: {why}')
         return GoalResponse.REJECT
 
-    def _on_accepted(self, handle: ServerGoalHandle) -> None:
-        goal = self._goal
-        task_id = handle.request.task_id or (goal.task_id if goal is not None else '')
+    def _joined(self, request: LearnTask.Goal) -> Job | None:
+        """The job that a request joins, if its task is learned already, or about to be."""
+        task_id = request.task_id or (self._goal.task_id if self._goal is not None else '')
         for job in (self._job, self._next):
             if job is not None and job.goal.task_id == task_id and not job.stopped_because:
-                job.waiting.append(handle)
-                return
+                return job
+        return None
+
+    def _on_accepted(self, handle: ServerGoalHandle) -> None:
+        goal, joined = self._goal, self._joined(handle.request)
+        if joined is not None:
+            joined.waiting.append(handle)
+            return
         assert goal is not None
         if self._next is not None:
             self._end(self._next, 'replaced by another task before it began')

@@ -28,6 +28,7 @@ _KINDS = {
     stat.S_IFSOCK: 'a socket',
     stat.S_IFDIR: 'a folder',
 }
+MAX_JSON_BYTES = 64 * 2**20
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # renameat2(2)
 
 
@@ -215,15 +216,18 @@ def read_at_most(path: Path, limit: int) -> bytes:
     return content
 
 
-def read_json(path: Path) -> Any:
-    """The value that a JSON file holds.
+def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> Any:
+    """The value that a JSON file holds, which must not be larger than `limit` bytes.
 
     Raises:
-        ValueError: if it is no JSON.
+        ValueError: if it is no JSON, too large, or nested too deeply.
         OSError: if it cannot be read, or is no regular file.
     """
-    with open_regular(path) as file:
-        return json.load(file)
+    content = read_at_most(path, limit)
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError(f'{path} is nested too deeply') from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,7 +7,6 @@ token depends on two frames alone, so windows that overlap share it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrl_ros.system.arrays import FloatArray, Image, digest
+from genrl_ros.system.files import read_json
 from genrl_ros.vlm.grounding import ConceptBank
 from genrl_ros.vlm.sentence import FILES, SENTENCE_DIM, SentenceModel
 
 FORMAT_VERSION = 1
+MAX_META_BYTES = 4 * 2**20
 N_FRAMES = 8
 IMAGE_SIZE = 64
 PATCH = 4
@@ -170,7 +171,7 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
                 f'there is no embedder at {path}: train one with `genrl train-embedder kitchen`'
             )
     try:
-        meta = json.loads(meta_path.read_text())
+        meta = read_json(meta_path, MAX_META_BYTES)
         version = meta['format_version']
         config = TowerConfig(**meta['tower'])
         names, words = tuple(meta['concepts']), tuple(meta['concepts'].values())

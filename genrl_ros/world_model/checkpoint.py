@@ -6,7 +6,6 @@ embedder it is connected to, how it was made) and `encoder.onnx`, the part that 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,10 +20,11 @@ from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.arrays import digest
-from genrl_ros.system.files import sha256, write_json, write_tensors
+from genrl_ros.system.files import read_json, sha256, write_json, write_tensors
 from genrl_ros.world_model.mfwm import MFWM
 
 FORMAT_VERSION = 3
+MAX_CARD_BYTES = 4 * 2**20
 READABLE = (2, 3)
 """Format 2 named the robot `embodiment`, with tasks among its values."""
 
@@ -100,7 +100,7 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
     if not path.is_file():
         raise CheckpointError(f'there is no world model in {folder}: {path.name} is missing')
     try:
-        values = json.loads(path.read_text())
+        values = read_json(path, MAX_CARD_BYTES)
         version = values['format_version']
         if version not in READABLE:
             raise CheckpointError(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import Log
 
 from genrl_ros.cli import shared_memory
 from genrl_ros.nodes import bringup
 from genrl_ros.nodes.bringup import LOSSES, Bringup, BringupError
+from genrl_ros.nodes.ros import qos
 
 NODE = """
 import sys, time
@@ -122,3 +124,23 @@ def test_a_node_that_does_not_answer_any_more_is_told(bench, slow, monkeypatch) 
     slow.get_free()
     bench.until(lambda: 'policy_node: answers again' in said, 'the bring-up to notice')
     assert len([line for line in said if line.startswith(stuck)]) == 1
+
+
+def test_only_reasons_of_its_own_nodes_are_kept(bench) -> None:
+    """Everybody may write to `/diagnostics`, under any name."""
+    bringup = bench.make(Bringup, nodes=['policy_node', 'command_gate'])
+    publisher = bench.observer.create_publisher(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+    bench.connected(publisher)
+
+    def tell(names: Sequence[str], text: str) -> None:
+        error = DiagnosticStatus.ERROR
+        status = [DiagnosticStatus(level=error, name=name, message=text) for name in names]
+        publisher.publish(DiagnosticArray(status=status))
+
+    tell([f'stranger {number}' for number in range(1000)], 'nonsense')
+    tell(['policy_node'], 'x' * 10**6)
+    bench.until(lambda: any(bringup.reasons.values()), 'the reason')
+    assert {name: len(reason) for name, reason in bringup.reasons.items()} == {
+        'policy_node': 1000,
+        'command_gate': 0,
+    }

@@ -17,7 +17,7 @@ from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import Goal, to_goal
-from genrl_ros.nodes.trainer_node import TrainerNode
+from genrl_ros.nodes.trainer_node import WAITING, TrainerNode
 
 MODEL = b'weights of a world model'
 FAKE_WORKER = Path(__file__).with_name('fake_worker.py')
@@ -73,7 +73,7 @@ class User:
 
     def result(self, handle) -> tuple[int, LearnTask.Result]:
         future = handle.get_result_async()
-        self.bench.until(future.done, 'a result')
+        self.bench.until(future.done, 'a result', timeout=60)  # a real worker imports torch
         return future.result().status, future.result().result
 
 
@@ -313,3 +313,19 @@ def test_nothing_is_learned_where_the_disk_is_nearly_full(start, tmp_path) -> No
     status, result = user.result(user.ask_until_accepted('one'))
     assert status == GoalStatus.STATUS_ABORTED
     assert f'GiB are free where {tmp_path / "policies"} is' in result.message
+
+
+def test_only_so_many_goals_wait_for_a_task_and_the_next_one_is_learned_all_the_same(
+    start, bench
+) -> None:
+    user = start(60.0)
+    user.set_goal('one')
+    user.ask_until_accepted('one')
+    handles = [user.ask('one') for _ in range(WAITING)]
+    assert [handle.accepted for handle in handles] == [True] * (WAITING - 1) + [False]
+    user.set_goal('two')
+    second = user.ask_until_accepted('two')
+    status, result = user.result(handles[0])
+    assert status == GoalStatus.STATUS_ABORTED
+    assert 'replaced by "do two"' in result.message
+    assert second.accepted

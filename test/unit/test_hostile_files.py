@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle  # noqa: TID251 - what an attacker would use
 import shutil
 import sys
@@ -26,7 +27,7 @@ from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.policy.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy.runner import Encoder, PolicyRunner
 from genrl_ros.serving.robot.embodiment_file import load_embodiment
-from genrl_ros.system.files import read_at_most, sha256
+from genrl_ros.system.files import read_at_most, sha256, write_tensors
 from genrl_ros.system.share import share_path
 from genrl_ros.training.embedder.clips import Clips
 from genrl_ros.training.engine.state_file import load_state
@@ -253,6 +254,26 @@ def test_nested_json_is_refused_not_followed(tmp_path) -> None:
     path.write_bytes(len(header).to_bytes(8, 'little') + header)
     with pytest.raises(EpisodeError, match='is damaged'):
         read_episode(tmp_path / 'data')
+
+
+JSON = [loader for loader in LOADERS if loader[1].endswith('.json')]
+
+
+@pytest.mark.parametrize(('make', 'name', 'load'), JSON, ids=[name for _, name, _ in JSON])
+def test_a_description_that_is_nested_or_huge_is_refused(tmp_path, make, name, load) -> None:
+    folder = make(tmp_path / 'folder')
+    (folder / name).write_text('{"format_version":' + '[' * 100_000)
+    with pytest.raises((ValueError, OSError), match=f'{Path(name).name}.*nested too deeply'):
+        load(folder)
+    os.truncate(folder / name, 2**40)  # a hole: takes no room on the disk
+    with pytest.raises((ValueError, OSError), match=f'{Path(name).name} has {2**40} bytes'):
+        load(folder)
+
+
+def test_a_state_whose_settings_are_nested_is_refused(tmp_path) -> None:
+    write_tensors(tmp_path / 'state.safetensors', {}, {'plain': '[' * 100_000})
+    with pytest.raises(CheckpointError, match='state.safetensors cannot be read'):
+        load_state(tmp_path / 'state.safetensors')
 
 
 def test_a_world_model_that_claims_a_huge_size_takes_no_memory(tmp_path) -> None:

@@ -42,7 +42,7 @@ def load_state(path: Path) -> dict[str, Any]:
         with safe_open(path, framework='pt') as file:
             flat: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             flat |= json.loads((file.metadata() or {}).get('plain', '{}'))
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
     nested: dict[str, Any] = {}
     for key, value in flat.items():
