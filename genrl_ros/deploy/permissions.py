@@ -14,11 +14,12 @@ from xml.sax.saxutils import quoteattr
 
 from genrl_ros.deploy.robot import load_robot
 from genrl_ros.serving.robot.embodiment import Embodiment, absolute
+from genrl_ros.serving.safety.limits import needs_position
 
 CAMERA, JOINT_STATES, COMMANDS = '{camera}', '{joint_states}', '{commands}'
 """Stand for the topics that the embodiment names."""
 POSITIONS = '{positions}'
-"""The joint states, where positions are commanded: the gate has to know where they begin."""
+"""The joint states, where positions are commanded or limited: the gate has to know them."""
 LIFECYCLE = (
     *('change_state', 'get_state', 'get_available_states', 'get_available_transitions'),
     'get_transition_graph',
@@ -159,12 +160,11 @@ def policy_xml(robot: Embodiment, namespace: str = '') -> str:
 
 def topics_of(names: Sequence[str], robot: Embodiment, namespace: str = '') -> list[str]:
     """Full names of topics, those of the embodiment put in."""
-    by_position = any(group.quantity == 'position' for group in robot.commands)
     meant = {
         CAMERA: [robot.camera.topic],
         JOINT_STATES: [robot.joint_states.topic],
         COMMANDS: [group.topic for group in robot.commands],
-        POSITIONS: [robot.joint_states.topic] if by_position else [],
+        POSITIONS: [robot.joint_states.topic] if any(map(needs_position, robot.channels)) else [],
     }
     return [absolute(topic, namespace) for name in names for topic in meant.get(name, [name])]
 

@@ -22,7 +22,15 @@ from genrl_ros.nodes.ros.robot import from_joint_states, from_policy_command, lo
 from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.nodes.ros.transport import share_no_memory
 from genrl_ros.serving.robot.embodiment import Vector
-from genrl_ros.serving.safety.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING, Gate
+from genrl_ros.serving.safety.gate import (
+    FORWARDING,
+    PAUSED,
+    REACTING,
+    STOPPED,
+    TICKS,
+    WAITING,
+    Gate,
+)
 
 TICK_S = 0.02
 CLOSED = 'closed'
@@ -54,7 +62,7 @@ class CommandGate(ManagedNode):
     def __init__(self, **options: object) -> None:
         super().__init__('command_gate', **options)
         self._config = declare(self, GateParameters)
-        self._told = ''
+        self._told = ('', '')
 
     def configure(self) -> None:
         """Read the embodiment. The gate begins stopped."""
@@ -83,7 +91,7 @@ class CommandGate(ManagedNode):
             ('resume', self._on_resume),
         ):
             self.create_service(Trigger, f'command_gate/{name}', self._service(answer))
-        self.every(min(TICK_S, gate.period_s / 4), self._tick)
+        self.every(min(TICK_S, gate.period_s / TICKS), self._tick)
         self.get_logger().info(
             f'guards {self._robot.name}: brings it to rest {gate.timeout_s:.2f} s after the last '
             'command on policy/command'
@@ -92,7 +100,7 @@ class CommandGate(ManagedNode):
     def deactivate(self) -> None:
         """Bring the robot to rest."""
         self._gate.stop('the gate was deactivated; call release')
-        for command in self._gate.come_to_rest():
+        for command in self._gate.come_to_rest(time.monotonic()):
             self._send(command)
             time.sleep(self._gate.period_s)
         self._tell_state()
@@ -126,7 +134,12 @@ class CommandGate(ManagedNode):
             self._gate.counts['joint states that do not fit'] += 1
             self.get_logger().error(str(error), throttle_duration_sec=5.0)
         else:
-            self._gate.measure(measured.position, time.monotonic())
+            self._gate.measure(
+                measured.position,
+                conversions.from_stamp(message.header.stamp),
+                self.get_clock().now().nanoseconds,
+                time.monotonic(),
+            )
 
     def _tick(self) -> None:
         command = self._gate.tick(time.monotonic())
@@ -138,12 +151,12 @@ class CommandGate(ManagedNode):
         self._commands.publish(command, self.get_clock().now().to_msg())
 
     def _tell_state(self) -> None:
-        """Publish the state where it has changed."""
-        state = self._gate.state if self.active else CLOSED
-        if state == self._told:
+        """Publish the state where it, or its reason, has changed."""
+        state, reason = self._gate.state if self.active else CLOSED, self._gate.reason
+        if (state, reason) == self._told:
             return
-        self._told = state
-        level, reason = LEVELS.get(state, Level.STALE), self._gate.reason
+        self._told = (state, reason)
+        level = LEVELS.get(state, Level.STALE)
         text = f'{state}: {reason}' if reason else state
         if level is Level.ERROR:
             self.get_logger().warning(text)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,9 @@ class Policy:
 
     def state(self) -> str:
         return self.states[-1].message if self.states else ''
+
+    def reason(self) -> str:
+        return self.states[-1].values[0].value if self.states else ''
 
     def last(self) -> list[float]:
         return list(self.commands[-1].data) if self.commands else []
@@ -172,6 +177,111 @@ def test_senseless_commands_do_not_pass_and_are_counted(policy, changes) -> None
     )
     assert all(list(command.data) == [0.0] * 3 for command in policy.commands)
     policy.drive_until(lambda: policy.last() == [0.5, 1.0, 2.0], 'a good command')
+
+
+LIMITED = """
+name: limited
+command_rate_hz: 12.5
+camera: {topic: camera/image_raw, encoding: rgb8, width: 64, height: 64}
+joint_states: {topic: joint_states, max_age_s: 0.16}
+commands:
+  - topic: joint_velocity_controller/commands
+    interface: velocity_group
+    channels:
+      - {joint: a, unit: rad/s, scale: 2.0, reaction: zero, limits: {%svelocity: 2.0}}
+"""
+
+
+class Arm:
+    """A joint that does as it is told, and says where it is.
+
+    Attributes:
+        farthest: how far it ever was from 0 (rad).
+    """
+
+    def __init__(self, bench) -> None:
+        self._bench = bench
+        self._states = bench.observer.create_publisher(JointState, 'joint_states', qos.SENSOR)
+        bench.observer.create_subscription(
+            Float64MultiArray, 'joint_velocity_controller/commands', self._obey, qos.COMMAND
+        )
+        self._position = self._velocity = self.farthest = 0.0
+        self._moved_s = time.monotonic()
+
+    def _obey(self, message: Float64MultiArray) -> None:
+        self._move()
+        self._velocity = message.data[0]
+
+    def _move(self) -> None:
+        now = time.monotonic()
+        # This process holds the arm and the gate: where it stands still, so does the arm.
+        self._position += self._velocity * min(now - self._moved_s, 0.005)
+        self._moved_s, self.farthest = now, max(self.farthest, abs(self._position))
+
+    def feel(self) -> None:
+        self._move()
+        now = self._bench.observer.get_clock().now().to_msg()
+        self._states.publish(
+            JointState(header=Header(stamp=now), name=['a'], position=[self._position])
+        )
+
+
+def attack(bench, policy, arm, done) -> None:
+    """Somebody publishes wild commands on policy/command, as fast as they can."""
+    rng = random.Random(0)
+    favourite = 2.0
+
+    def step() -> bool:
+        nonlocal favourite
+        if rng.random() < 0.002:
+            favourite = -favourite
+        if rng.random() < 0.7:
+            value = favourite if rng.random() < 0.9 else rng.choice([-2.0, 1e9, math.nan])
+            policy.send([value], ['a'])
+        arm.feel()
+        return done()
+
+    bench.until(step, 'the attack')
+
+
+@pytest.mark.parametrize(('limits', 'held'), [('position: [-0.3, 0.3], ', True), ('', False)])
+def test_a_hostile_publisher_cannot_drive_velocities_past_the_limits(
+    bench, tmp_path, limits, held
+) -> None:
+    (tmp_path / 'robot.yaml').write_text(LIMITED % limits)
+    bench.start(CommandGate, embodiment=str(tmp_path / 'robot.yaml'))
+    policy, arm = Policy(bench), Arm(bench)
+    bench.until(lambda: arm.feel() or policy.call('release').success, 'an open gate')
+    end = time.monotonic() + 4.0
+    attack(bench, policy, arm, lambda: time.monotonic() > end or arm.farthest > 1.0)
+    if held:
+        assert 0.2 < arm.farthest <= 0.3
+    else:  # the same commands, where nothing limits positions
+        assert arm.farthest > 1.0
+
+
+def test_without_joint_states_limited_velocities_do_not_pass_and_it_says_so(
+    bench, tmp_path
+) -> None:
+    (tmp_path / 'robot.yaml').write_text(LIMITED % 'position: [-9, 9], ')
+    bench.start(CommandGate, embodiment=str(tmp_path / 'robot.yaml'))
+    policy, arm = Policy(bench), Arm(bench)
+    assert policy.call('release').success
+    bench.until(
+        lambda: policy.send([1.0], ['a']) or 'nothing yet on the joint states' in policy.reason(),
+        'the reason',
+    )
+    assert all(list(command.data) == [0.0] for command in policy.commands)
+
+    def drive(feel) -> None:
+        feel()
+        policy.send([1.0], ['a'])
+
+    bench.until(lambda: drive(arm.feel) or policy.last() == [1.0], 'a command')
+    bench.until(lambda: drive(lambda: None) or policy.state() == REACTING, 'its reaction')
+    assert 'nothing fresh on the joint states' in policy.reason()
+    bench.until(lambda: drive(lambda: None) or policy.last() == [0.0], 'zero velocity')
+    bench.until(lambda: drive(arm.feel) or policy.last() == [1.0], 'commands again')
 
 
 def test_deactivation_stops_the_robot_and_closes_the_gate(policy) -> None:

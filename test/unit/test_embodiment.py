@@ -409,8 +409,9 @@ def test_the_gate_forwards_what_answers_the_oldest_image_that_may_be(robot) -> N
     ):
         gate = Gate(robot.channels, robot.control_dt_s)
         gate.release()
-        gate.measure(np.zeros(len(robot.channels)), 0.0)
-        gate.offer(np.zeros(len(robot.channels)), 0, round(age_s * 1e9), 0.0)
+        clock_ns = round(age_s * 1e9)
+        gate.measure(np.zeros(len(robot.channels)), clock_ns, clock_ns, 0.0)
+        gate.offer(np.zeros(len(robot.channels)), 0, clock_ns, 0.0)
         assert gate.counts[verdict] == 1
 
 

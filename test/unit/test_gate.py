@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrl_ros.serving.robot.embodiment import Channel, Limits
-from genrl_ros.serving.safety.gate import FORWARDING, PAUSED, REACTING, STOPPED, WAITING, Gate
+from genrl_ros.serving.safety.gate import (
+    FORWARDING,
+    PAUSED,
+    REACTING,
+    STOPPED,
+    TICKS,
+    WAITING,
+    Gate,
+)
 
 PERIOD = 0.08
 SECOND = 1_000_000_000
@@ -84,17 +94,23 @@ def positions() -> Gate:
     return gate
 
 
+def measure(gate: Gate, now: float, *position: float, stamp=None) -> None:
+    clock = round(now * SECOND)
+    stamp_ns = clock if stamp is None else round(stamp * SECOND)
+    gate.measure(np.array(position), stamp_ns, clock, now)
+
+
 def test_positions_begin_from_where_the_robot_is(positions) -> None:
     assert offer(positions, 1.0, (2.0,)) is None
     assert positions.counts['without joint states'] == 1
-    assert positions.reason == 'no joint states for 0.20 s'
-    positions.measure(np.array([0.5]), 1.1)
+    assert positions.reason == 'nothing yet on the joint states'
+    measure(positions, 1.1, 0.5)
     assert offer(positions, 1.1, (2.0,)) == pytest.approx([0.5 + PERIOD])
     assert offer(positions, 1.2, (2.0,)) == pytest.approx([0.5 + 2 * PERIOD])
 
 
 def test_a_position_at_rest_is_not_sent_again(positions) -> None:
-    positions.measure(np.array([0.0]), 1.0)
+    measure(positions, 1.0, 0.0)
     offer(positions, 1.0, (0.5,))
     positions.stop('the button')
     ticks = [positions.tick(1.1 + i * PERIOD)[0] for i in range(4)]
@@ -102,8 +118,122 @@ def test_a_position_at_rest_is_not_sent_again(positions) -> None:
     assert np.isnan(ticks[1:]).all()
     positions.release()
     assert offer(positions, 2.0, (2.0,)) is None  # it may have been moved by hand
-    positions.measure(np.array([-1.0]), 2.1)
+    measure(positions, 2.1, -1.0)
     assert offer(positions, 2.1, (2.0,)) == pytest.approx([-1.0 + PERIOD])
+
+
+def velocities(**limits: object) -> Gate:
+    arm = Channel('rad/s', 2.0, 'zero', 'a', name='a', limits=Limits(velocity=2.0, **limits))
+    gate = Gate([arm], PERIOD)
+    gate.open()
+    return gate
+
+
+def drive(gate: Gate, want: Callable[[float], float | None], seconds: float = 3.0) -> float:
+    """The farthest that a robot comes which does as it is told at once.
+
+    Args:
+        gate: forwards to the robot; looks every fourth of a period.
+        want: what somebody asks for at a time; None: nothing.
+        seconds: how long.
+    """
+    step, every, position, velocity, farthest = 0.005, round(PERIOD / TICKS / 0.005), 0.0, 0.0, 0.0
+    for i in range(round(seconds / step)):
+        now = 1.0 + i * step
+        if i % 7 == 0:
+            measure(gate, now, position, stamp=now)
+        wanted = want(now)
+        for sent in (
+            None
+            if wanted is None
+            else gate.offer(np.array([wanted]), *[round(now * 1e9)] * 2, now),
+            gate.tick(now) if i % every == 0 else None,
+        ):
+            velocity = velocity if sent is None else sent[0]
+        position += velocity * step
+        farthest = max(farthest, abs(position))
+    return farthest
+
+
+def hostile() -> list:
+    rng = np.random.default_rng(0)
+    return [
+        lambda now: 2.0,
+        lambda now: -1e9,
+        lambda now: 2.0 if now < 1.45 else None,  # silence just before the limit
+        lambda now: 2.0 if rng.random() < 0.02 else None,
+        lambda now: float(rng.choice([-2.0, 2.0, 0.5])),
+        lambda now: 2.0 * np.sin(now * 3) if rng.random() < 0.1 else None,
+    ]
+
+
+@pytest.mark.parametrize(
+    'limits', [{}, {'acceleration': 5.0}, {'acceleration': 9.0, 'jerk': 99.0}]
+)
+@pytest.mark.parametrize('number', range(len(hostile())))
+def test_nobody_drives_velocities_past_a_limit_of_position(limits, number) -> None:
+    want = hostile()[number]
+    assert drive(velocities(position=(-1.0, 1.0), **limits), want) <= 1.0 + 1e-9
+
+
+def test_without_limits_of_position_the_same_robot_goes_far() -> None:
+    assert drive(velocities(), hostile()[0]) > 5.0
+
+
+def test_a_limit_of_position_can_be_reached() -> None:
+    assert drive(velocities(position=(-1.0, 1.0), acceleration=5.0), hostile()[0]) > 0.95
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-3.0, 3.0), st.integers(1, 40)), min_size=1, max_size=20),
+    st.sampled_from([{}, {'acceleration': 5.0}, {'acceleration': 9.0, 'jerk': 99.0}]),
+)
+def test_no_order_of_commands_and_silences_leads_past_a_limit(plan, limits) -> None:
+    due = np.cumsum([0.005 * steps for _, steps in plan]) + 1.0
+
+    def want(now: float) -> float | None:
+        index = int(np.searchsorted(due, now - 1e-9))
+        here = index < len(due) and abs(due[index] - now) < 1e-6
+        return plan[index][0] if here else None
+
+    assert drive(velocities(position=(-0.3, 0.3), **limits), want, due[-1]) <= 0.3 + 1e-9
+
+
+def test_velocities_with_limits_of_position_do_not_pass_where_positions_are_unknown() -> None:
+    gate = velocities(position=(-1.0, 1.0))
+    assert offer(gate, 1.0, (1.0,)) is None
+    assert (gate.state, gate.reason) == (WAITING, 'nothing yet on the joint states')
+    measure(gate, 1.1, np.nan)
+    assert offer(gate, 1.1, (1.0,)) is None
+    assert gate.counts['joint states: not finite'] == 1
+    measure(gate, 1.2, 0.0, stamp=0.5)  # says where it was long ago
+    assert offer(gate, 1.2, (1.0,)) is None
+    assert gate.counts['joint states: old stamp'] == 1
+    assert gate.counts['without joint states'] == 3
+    measure(gate, 1.3, 0.0)
+    assert offer(gate, 1.3, (1.0,)) == [1.0]
+
+
+def test_when_joint_states_end_the_robot_is_braked_whatever_is_commanded() -> None:
+    gate = velocities(position=(-9.0, 9.0))
+    measure(gate, 1.0, 0.0)
+    sent = [offer(gate, 1.0 + i * PERIOD, (1.0,)) for i in range(4)]
+    assert sent == [[1.0], [1.0], [1.0], None]
+    assert gate.state == REACTING
+    assert gate.reason == 'nothing fresh on the joint states for 0.20 s'
+    assert gate.tick(1.0 + 3 * PERIOD).tolist() == [0.0]
+    assert offer(gate, 1.0 + 4 * PERIOD, (1.0,)) is None
+    measure(gate, 1.0 + 5 * PERIOD, 0.2)
+    assert offer(gate, 1.0 + 5 * PERIOD, (1.0,)) == [1.0]
+    assert gate.state == FORWARDING
+
+
+def test_a_velocity_that_is_left_alone_is_braked_before_its_limit_of_position() -> None:
+    belt = Channel('m/s', 1.0, 'none', 'b', name='b', limits=Limits((-1.0, 1.0), 1.0, 5.0))
+    gate = Gate([belt], PERIOD)
+    gate.open()
+    assert drive(gate, lambda now: 1.0 if now < 1.4 else None) <= 1.0 + 1e-6
 
 
 def test_without_commands_the_reaction_begins_after_two_periods_and_goes_on(gate) -> None:
@@ -153,10 +283,10 @@ def test_a_stop_wins_over_everything_and_needs_its_release(gate) -> None:
 def test_it_can_bring_the_robot_to_rest_by_itself() -> None:
     gate = make_gate(acceleration=5.0)
     gate.release()
-    assert list(gate.come_to_rest()) == []
+    assert list(gate.come_to_rest(1.0)) == []
     for i in range(5):
         offer(gate, 1.0 + i * PERIOD, (2.0, -2.0))
-    speeds = [command[0] for command in gate.come_to_rest()]
+    speeds = [command[0] for command in gate.come_to_rest(2.0)]
     assert speeds == pytest.approx([1.6, 1.2, 0.8, 0.4, 0.0], abs=1e-9)
 
 
@@ -227,8 +357,11 @@ def test_repeated_positions_go_in_equal_steps() -> None:
                   limits=Limits((-3.0, 3.0), 10.0))  # fmt: skip
     gate = Gate([arm], PERIOD, commands_per_answer=4)
     gate.open()
-    gate.measure(np.array([0.5]), 1.0)
-    sent = [offer(gate, 1.0, (0.9,))] + [gate.tick(1.0 + i * PERIOD).tolist() for i in (1, 2, 3)]
+    measure(gate, 1.0, 0.5)
+    sent = [offer(gate, 1.0, (0.9,))]
+    for now in (1.0 + i * PERIOD for i in (1, 2, 3)):
+        measure(gate, now, 0.5)
+        sent.append(gate.tick(now).tolist())
     assert np.ravel(sent) == pytest.approx([0.6, 0.7, 0.8, 0.9])
 
 

@@ -187,6 +187,19 @@ def test_a_joint_that_is_outside_its_limits_may_come_back_but_not_go_further() -
     assert limiter.follow(np.array([-1.0]), outside).command[0] == pytest.approx(-1.0)
 
 
+@pytest.mark.parametrize('quantity', ['velocity', 'position'])
+def test_an_unknown_position_is_within_no_limits(quantity) -> None:
+    channel = make_channel(quantity, position=(-1.0, 1.0), velocity=2.0)
+    safety = SafetyFilter([channel], PERIOD)
+    safety.start(np.array([np.nan]), np.zeros(1))
+    sent = safety.follow(np.array([0.5]), np.array([np.nan]))
+    assert sent[0] == 0.0 if quantity == 'velocity' else np.isnan(sent[0])  # nan: nothing is sent
+    assert safety.counts['position'] == 1
+    free = SafetyFilter([make_channel('velocity', velocity=2.0)], PERIOD)
+    free.start(np.array([np.nan]), np.zeros(1))
+    assert free.follow(np.array([0.5]), np.array([np.nan]))[0] == 0.5
+
+
 @pytest.mark.parametrize('age', [1, 2, 3, 5])
 def test_old_joint_states_do_not_lead_beyond_a_position_limit(age) -> None:
     channel = make_channel('velocity', position=(-1.0, 1.0), velocity=2.0, acceleration=5.0)

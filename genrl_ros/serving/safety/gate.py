@@ -5,14 +5,14 @@ Knows no ROS, no torch and no ONNX. The time is passed in.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from genrl_ros.serving.robot.embodiment import Channel, Vector
 from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch
-from genrl_ros.serving.safety.limits import BRAKE_STEPS, Limited, Limiter
+from genrl_ros.serving.safety.limits import BRAKE_STEPS, REMEMBERED, Limited, Limiter
 
 STOPPED = 'stopped'
 PAUSED = 'paused'
@@ -24,6 +24,11 @@ OPEN = (WAITING, FORWARDING, REACTING)
 
 TIMEOUT_PERIODS = 2
 """Answers of the policy that are missing before the declared reaction begins."""
+TICKS = 4
+"""How often a command period `tick` is called, at least."""
+LASTS_PERIODS = 1.0 + 2.0 / TICKS
+"""Command periods for which a velocity may be in force: until the first tick after its own, and
+as much again for a robot that obeys late."""
 BURST = 2
 """Commands that may pass at once; after that, one a period."""
 ROUNDING_S = 1e-6
@@ -36,9 +41,12 @@ class Gate:
     what it was stopped for, nor what moves. A stop wins over everything, and only `release` ends
     it; `open` ends the one that it starts with, and no other.
 
+    Limits of position hold whoever commands, and also where the commands end: a robot that has
+    any is driven only while it is known where it is, and is braked before a limit.
+
     A velocity at rest is commanded on and on while the gate is not open. A position at rest is
     not: whoever moves the arm by hand meanwhile shall not see it go back. So positions begin from
-    where the robot is, and nothing passes while that is not known.
+    where the robot is.
 
     Where the camera is slower than the commands, the policy answers each image with one command.
     The gate repeats it until the next is due; a position is reached with the last of these.
@@ -74,9 +82,10 @@ class Gate:
             measured_max_age_s: how long it is known where the robot is, by its clock.
             commands_per_answer: commands to the robot for one of the policy.
         """
+        self._rate = real_time_factor
         self.state, self.reason = STOPPED, 'it has just started; call release'
         self.counts: Counter[str] = Counter()
-        self._limiter = Limiter(channels, control_dt_s)
+        self._limiter = Limiter(channels, control_dt_s, control_dt_s * LASTS_PERIODS)
         self.period_s = control_dt_s / real_time_factor
         answer_dt_s = commands_per_answer * control_dt_s
         self.timeout_s = TIMEOUT_PERIODS * answer_dt_s / real_time_factor
@@ -94,9 +103,17 @@ class Gate:
         self._offered_s = float('-inf')
         self._credit, self._credit_s = float(BURST), float('-inf')
         self._sent_s = float('-inf')
-        self._measured: Vector | None = None
+        self._joints = InputWatch(
+            'the joint states',
+            max_age_s=measured_max_age_s,
+            ahead_s=control_dt_s,
+            jump_s=TIMEOUT_PERIODS * control_dt_s,
+            real_time_factor=real_time_factor,
+        )
+        self._measured = np.full(len(channels), np.nan)
         self._measured_s = float('-inf')
-        self._patience_s = measured_max_age_s / real_time_factor
+        self._sent: deque[tuple[float, Vector]] = deque(maxlen=REMEMBERED)
+        """Velocities `(A,)` that were sent, with the steady times."""
         self._acts = True
         """Whether the robot may have to be told to rest."""
         self._begins = True
@@ -106,12 +123,26 @@ class Gate:
     @property
     def needs_positions(self) -> bool:
         """Whether it has to be told where the robot is."""
-        return bool(self._limiter.by_position.any())
+        return bool(self._limiter.needs_position.any())
 
-    def measure(self, position: Vector, now_s: float) -> None:
-        """Be told where the robot is at a steady time: `(A,)`, nan for what is unknown."""
-        self._measured = np.where(self._limiter.by_position, position, np.nan)
-        self._measured_s = now_s
+    def measure(self, position: Vector, stamp_ns: int, clock_ns: int, now_s: float) -> None:
+        """Be told where the robot is.
+
+        Args:
+            position: `(A,)`; nan for what is unknown.
+            stamp_ns: when it was there.
+            clock_ns: the clock that stamps are taken from.
+            now_s: steady time.
+        """
+        if not np.isfinite(position[self._limiter.needs_position]).all():
+            self.counts['joint states: not finite'] += 1
+            return
+        verdict = self._joints.see(stamp_ns, clock_ns, now_s)
+        if verdict not in (FRESH, JUMPED):
+            self.counts[f'joint states: {verdict}'] += 1
+            return
+        self._measured = position
+        self._measured_s = now_s - max(0.0, (clock_ns - stamp_ns) / 1e9) / self._rate
 
     def stop(self, reason: str) -> None:
         """The emergency stop."""
@@ -159,22 +190,22 @@ class Gate:
         if self.state in (STOPPED, PAUSED):
             self.counts[f'refused while {self.state}'] += 1
             return None
-        lost = now_s - self._measured_s > self._patience_s
-        if self._begins and self.needs_positions and lost:
+        if lost := self._lost(now_s):
             self.counts['without joint states'] += 1
-            self.reason = f'no joint states for {self._patience_s:.2f} s'
+            self.state = WAITING if self.state == WAITING else REACTING
+            self.reason = lost
             return None
         if not self._within_rate(now_s):
             self.counts['too many'] += 1
             return None
         if self._begins:
-            self._limiter.start(self._measured)
+            self._limiter.start(self._position(now_s))
         self._wanted, self._left = command, self._commands_per_answer
-        limited = self._towards_wanted()
+        limited = self._towards_wanted(now_s)
         self.counts['forwarded'] += 1
         self.counts['limited'] += bool(limited.causes)
         self.state, self.reason = FORWARDING, ''
-        self._offered_s = self._sent_s = now_s
+        self._offered_s = now_s
         self._acts, self._begins = True, False
         return limited.command
 
@@ -183,38 +214,69 @@ class Gate:
 
         To be called several times a period: it sends at most once a period.
         """
-        if self.state == FORWARDING and now_s - self._offered_s > self.timeout_s:
-            self.state = REACTING
-            self.reason = f'no command for {self.timeout_s:.2f} s'
+        if self.state == FORWARDING:
+            silent = now_s - self._offered_s > self.timeout_s
+            problem = f'no command for {self.timeout_s:.2f} s' if silent else self._lost(now_s)
+            if problem:
+                self.state, self.reason = REACTING, problem
         if self.state == FORWARDING and self._repeats_now(now_s):
-            return self._towards_wanted().command
-        if self._stops_time:
+            return self._towards_wanted(now_s).command
+        if self._stops_time or now_s - self._sent_s < self.period_s - ROUNDING_S:
             return None
-        reacts = self.state != FORWARDING and self._acts
-        if not reacts or now_s - self._sent_s < self.period_s - ROUNDING_S:
-            return None
-        self._sent_s = now_s
-        return self._brake()
+        if self.state == FORWARDING:
+            goes_on = self._limiter.go_on(self._position(now_s))
+            self.counts['braked before a limit'] += not goes_on
+        else:
+            goes_on = not self._acts
+        return None if goes_on else self._brake(now_s)
 
-    def come_to_rest(self) -> Iterator[Vector]:
+    def come_to_rest(self, now_s: float) -> Iterator[Vector]:
         """The commands that bring the robot to rest, to be sent a period apart; stop it first."""
-        for _ in range(BRAKE_STEPS):
+        for step in range(BRAKE_STEPS):
             if self._limiter.at_rest or self._stops_time:
                 return
-            yield self._brake()
+            yield self._brake(now_s + step * self.period_s)
+
+    def _lost(self, now_s: float) -> str:
+        """Why it is not known where the robot is, for people; empty if it is, or need not be."""
+        stands_still = self._stops_time and self._joints.seen  # and is where it was
+        return self._joints.stale(now_s) if self.needs_positions and not stands_still else ''
+
+    def _position(self, now_s: float) -> Vector | None:
+        """Where the robot is by now: as measured, and led on by what was sent since.
+
+        None if it need not be known; all nan if it is not known.
+        """
+        if not self.needs_positions:
+            return None
+        if self._lost(now_s):
+            return np.full_like(self._measured, np.nan)
+        position, end_s = self._measured.copy(), now_s
+        for sent_s, velocity in reversed(self._sent):
+            position += velocity * (end_s - max(sent_s, self._measured_s)) * self._rate
+            if sent_s <= self._measured_s:
+                break
+            end_s = sent_s
+        return position
+
+    def _remember(self, command: Vector, now_s: float) -> None:
+        self._sent_s = now_s
+        moves = self._limiter.needs_position & ~self._limiter.by_position
+        self._sent.append((now_s, np.where(moves, command, 0.0)))
 
     def _repeats_now(self, now_s: float) -> bool:
         """Whether the last command of the policy is due once more."""
         due_s = self._offered_s + (self._commands_per_answer - self._left) * self.period_s
         if not self._left or now_s < due_s - ROUNDING_S or not self._within_rate(now_s):
             return False
-        self._sent_s = now_s
         self.counts['repeated'] += 1
         return True
 
-    def _towards_wanted(self) -> Limited:
+    def _towards_wanted(self, now_s: float) -> Limited:
         share, self._left = 1.0 / self._left, self._left - 1
-        return self._limiter.follow(self._wanted, share=share)
+        limited = self._limiter.follow(self._wanted, self._position(now_s), share=share)
+        self._remember(limited.command, now_s)
+        return limited
 
     def _within_rate(self, now_s: float) -> bool:
         """Whether a command may pass: limits a period are limits a second only at that rate."""
@@ -225,10 +287,12 @@ class Gate:
         self._credit -= 1.0
         return True
 
-    def _brake(self) -> Vector:
+    def _brake(self, now_s: float) -> Vector:
         self.counts['reactions'] += 1
         self._begins = self._limiter.at_rest
-        command = self._limiter.brake(everything=self.state == STOPPED).command
+        everything = self.state == STOPPED
+        command = self._limiter.brake(self._position(now_s), everything=everything).command
+        self._remember(command, now_s)
         return np.where(self._limiter.by_position & self._begins, np.nan, command)
 
     def _wait_if(self, state: str) -> bool:

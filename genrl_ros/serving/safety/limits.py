@@ -42,22 +42,32 @@ class Limited:
     causes: tuple[str, ...]
 
 
+def needs_position(channel: Channel) -> bool:
+    """Whether a channel can only be limited where its position is known."""
+    return channel.quantity == 'position' or channel.limits.position is not None
+
+
 class Limiter:
     """Gives the command nearest to what is wanted from which the robot can still stop in time.
 
     Velocity, acceleration and jerk limits always hold. Position limits hold as long as the robot
     does as it is told; where it does not, and no command is left that stops in time, it brakes.
+    A velocity channel with limits of position whose position is unknown brakes, too.
 
     Attributes:
         by_position: `(A,)` which channels are positions.
+        needs_position: `(A,)` which channels can only be limited where their position is known.
     """
 
-    def __init__(self, channels: Sequence[Channel], period_s: float) -> None:
+    def __init__(
+        self, channels: Sequence[Channel], period_s: float, lasts_s: float | None = None
+    ) -> None:
         """Set the limits.
 
         Args:
             channels: in the order of the command vector.
             period_s: seconds between two commands (T).
+            lasts_s: longest that a velocity is in force before the next one; T unless given.
         """
         self.channels = tuple(channels)
         self._period = period_s
@@ -67,6 +77,8 @@ class Limiter:
         self._speed, self._acceleration, self._jerk = np.array(bounds, np.float64).T
         self.by_position = np.array([channel.quantity == 'position' for channel in channels])
         self._by_effort = np.array([channel.quantity == 'effort' for channel in channels])
+        self.needs_position = np.array([needs_position(channel) for channel in channels])
+        self._lasts = np.where(self.by_position, period_s, lasts_s or period_s)
         self._coasts = (
             np.array([channel.reaction in ('none', 'stop_time') for channel in channels])
             & ~self.by_position
@@ -79,7 +91,7 @@ class Limiter:
         return bool((np.abs(self._velocity) < SLACK).all())
 
     def start(self, position: Vector | None = None, velocity: Vector | None = None) -> None:
-        """Begin from a measured state: `(A,)` each; nan where it is unknown, and not limited."""
+        """Begin from a measured state: `(A,)` each; nan where it is unknown."""
         size = len(self.channels)
         self._position = np.full(size, np.nan) if position is None else position.copy()
         measured = np.zeros(size) if velocity is None else np.nan_to_num(velocity)
@@ -103,13 +115,16 @@ class Limiter:
             position: `(A,)` measured; nan where it is unknown.
             age_s: how long ago it was measured.
             share: of the way to a wanted position that this command goes.
+
+        Returns:
+            The command; nan for a position channel that began from an unknown position: there is
+            no way there that keeps the limits.
         """
         self._measure(position, age_s)
-        first = self.by_position & np.isnan(self._position)
-        self._position[first] = np.clip(wanted, self._low, self._high)[first]
         place = np.clip(wanted, self._low, self._high)
         out_of_place = self.by_position & (place != wanted)
-        way = np.where(self.by_position, share * (place - self._position), 0.0)
+        left = np.nan_to_num(place - self._position)
+        way = np.where(self.by_position, share * left, 0.0)
         along = _approach(way, self._acceleration * self._period, self._period)
         velocity = np.where(self.by_position, along, wanted)
         return self._advance(velocity, out_of_place)
@@ -128,6 +143,22 @@ class Limiter:
         self._measure(position, age_s)
         goal = np.where(self._coasts & (not everything), self._velocity, 0.0)
         return self._advance(goal, np.zeros(len(self.channels), bool))
+
+    def go_on(self, position: Vector | None = None) -> bool:
+        """Let the last velocities be in force for longer, if the robot can still stop in time.
+
+        Args:
+            position: `(A,)` measured, and where it is now; nan where it is unknown.
+
+        Returns:
+            Whether they may; if not, `brake` has to follow.
+        """
+        self._measure(position, 0.0)
+        steady = np.zeros((1, len(self.channels)))
+        if not (self._stops_in_time(steady) | self.by_position).all():
+            return False
+        self._change = np.where(self.by_position, self._change, 0.0)
+        return True
 
     def _measure(self, position: Vector | None, age_s: float) -> None:
         if position is not None:
@@ -181,15 +212,18 @@ class Limiter:
         return np.asarray((shares * allowed).max(0))
 
     def _stops_in_time(self, change: Vector) -> npt.NDArray[np.bool_]:
-        """For choices `(N, A)` of the next acceleration: whether a stop stays within positions."""
+        """For choices `(N, A)` of the next acceleration: whether a stop stays within positions.
+
+        An unknown position is within no limits.
+        """
         low = np.fmin(self._low, self._position) - SLACK  # from outside, only inwards
         high = np.fmax(self._high, self._position) + SLACK
         position, velocity = self._position, self._velocity
         within = np.ones(change.shape, bool)
         for _ in range(BRAKE_STEPS):
             velocity = velocity + change * self._period
-            position = position + velocity * self._period
-            within &= ~((position < low) | (position > high))
+            position = position + velocity * self._lasts
+            within &= (position >= low) & (position <= high) | ~self.needs_position
             if (np.abs(velocity) < SLACK).all():
                 return within
             change = self._towards(np.zeros_like(velocity), velocity, change)
