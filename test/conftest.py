@@ -79,14 +79,17 @@ def encoder_graph(seed: int = 0, image_size: int = 64) -> bytes:
     return _serialize(
         [
             helper.make_node('Cast', ['image'], ['pixels'], to=TensorProto.FLOAT),
-            helper.make_node('ReduceMean', ['pixels'], ['colour'], axes=[2, 3], keepdims=0),
-            helper.make_node('MatMul', ['colour', 'weight'], ['flat']),
+            helper.make_node('Reshape', ['pixels', 'colours'], ['rows']),
+            helper.make_node('MatMul', ['rows', 'mean'], ['colour']),
+            helper.make_node('MatMul', ['weight', 'colour'], ['flat']),
             helper.make_node('Reshape', ['flat', 'shape'], ['logits']),
         ],
         [('image', TensorProto.UINT8, [1, 3, image_size, image_size])],
         [('logits', TensorProto.FLOAT, [1, STOCH, CLASSES])],
         {
-            'weight': rng.normal(size=(3, STOCH * CLASSES)).astype(np.float32),
+            'weight': rng.normal(size=(3, STOCH * CLASSES)).astype(np.float32).T.copy(),
+            'colours': np.array([3, image_size**2]),
+            'mean': np.full((image_size**2, 1), 1 / image_size**2, np.float32),
             'shape': np.array([1, STOCH, CLASSES]),
         },
     )
@@ -97,8 +100,8 @@ def step_graph(action_dim: int = 9) -> bytes:
     return _serialize(
         [
             helper.make_node('Cast', ['tokens'], ['token_values'], to=TensorProto.FLOAT),
-            helper.make_node('ReduceSum', ['token_values', 'axis'], ['token_sum'], keepdims=1),
-            helper.make_node('ReduceSum', ['action', 'axis'], ['action_sum'], keepdims=1),
+            helper.make_node('MatMul', ['token_values', 'of_tokens'], ['token_sum']),
+            helper.make_node('MatMul', ['action', 'of_actions'], ['action_sum']),
             helper.make_node('Add', ['token_sum', 'action_sum'], ['change']),
             helper.make_node('Add', ['deter', 'change'], ['deter_next']),
         ],
@@ -108,7 +111,10 @@ def step_graph(action_dim: int = 9) -> bytes:
             ('deter', TensorProto.FLOAT, [1, DETER]),
         ],
         [('deter_next', TensorProto.FLOAT, [1, DETER])],
-        {'axis': np.array([1])},
+        {
+            'of_tokens': np.ones((STOCH, 1), np.float32),
+            'of_actions': np.ones((action_dim, 1), np.float32),
+        },
     )
 
 
@@ -119,7 +125,8 @@ def actor_graph(action: float = 0.25, action_dim: int = 9) -> bytes:
             helper.make_node('Cast', ['tokens'], ['token_values'], to=TensorProto.FLOAT),
             helper.make_node('MatMul', ['token_values', 'from_tokens'], ['a']),
             helper.make_node('MatMul', ['deter', 'from_deter'], ['b']),
-            helper.make_node('Sum', ['a', 'b', 'bias'], ['action']),
+            helper.make_node('Add', ['a', 'b'], ['sum']),
+            helper.make_node('Add', ['sum', 'bias'], ['action']),
         ],
         [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
         [('action', TensorProto.FLOAT, [1, action_dim])],
@@ -136,11 +143,16 @@ def picky_actor_graph(action_dim: int = 9) -> bytes:
     return _serialize(
         [
             helper.make_node('Gather', ['table', 'tokens'], ['rows']),
-            helper.make_node('ReduceMean', ['rows'], ['action'], axes=[1], keepdims=0),
+            helper.make_node('MatMul', ['mean', 'rows'], ['means']),
+            helper.make_node('Reshape', ['means', 'shape'], ['action']),
         ],
         [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
         [('action', TensorProto.FLOAT, [1, action_dim])],
-        {'table': np.full((CLASSES - 1, action_dim), 0.25, np.float32)},
+        {
+            'table': np.full((CLASSES - 1, action_dim), 0.25, np.float32),
+            'mean': np.full((1, STOCH), 1 / STOCH, np.float32),
+            'shape': np.array([1, action_dim]),
+        },
     )
 
 
@@ -148,14 +160,98 @@ def shapeless_actor_graph(action_dim: int = 9) -> bytes:
     """As many actions as tokens are not 0, whatever it declares."""
     return _serialize(
         [
-            helper.make_node('Cast', ['tokens'], ['set'], to=TensorProto.BOOL),
-            helper.make_node('Reshape', ['set', 'flat'], ['condition']),
-            helper.make_node('Compress', ['actions', 'condition'], ['action'], axis=1),
+            helper.make_node('Cast', ['tokens'], ['are_set'], to=TensorProto.BOOL),
+            helper.make_node('Cast', ['are_set'], ['ones'], to=TensorProto.FLOAT),
+            helper.make_node('MatMul', ['ones', 'sum'], ['counts']),
+            helper.make_node('Cast', ['counts'], ['count'], to=TensorProto.INT64),
+            helper.make_node('Reshape', ['count', 'one'], ['end']),
+            helper.make_node('Slice', ['actions', 'start', 'end', 'one'], ['action']),
         ],
         [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
         [('action', TensorProto.FLOAT, [1, action_dim])],
-        {'flat': np.array([-1]), 'actions': np.full((1, action_dim), 0.25, np.float32)},
+        {
+            'sum': np.ones((STOCH, 1), np.float32),
+            'start': np.array([0]),
+            'one': np.array([1]),
+            'actions': np.full((1, action_dim), 0.25, np.float32),
+        },
     )
+
+
+def endless_actor_graph(action_dim: int = 9) -> bytes:
+    """Loops for ever."""
+    body = helper.make_graph(
+        [
+            helper.make_node('Identity', ['goes_on'], ['goes_on_still']),
+            helper.make_node('Identity', ['value'], ['same']),
+        ],
+        'body',
+        [
+            helper.make_tensor_value_info('number', TensorProto.INT64, []),
+            helper.make_tensor_value_info('goes_on', TensorProto.BOOL, []),
+            helper.make_tensor_value_info('value', TensorProto.FLOAT, [1, action_dim]),
+        ],
+        [
+            helper.make_tensor_value_info('goes_on_still', TensorProto.BOOL, []),
+            helper.make_tensor_value_info('same', TensorProto.FLOAT, [1, action_dim]),
+        ],
+    )
+    return _serialize(
+        [helper.make_node('Loop', ['', 'true', 'value'], ['action'], body=body)],
+        [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
+        [('action', TensorProto.FLOAT, [1, action_dim])],
+        {'true': np.array(True), 'value': np.full((1, action_dim), 0.25, np.float32)},
+    )
+
+
+def slow_actor_graph(action_dim: int = 9, size: int = 1024, products: int = 4000) -> bytes:
+    """Of nothing but what a policy may have, and works for an hour: products of large matrices."""
+    chain = [
+        helper.make_node('MatMul', [f'x{number}', 'weight'], [f'x{number + 1}'])
+        for number in range(products)
+    ]
+    return _serialize(
+        [
+            helper.make_node('MatMul', ['deter', 'wide'], ['row']),
+            helper.make_node('Add', ['row', 'weight'], ['x0']),
+            *chain,
+            helper.make_node('Slice', [f'x{products}', 'zero', 'end', 'axes'], ['action']),
+        ],
+        [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
+        [('action', TensorProto.FLOAT, [1, action_dim])],
+        {
+            'wide': np.zeros((DETER, size), np.float32),
+            'weight': np.eye(size, dtype=np.float32),
+            'zero': np.array([0, 0]),
+            'end': np.array([1, action_dim]),
+            'axes': np.array([0, 1]),
+        },
+    )
+
+
+def greedy_actor_graph(action_dim: int = 9, size: int = 300_000) -> bytes:
+    """A row plus a column is a square: 7 MB of weights become 360 GB."""
+    return _serialize(
+        [
+            helper.make_node('MatMul', ['deter', 'wide'], ['row']),
+            helper.make_node('Transpose', ['row'], ['column']),
+            helper.make_node('Add', ['row', 'column'], ['square']),
+            helper.make_node('Slice', ['square', 'zero', 'end', 'axes'], ['action']),
+        ],
+        [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
+        [('action', TensorProto.FLOAT, [1, action_dim])],
+        {
+            'wide': np.zeros((DETER, size), np.float32),
+            'zero': np.array([0, 0]),
+            'end': np.array([1, action_dim]),
+            'axes': np.array([0, 1]),
+        },
+    )
+
+
+@pytest.fixture(scope='session')
+def greedy_actor() -> bytes:
+    return greedy_actor_graph()
 
 
 @pytest.fixture(scope='session')
@@ -166,6 +262,16 @@ def picky_actor() -> bytes:
 @pytest.fixture(scope='session')
 def shapeless_actor() -> bytes:
     return shapeless_actor_graph()
+
+
+@pytest.fixture(scope='session')
+def endless_actor() -> bytes:
+    return endless_actor_graph()
+
+
+@pytest.fixture(scope='session')
+def slow_actor() -> bytes:
+    return slow_actor_graph()
 
 
 @pytest.fixture(scope='session')

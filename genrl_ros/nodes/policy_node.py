@@ -26,6 +26,7 @@ from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.serving.policy.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy.driver import Driver
 from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner
+from genrl_ros.serving.policy.trial import Trial
 from genrl_ros.serving.robot.embodiment import Measured, Vector
 from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch, SafetyFilter, TickWatch
 from genrl_ros.serving.safety.gate import FORWARDING, OPEN
@@ -54,13 +55,16 @@ class PolicyParameters:
     policies: str = parameter(
         'runs/policies', 'only bundles below this folder are loaded; relative: below GENRL_HOME'
     )
+    trial_timeout_s: float = parameter(
+        20.0, 'seconds within which a policy has to load and to act once', low=1.0, high=600.0
+    )
 
 
 class PolicyNode(ManagedNode):
     """Answers each latent with a command, and holds the robot when it cannot.
 
-    Policies are loaded and tried in a thread, and take over between two latents. One that cannot
-    be used is refused, and the one in charge drives on.
+    Policies are tried in a process of their own, loaded in a thread, and take over between two
+    latents. One that cannot be used is refused, and the one in charge keeps driving.
     """
 
     def __init__(self, **options: object) -> None:
@@ -74,6 +78,7 @@ class PolicyNode(ManagedNode):
         factor, period_s = self._config.real_time_factor, robot.answer_dt_s
         self._policies = below_home(self._config.policies)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix='bundle')
+        self._trial = Trial(self._config.trial_timeout_s)
         self._loading: Future[PolicyRunner] | None = None
         self._wanted: PolicyAnnouncement | None = None
         self._driver: Driver | None = None
@@ -134,6 +139,7 @@ class PolicyNode(ManagedNode):
         self._driver = None
         if self._loader is not None:
             self._loader.shutdown(wait=False, cancel_futures=True)
+            self._trial.end()
 
     def health(self) -> Status:
         """What the policy does with the robot, and all that was counted."""
@@ -185,6 +191,7 @@ class PolicyNode(ManagedNode):
         bundle = load_bundle(path, self._robot.spec())
         if bundle.sha256 != message.policy_sha256:
             raise BundleError(f'{path} is not the bundle that was announced: sha256 differs')
+        self._trial.prove(bundle)
         return PolicyRunner(bundle)
 
     def _on_joint_states(self, message: JointState) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -203,6 +205,51 @@ def test_a_policy_that_cannot_be_used_is_refused_and_the_old_one_drives_on(
     robot.announce(make_bundle(action=0.75))
     robot.drive_until(lambda: robot.last_command() == [1.5] * 9, 'the next good policy')
     assert {tuple(command.velocity) for command in robot.commands} == {(0.5,) * 9, (1.5,) * 9}
+
+
+@pytest.mark.parametrize('kind', ['endless', 'slow'])
+def test_a_policy_that_never_answers_keeps_no_other_from_being_loaded(
+    bench, tmp_path, make_bundle, endless_actor, slow_actor, kind
+) -> None:
+    """One is refused for its operators, the other one for the time that it takes."""
+    bench.start(PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.0, trial_timeout_s=8.0)
+    robot = Robot(bench, make_bundle().encoder_sha256)
+    robot.announce(make_bundle(action=0.25))
+    robot.drive_until(lambda: robot.last_command() == [0.5] * 9, 'the first policy')
+    actor = {'endless': endless_actor, 'slow': slow_actor}[kind]
+    robot.announce(make_bundle(graphs={'actor.onnx': actor}))
+    count = len(robot.commands)
+    robot.drive_until(lambda: len(robot.commands) > count + 5, 'more commands')
+    robot.announce(make_bundle(action=0.75))
+    robot.drive_until(lambda: robot.last_command() == [1.5] * 9, 'the next good policy')
+    assert {tuple(command.velocity) for command in robot.commands} == {(0.5,) * 9, (1.5,) * 9}
+
+
+def test_the_node_ends_at_once_while_a_policy_is_tried(
+    bench, tmp_path, make_bundle, slow_actor
+) -> None:
+    node = bench.start(PolicyNode, policies=str(tmp_path / 'policies'), trial_timeout_s=600.0)
+    robot = Robot(bench, make_bundle().encoder_sha256)
+    robot.announce(make_bundle(graphs={'actor.onnx': slow_actor}))
+
+    def trials() -> list[Path]:
+        return [
+            cmdline
+            for cmdline in Path('/proc').glob('[0-9]*/cmdline')
+            if (argv := _read(cmdline)) and str(tmp_path) in argv and '.trial' in argv
+        ]
+
+    bench.until(trials, 'the trial')
+    assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    bench.until(lambda: not trials(), 'its end')
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ''
 
 
 def test_latents_of_another_encoder_are_not_driven_by(robot, make_bundle) -> None:

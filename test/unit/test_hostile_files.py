@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.data.bags.bag import find_bags, read_bag
@@ -310,30 +311,47 @@ def test_a_file_beyond_its_limit_is_not_read(tmp_path, make_bundle) -> None:
     assert read_at_most(tmp_path / 'small', 2) == b'12'
 
 
+def external_model(location: str) -> onnx.ModelProto:
+    """An encoder of one token that keeps its weight in another file."""
+    weight = onnx.TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[1, 1, 3])
+    weight.data_location = TensorProto.EXTERNAL
+    for key, value in (('location', location), ('offset', '0'), ('length', '12')):
+        weight.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [
+            helper.make_node('Cast', ['image'], ['x'], to=TensorProto.FLOAT),
+            helper.make_node('Slice', ['x', 'zeros', 'ends', 'axes'], ['pixel']),
+            helper.make_node('Reshape', ['pixel', 'shape'], ['colour']),
+            helper.make_node('Add', ['colour', 'w'], ['logits']),
+        ],
+        'reader',
+        [helper.make_tensor_value_info('image', TensorProto.UINT8, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info('logits', TensorProto.FLOAT, [1, 1, 3])],
+        [
+            weight,
+            numpy_helper.from_array(np.array([0, 0]), 'zeros'),
+            numpy_helper.from_array(np.array([1, 1]), 'ends'),
+            numpy_helper.from_array(np.array([2, 3]), 'axes'),
+            numpy_helper.from_array(np.array([1, 1, 3]), 'shape'),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=9)
+
+
 def test_a_graph_cannot_read_other_files(tmp_path, monkeypatch) -> None:
     """ONNX may keep weights beside the graph; ours may not."""
-    secret = tmp_path / 'secret'
-    secret.write_bytes(bytes(3 * 64 * 64 * 4))
+    (tmp_path / 'secret').write_bytes(np.array([3, 1, 4], np.float32).tobytes())
+    path = tmp_path / 'encoder.onnx'
+    path.write_bytes(external_model('secret').SerializeToString())
     monkeypatch.chdir(tmp_path)
-    for location in ('secret', str(secret), '../secret'):
-        weight = onnx.TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[1, 1, 1])
-        weight.data_location = TensorProto.EXTERNAL
-        for key, value in (('location', location), ('offset', '0'), ('length', '4')):
-            weight.external_data.add(key=key, value=value)
-        graph = helper.make_graph(
-            [
-                helper.make_node('Cast', ['image'], ['x'], to=TensorProto.FLOAT),
-                helper.make_node('ReduceMean', ['x'], ['m'], axes=[2, 3], keepdims=0),
-                helper.make_node('Add', ['m', 'w'], ['logits']),
-            ],
-            'reader',
-            [helper.make_tensor_value_info('image', TensorProto.UINT8, [1, 3, 64, 64])],
-            [helper.make_tensor_value_info('logits', TensorProto.FLOAT, [1, 1, 3])],
-            [weight],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=9)
-        with pytest.raises(BundleError):
-            Encoder(model.SerializeToString())
+    # ONNX Runtime itself would do it.
+    (logits,) = ort.InferenceSession(path).run(None, {'image': np.zeros((1, 3, 64, 64), np.uint8)})
+    assert logits.tolist() == [[[3.0, 1.0, 4.0]]]
+    with pytest.raises(BundleError, match="keeps the weights 'w' in another file"):
+        Encoder.from_file(path)
+    for location in (str(tmp_path / 'secret'), '../secret'):
+        with pytest.raises(BundleError, match="keeps the weights 'w' in another file"):
+            Encoder(external_model(location).SerializeToString())
 
 
 def gif(width: int, height: int) -> bytes:

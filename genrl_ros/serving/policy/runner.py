@@ -19,6 +19,7 @@ from genrl_ros.serving.policy.bundle import (
     BundleError,
     PolicyBundle,
 )
+from genrl_ros.serving.policy.operators import check_graph
 from genrl_ros.system.files import read_at_most
 
 Tokens = npt.NDArray[np.int64]
@@ -142,9 +143,22 @@ class PolicyRunner:
         self._previous = np.full((1, about.stoch), NO_TOKEN, np.int64)
 
     def encode(self, image: npt.NDArray[np.uint8]) -> Tokens:
-        """Latent tokens `(S,)` of an image `(3, N, N)` uint8, by the bundle's own encoder."""
+        """Latent tokens `(S,)` of an image `(3, N, N)` uint8, by the bundle's own encoder.
+
+        Raises:
+            BundleError: the first time, if the encoder cannot be used or does not fit the bundle's
+                `policy.json`.
+        """
         if self._encoder is None:
-            self._encoder = Encoder(self.bundle.graphs[ENCODER], str(self.bundle.path / ENCODER))
+            name, about = f'{self.bundle.path / ENCODER}', self.bundle.description
+            self._encoder = encoder = Encoder(self.bundle.graphs[ENCODER], name)
+            found = (encoder.image_size, encoder.stoch, encoder.classes)
+            wanted = (about.image_size, about.stoch, about.classes)
+            if found != wanted:
+                raise BundleError(
+                    f'{name} turns {found[0]} pixels into {found[1]} categoricals of {found[2]}; '
+                    f'policy.json says {wanted[0]}, {wanted[1]} and {wanted[2]}'
+                )
         return self._encoder.encode(image)
 
     def act(
@@ -187,10 +201,12 @@ class PolicyRunner:
 
 
 def _session(graph: bytes, name: str) -> ort.InferenceSession:
+    check_graph(graph, name)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    options.add_session_config_entry('session.load_model_format', 'ONNX')  # what was checked
     try:
         return ort.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
     except Exception as error:  # ONNX Runtime raises a type of its own for each kind of damage

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.serving.policy.bundle import ACTOR, ENCODER, STEP
+from genrl_ros.serving.policy.operators import check_graph
 from genrl_ros.system.files import atomic_file, open_regular
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, save_mfwm
@@ -124,4 +125,6 @@ def _export(graph: nn.Module, inputs: dict[str, Tensor], output: str) -> bytes:
             opset_version=18,
             dynamo=False,
         )
-    return buffer.getvalue()
+    exported = buffer.getvalue()
+    check_graph(exported, f'the exported graph of {output}')
+    return exported
