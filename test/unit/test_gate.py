@@ -378,6 +378,15 @@ def test_efforts_keep_their_limits_and_end_at_zero() -> None:
     assert ticks == pytest.approx([1.2, 0.4, 0.0, 0.0], abs=1e-9)
 
 
+def test_where_time_stops_the_robot_is_where_it_was() -> None:
+    limits = Limits((-1.0, 1.0), 2.0)
+    gate = Gate([Channel('rad/s', 2.0, 'stop_time', 'a', name='a', limits=limits)], PERIOD)
+    gate.open()
+    assert offer(gate, 1.0, (1.0,)) is None
+    measure(gate, 1.0, 0.0)
+    assert offer(gate, 9.0, (1.0,)) == [1.0]  # nobody told where it is: its time stood still
+
+
 def test_where_time_stops_nothing_is_sent_but_what_the_policy_wants() -> None:
     limits = Limits(effort=2.0, effort_rate=10.0)
     leg = Channel('N m', 2.0, 'stop_time', 'a', name='a', limits=limits, quantity='effort')
@@ -394,7 +403,7 @@ def test_where_time_stops_nothing_is_sent_but_what_the_policy_wants() -> None:
     assert gate.tick(4.0) is None
     assert offer(gate, 4.1, (2.0,)) is None
     assert gate.state == STOPPED
-    assert not list(gate.come_to_rest())
+    assert not list(gate.come_to_rest(1.0))
 
 
 @pytest.mark.parametrize(
