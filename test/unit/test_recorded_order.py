@@ -124,7 +124,7 @@ def test_a_clock_that_was_set_back_does_not_mix_two_runs(tmp_path, storage, arra
     plain, given, damage = read(write(tmp_path / 'run', arrange(first + second), **storage))
     assert plain == first + second
     assert [m.setbacks for m in given] == [0] * len(first) + [1] * len(second)
-    assert len(damage) == 1 and 'the clock was set back 1 times' in damage[0]
+    assert len(damage) == 1 and 'was set back once' in damage[0]
 
 
 @pytest.mark.parametrize('arrange', [list, by_topic])
@@ -417,3 +417,16 @@ def test_another_encoding_in_sqlite_is_named(tmp_path, robot) -> None:
     found, report = episodes(bag, robot())
     assert not found and sum(report.messages.values()) == len(drive(12))
     assert all("'json'" in reason for reason in report.refused)
+
+
+@pytest.mark.parametrize(
+    ('name', 'cure'), [('old.bag', 'rosbags-convert'), ('run_0.db3.zstd', 'zstd -d')]
+)
+def test_other_files_of_recordings_are_named_with_their_cure(tmp_path, name, cure) -> None:
+    file = tmp_path / 'recordings' / 'run' / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b'x')
+    for path in (file, file.parent, file.parent.parent):
+        with pytest.raises(BagError, match=cure) as refused:
+            find_bags(path)
+        assert str(file) in str(refused.value)

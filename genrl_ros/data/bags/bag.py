@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -31,6 +32,12 @@ from genrl_ros.system.files import open_regular
 
 UNFINISHED: Final = 'unfinished'
 STORAGES: Final = ('.mcap', '.db3')
+FROM_ROS1: Final = 'convert it with `rosbags-convert --src FILE.bag --dst FOLDER`'
+OTHERS: Final = {
+    '.bag': f'a bag of ROS 1: {FROM_ROS1}',
+    '.zstd': 'compressed by rosbag2, which is not read: unpack it with `zstd -d FILE`',
+}
+"""What other files of recordings are, by how their names end."""
 MAX_NAMED: Final = 10
 """Files that are named one by one if they are missing."""
 
@@ -43,7 +50,8 @@ def find_bags(path: Path) -> list[Path]:
     """
     if path.is_file():
         if path.suffix not in STORAGES:
-            raise BagError(f'{path} is no bag: a file that ends in {" or ".join(STORAGES)} is')
+            other = f'no bag: a file that ends in {" or ".join(STORAGES)} is'
+            raise BagError(f'{path} is {OTHERS.get(path.suffix, other)}')
         return [path]
     if not path.is_dir():
         raise BagError(f'{path} does not exist')
@@ -55,6 +63,9 @@ def find_bags(path: Path) -> list[Path]:
         inside += sorted(folder for folder in unfinished.iterdir() if folder.is_dir())
     bags = [bag for folder in (path, *inside) for bag in _bags_in(folder)]
     if not bags:
+        for file in sorted(file for folder in (path, *inside) for file in folder.iterdir()):
+            if file.suffix in OTHERS:
+                raise BagError(f'{file} is {OTHERS[file.suffix]}')
         raise BagError(f'{path} holds no bag: no {METADATA}, no file that ends in .mcap or .db3')
     return bags
 
@@ -111,7 +122,7 @@ def bag_files(path: Path, damage: Damage) -> list[Path]:
     else:
         if metadata.compression_mode != 'none':
             raise BagError(
-                f'{path} was compressed by rosbag2 (mode {metadata.compression_mode[:20]!r}); '
+                f'{path} was compressed by rosbag2 (mode {metadata.compression_mode[:20]!r}): '
                 '`ros2 bag convert` it to MCAP, whose own compression is read'
             )
         files = _compared(path, files, metadata.files, damage)
@@ -164,7 +175,7 @@ def deserialize(message: BagMessage, kind: str) -> Any:
 
 def _encoding_problem(encoding: str) -> str:
     if encoding == 'ros1':
-        cure = 'convert the .bag file of ROS 1 with `rosbags-convert --src FILE.bag --dst FOLDER`'
+        cure = f'take the bag of ROS 1 that it was made of, and {FROM_ROS1}'
     else:
         cure = 'record the topics of ROS 2 with `ros2 bag record`, or write the messages as CDR'
     return f'messages in the encoding {encoding[:20]!r}; only CDR, that of ROS 2, is read: {cure}'
@@ -230,16 +241,17 @@ def _in_order(
 ) -> Iterator[BagMessage]:
     order = in_time(indexes)
     if order.num_setbacks:
-        damage(f'{path}: the clock was set back {order.num_setbacks} times; each begins a new run')
-    ends = np.cumsum([len(index) for index in indexes])
+        times = 'once' if order.num_setbacks == 1 else f'{order.num_setbacks} times'
+        damage(f'{path}: the clock of the recorder was set back {times}, where a new run begins')
+    ends = list(itertools.accumulate(map(len, indexes)))
     left = [len(index) for index in indexes]
     lost = [Losses('messages') for _ in indexes]
     doubled = 0
     newest: dict[str, tuple[int, BagMessage]] = {}
     for row in map(int, order.rows):
-        number = int(np.searchsorted(ends, row, side='right'))
+        number = bisect.bisect_right(ends, row)
         index, storage = indexes[number], storages[number]
-        at = row - int(ends[number]) + len(index)
+        at = row - ends[number] + len(index)
         left[number] -= 1
         try:
             data = storage.read(index.block[at], index.place[at])
