@@ -20,7 +20,7 @@ SYSTEM_PACKAGES := libegl1 libgl1-mesa-dri libopengl0 g++
 APT_INSTALL := apt-get install -y --no-install-recommends
 
 INTERFACES := $(shell find genrl_interfaces -type f -not -path '*/.*')
-PACKAGE := setup.py setup.cfg package.xml $(shell find genrl_ros launch config models resource \
+PACKAGE := setup.py setup.cfg package.xml $(shell find genrl_ros launch config models sim resource \
 	-type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help

@@ -10,7 +10,7 @@ NODES = (
     *('sim_node', 'encoder_node', 'prompt_node', 'trainer_node', 'policy_node', 'command_gate'),
     *('bringup', 'recorder_node'),
 )
-SHARED = ('launch', 'config', 'models')
+SHARED = ('launch', 'config', 'models', 'sim')
 HERE = Path(__file__).resolve().parent
 
 LAUNCHER = """\

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import Any, cast
-
-import tyro
 
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.presets import TRAINING, Preset, PresetName
@@ -32,6 +30,8 @@ def defaults(command: str, config: type, arguments: Sequence[str]) -> dict[str, 
         return {}
     asked = _given(arguments, '--preset')
     domain = arguments[0] if arguments and not arguments[0].startswith('-') else ''
+    if not domain:
+        return {}  # which is told, with all that is needed
     recipe: Mapping[str, Any] = {} if asked else _of_command(command, read_recipe(domain))
     preset = TRAINING.get(cast(PresetName, asked or recipe.get('preset')))
     settings: dict[str, Any] = {}
@@ -42,8 +42,7 @@ def defaults(command: str, config: type, arguments: Sequence[str]) -> dict[str, 
     if not settings:
         return {}
     where = f'the training recipe of {domain}' if recipe else f'preset {asked}'
-    built: Any = from_mapping(config, {**settings, 'domain': domain}, where)
-    return {'default': replace(built, domain=tyro.MISSING)}
+    return {'default': from_mapping(config, {**settings, 'domain': domain}, where)}
 
 
 def _of_command(command: str, recipe: Recipe) -> Mapping[str, Any]:

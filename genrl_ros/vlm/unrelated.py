@@ -1,4 +1,4 @@
-"""Sentences that no kitchen clip shows: what a well grounded embedder has to turn away."""
+"""Sentences that no clip shows: what a well grounded embedder has to turn away."""
 
 from __future__ import annotations
 

@@ -5,23 +5,29 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from genrl_ros.domains.kitchen.phrases import ELEMENTS
+from genrl_ros.domains.kitchen.film_studio import FilmStudio
+from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
 from genrl_ros.domains.kitchen.physics import HOME, Camera, Kitchen
 from genrl_ros.domains.kitchen.rehearsal import KINDS, rehearse
-from genrl_ros.domains.kitchen.studio import HANDLES, Studio
-from genrl_ros.training.embedder.clips import Stage
+from genrl_ros.domains.kitchen.studio import HANDLES
+from genrl_ros.training.embedder import source
 
 
 @pytest.fixture(scope='module')
-def studio() -> Iterator[Studio]:
-    made = Studio()
+def studio() -> Iterator[FilmStudio]:
+    made = FilmStudio()
     yield made
     made.close()
 
 
 def test_its_elements_are_those_of_the_concepts(studio) -> None:
-    stage: Stage = studio
-    assert stage.elements_order == ELEMENTS
+    filmed: source.Studio = studio
+    assert tuple(HANDLES) == ELEMENTS
+    names, odds = filmed.group_odds()
+    rehearsed = filmed.rehearse(1_000_000)
+    scene = filmed.watch(rehearsed).at(np.arange(8)[None] + np.arange(5)[:, None])
+    assert set(names) == set(filmed.groups(scene)) and odds.sum() == pytest.approx(1.0)
+    assert filmed.label(scene).shape == (5, len(CONCEPTS))
 
 
 def test_the_published_look_is_the_kitchens(studio) -> None:

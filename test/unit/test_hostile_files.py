@@ -10,6 +10,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.video import VideoError, VideoLimits, read_video
 from genrl_ros.deploy import manifest
 from genrl_ros.domains.base import RobotSpec
+from genrl_ros.domains.kitchen.phrases import CONCEPTS
 from genrl_ros.serving.policy.bundle import BundleError, load_bundle
 from genrl_ros.serving.policy.runner import Encoder, PolicyRunner
 from genrl_ros.serving.robot.embodiment_file import load_embodiment
@@ -124,7 +126,7 @@ def clips(folder: Path) -> Path:
 
 
 def read_clips(folder: Path) -> None:
-    takes = Clips.open(folder)
+    takes = Clips.open(folder, CONCEPTS)
     for array in (takes.frames, takes.labels):
         if not isinstance(array, np.ndarray):  # an archive, of which nothing was read yet
             raise ValueError('no array')  # noqa: TRY004
@@ -172,7 +174,7 @@ LOADERS: list[Loader] = [
     (dataset, 'episodes/000000.safetensors', read_episode),
     (embedder, 'embedder.safetensors', read_embedder),
     (embedder, 'embedder.json', read_embedder),
-    (clips, 'clips.json', Clips.open),
+    (clips, 'clips.json', partial(Clips.open, concepts=CONCEPTS)),
     (clips, 'frames.npy', read_clips),
     (clips, 'labels.npy', read_clips),
     (bag, 'bag/metadata.yaml', read_all),

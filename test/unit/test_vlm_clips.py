@@ -10,8 +10,8 @@ from toy_training import stop_after
 
 from genrl_ros.cli import main
 from genrl_ros.config.training import RecordConfig
-from genrl_ros.domains.kitchen.concepts import FALSE, TRUE, UNSURE
 from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
+from genrl_ros.domains.kitchen.takes import Takes
 from genrl_ros.training.embedder import clips as clips_module
 from genrl_ros.training.embedder import video_tower
 from genrl_ros.training.embedder.clips import FIRST_SEED, ClipConfig, Clips, make_clips
@@ -25,17 +25,17 @@ from genrl_ros.training.embedder.takes import (
 )
 from genrl_ros.training.embedder.video_tower import fit_video
 from genrl_ros.training.engine.run import Run, StoppedError
+from genrl_ros.vlm.labels import FALSE, TRUE, UNSURE
 from genrl_ros.world_model.checkpoint import CheckpointError
 
 SMALL = ClipConfig(rehearsals=16, takes=30, held_out_takes=6, published_takes=4)
 
 
-class Stage:
+class Stage(Takes):
     """Seven sliders; the hand is state 7, the picture shows the first slider."""
 
-    elements_order = ELEMENTS
-
-    def __init__(self) -> None:
+    def __init__(self, rehearse=None) -> None:
+        self.rehearse = rehearse or slide
         self.looks = []
         self._state = np.zeros(8)
 
@@ -48,7 +48,7 @@ class Stage:
     def set_state(self, qpos) -> None:
         self._state = qpos
 
-    def render(self, size) -> np.ndarray:
+    def render(self, size=64) -> np.ndarray:
         return np.full((3, size, size), np.clip(self._state[0], 0, 1) * 255, np.uint8)
 
     def places(self, qpos) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +65,7 @@ class Stage:
         qpos[:, ELEMENTS.index(element)] = progress
 
 
-def rehearse(seed) -> np.ndarray:
+def slide(seed) -> np.ndarray:
     rng = np.random.default_rng(seed)
     states = np.zeros((150, 8), np.float32)
     states[:, rng.integers(7)] = np.clip(np.linspace(-4.0, 2.5, 150), 0, 1)
@@ -75,7 +75,7 @@ def rehearse(seed) -> np.ndarray:
 
 @pytest.fixture(scope='module')
 def clips(tmp_path_factory) -> Clips:
-    return make_clips(Stage(), rehearse, tmp_path_factory.mktemp('x') / 'clips', SMALL)
+    return make_clips(Stage(), CONCEPTS, tmp_path_factory.mktemp('x') / 'clips', SMALL)
 
 
 def test_frames_match_their_labels(clips) -> None:
@@ -96,13 +96,13 @@ def test_backwards_opening_is_closing(clips) -> None:
 
 def test_only_one_split_sees_the_published_camera(tmp_path) -> None:
     stage = Stage()
-    made = make_clips(stage, rehearse, tmp_path / 'clips', SMALL)
+    made = make_clips(stage, CONCEPTS, tmp_path / 'clips', SMALL)
     published = np.array(stage.looks) == 'published'
     np.testing.assert_array_equal(published, np.asarray(made.split) == 2)
 
 
 def test_the_same_seed_makes_the_same_clips(clips, tmp_path) -> None:
-    again = make_clips(Stage(), rehearse, tmp_path / 'clips', SMALL)
+    again = make_clips(Stage(), CONCEPTS, tmp_path / 'clips', SMALL)
     np.testing.assert_array_equal(again.frames, clips.frames)
     np.testing.assert_array_equal(again.labels, clips.labels)
 
@@ -112,19 +112,19 @@ def test_clips_that_were_interrupted_go_on_as_if_nothing_had_been(clips, tmp_pat
 
     def note(seed) -> np.ndarray:
         rehearsed.append(seed)
-        return rehearse(seed)
+        return slide(seed)
 
     folder = tmp_path / 'clips'
     seen: list[int] = []
     for end in (5, 20, 33):  # of 16 rehearsals and 40 takes
         with pytest.raises(StoppedError):
             make_clips(
-                Stage(), note, folder, SMALL, lambda done, _: seen.append(done),
+                Stage(note), CONCEPTS, folder, SMALL, lambda done, _: seen.append(done),
                 lambda end=end: seen[-1] == end,
             )  # fmt: skip
         assert not folder.exists()
-    stage = Stage()
-    made = make_clips(stage, note, folder, SMALL)
+    stage = Stage(note)
+    made = make_clips(stage, CONCEPTS, folder, SMALL)
     assert rehearsed == list(range(FIRST_SEED, FIRST_SEED + 16))
     assert len(stage.looks) == 40 - (33 - 16)
     np.testing.assert_array_equal(made.frames, clips.frames)
@@ -138,18 +138,18 @@ def test_clips_that_were_killed_go_on_after_the_last_that_were_kept(
     clips, tmp_path, monkeypatch
 ) -> None:
     class Falling(Stage):
-        def render(self, size) -> np.ndarray:
+        def render(self, size=64) -> np.ndarray:
             if len(self.looks) == 17:
                 raise MemoryError
             return super().render(size)
 
     monkeypatch.setattr(clips_module, 'KEEP_EVERY', 7)
     with pytest.raises(MemoryError):
-        make_clips(Falling(), rehearse, tmp_path / 'clips', SMALL)
+        make_clips(Falling(), CONCEPTS, tmp_path / 'clips', SMALL)
     with pytest.raises(ValueError, match='takes was 30, not 31'):
-        make_clips(Stage(), rehearse, tmp_path / 'clips', replace(SMALL, takes=31))
+        make_clips(Stage(), CONCEPTS, tmp_path / 'clips', replace(SMALL, takes=31))
     stage = Stage()
-    made = make_clips(stage, rehearse, tmp_path / 'clips', SMALL)
+    made = make_clips(stage, CONCEPTS, tmp_path / 'clips', SMALL)
     assert len(stage.looks) == 40 - 14
     np.testing.assert_array_equal(made.frames, clips.frames)
     np.testing.assert_array_equal(made.labels, clips.labels)
@@ -163,7 +163,7 @@ def test_what_others_have_put_into_the_place_of_clips_stays(tmp_path, name) -> N
     theirs.write_bytes(b'dear')
     folder = tmp_path / name.removesuffix('.unfinished')
     with pytest.raises(FileExistsError, match='choose another --clips'):
-        make_clips(Stage(), rehearse, folder, SMALL)
+        make_clips(Stage(), CONCEPTS, folder, SMALL)
     assert theirs.read_bytes() == b'dear'
 
 
@@ -175,16 +175,16 @@ def test_a_file_that_comes_while_clips_are_made_stays(tmp_path) -> None:
         theirs.write_bytes(b'dear')
 
     with pytest.raises(OSError, match='not empty'):
-        make_clips(Stage(), rehearse, tmp_path / 'clips', SMALL, put)
+        make_clips(Stage(), CONCEPTS, tmp_path / 'clips', SMALL, put)
     assert theirs.read_bytes() == b'dear'
     theirs.unlink()
-    make_clips(Stage(), rehearse, tmp_path / 'clips', SMALL)
+    make_clips(Stage(), CONCEPTS, tmp_path / 'clips', SMALL)
 
 
 def test_clips_may_go_into_an_empty_folder_on_another_drive(tmp_path) -> None:
     (tmp_path / 'drive').mkdir()
     (tmp_path / 'clips').symlink_to('drive')
-    make_clips(Stage(), rehearse, tmp_path / 'clips', SMALL)
+    make_clips(Stage(), CONCEPTS, tmp_path / 'clips', SMALL)
     assert (tmp_path / 'drive' / 'clips.json').is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ['clips', 'drive']
 
@@ -206,9 +206,9 @@ def test_training_rehearsals_are_not_tested_with(clips, tmp_path) -> None:
 
     def note(seed) -> np.ndarray:
         seen.append(seed)
-        return rehearse(seed)
+        return slide(seed)
 
-    make_clips(Stage(), note, tmp_path / 'clips', SMALL)
+    make_clips(Stage(note), CONCEPTS, tmp_path / 'clips', SMALL)
     assert seen == list(range(FIRST_SEED, FIRST_SEED + 16))
 
 
@@ -219,7 +219,7 @@ def test_seeds_of_the_world_model_are_refused() -> None:
 
 def test_missing_clips_are_told(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match='no clips'):
-        Clips.open(tmp_path)
+        Clips.open(tmp_path, CONCEPTS)
 
 
 def test_the_sampler_only_draws_training_takes(clips) -> None:

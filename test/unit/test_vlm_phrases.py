@@ -11,6 +11,7 @@ from genrl_ros.domains.kitchen.phrases import (
     describe,
     training_phrases,
 )
+from genrl_ros.domains.kitchen.source import SOURCE
 from genrl_ros.training.embedder.make import check_phrases
 from genrl_ros.vlm import unrelated
 from genrl_ros.vlm.phrases import normalise, without
@@ -37,7 +38,7 @@ def test_no_evaluation_prompt_is_learned_in_any_spelling() -> None:
 
 
 def test_nothing_held_out_is_learned() -> None:
-    check_phrases(training_phrases(), HELD_OUT)
+    check_phrases(training_phrases(), SOURCE)
     assert not set(unrelated.TRAINING) & set(unrelated.HELD_OUT)
 
 
@@ -45,7 +46,7 @@ def test_a_leak_is_found() -> None:
     training = dict(training_phrases())
     training['idle'] = (*training['idle'], 'Switch the LIGHT on!')
     with pytest.raises(ValueError, match='switch light on'):
-        check_phrases(training, HELD_OUT)
+        check_phrases(training, SOURCE)
 
 
 def test_every_concept_has_phrases() -> None:

@@ -57,7 +57,7 @@ class Config:
     for in the task's own words; without a prompt, the first of the domain."""
     learn: bool = False
     """Learn in imagination before driving. Without it the policy that learning starts from drives
-    at once; in the kitchen, learning has not made it better."""
+    at once, and nothing is gained by learning in the domains that ship yet."""
     runs: Path = Path('runs')
     """The artefacts go into a folder below this one, named by the time."""
     updates: int = 200

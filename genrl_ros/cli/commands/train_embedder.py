@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import session, stage
 from genrl_ros.config.training import RecordConfig
+from genrl_ros.domains import registry
 from genrl_ros.training.embedder.clips import ClipConfig, Clips, make_clips
+from genrl_ros.training.embedder.source import ConceptSource
 from genrl_ros.training.embedder.takes import TrainConfig
 from genrl_ros.training.engine.run import Run
 
@@ -19,7 +22,7 @@ class Config:
     """What to make the embedder from, and where to put it."""
 
     domain: DomainName
-    """Domain whose clips are learned; `kitchen` is the only one so far."""
+    """Domain whose concepts are learned."""
     clips: Path = Path('data/embedder-clips')
     """Folder of the clips; they are made if it is new or empty."""
     out: Path | None = None
@@ -35,8 +38,8 @@ class Config:
     """How the embedder is trained."""
 
     def __post_init__(self) -> None:
-        if self.domain != 'kitchen':
-            raise ValueError(f'there are no clips for {self.domain!r}; the only domain is kitchen')
+        if not registry.get(self.domain).concepts:
+            raise ValueError(f'{self.domain} has no concepts that an embedder could learn')
 
 
 def main(config: Config) -> int:
@@ -52,9 +55,12 @@ def main(config: Config) -> int:
         raise FileExistsError(f'{out} holds an embedder: choose another --out, or move it away')
     record = RecordConfig(report_every=10, keep=2, picture_every=0)
     with session(config.run, record, 'cpu', config.train.precision, config.budget_s) as run:
-        clips = _clips(config, run)
+        source: ConceptSource = registry.load(registry.get(config.domain).concepts)
+        clips = _clips(config, source, run)
         with stage('video tower', config.train.steps, run) as watched:
-            scores = train_and_measure(clips, out, config.train, watched)
+            scores = train_and_measure(
+                source, clips, out, config.train, watched, f'genrl train-embedder {config.domain}'
+            )
         for cameras in ('held_out_clips', 'published_camera'):
             found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
             print(f'{cameras}: {found}')
@@ -62,15 +68,11 @@ def main(config: Config) -> int:
     return 0
 
 
-def _clips(config: Config, run: Run) -> Clips:
+def _clips(config: Config, source: ConceptSource, run: Run) -> Clips:
     if (config.clips / 'clips.json').is_file():
-        return Clips.open(config.clips)
-    from genrl_ros.domains.kitchen.rehearsal import rehearse
-    from genrl_ros.domains.kitchen.studio import Studio
-
-    studio = Studio()
-    with bar('clips', config.make.rehearsals + sum(config.make.split_takes)) as show:
+        return Clips.open(config.clips, source.concepts)
+    work = config.make.rehearsals + sum(config.make.split_takes)
+    with contextlib.closing(source.make_studio()) as studio, bar('clips', work) as show:
         return make_clips(
-            studio, lambda seed: rehearse(studio, seed), config.clips, config.make, show,
-            run.should_stop,
-        )  # fmt: skip
+            studio, source.concepts, config.clips, config.make, show, run.should_stop
+        )

@@ -73,7 +73,7 @@ DOMAIN = Domain(
     logic='genrl_ros.domains.kitchen.tasks:logic',
     data=Scripted('genrl_ros.domains.kitchen.script:kitchen_script'),
     first_object=min(each.index.start for each in ELEMENTS.values()),
-    concepts='genrl_ros.domains.kitchen.concepts:SOURCE',
+    concepts='genrl_ros.domains.kitchen.source:SOURCE',
     film='genrl_ros.domains.kitchen.film:film',
     embodiment='kitchen',
 )

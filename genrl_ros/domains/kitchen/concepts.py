@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
 from genrl_ros.system.arrays import FloatArray
-
-TRUE, FALSE, UNSURE = 1, 0, -1
+from genrl_ros.vlm.labels import FALSE, TRUE, UNSURE, Labels
 
 MOVED = 0.25
 """Share of its way that an element has to move within a clip to be said to move."""
@@ -22,12 +22,10 @@ TOUCH_M, NEAR_M = 0.12, 0.2
 APPROACH_M, DRIFT_M = 0.12, 0.05
 STILL_M, ROAM_M = 0.02, 0.25
 
-Labels = npt.NDArray[np.int8]
-
 
 @dataclass(frozen=True)
 class Scene:
-    """What the simulator knows of N clips of T frames.
+    """What the simulator knows of N clips of T frames, or of T states, without the N.
 
     Attributes:
         progress: `(N, T, 7)` of the elements, 0 at rest, 1 at the goal.
@@ -38,6 +36,10 @@ class Scene:
     progress: FloatArray
     hand: FloatArray
     handles: FloatArray
+
+    def at(self, index: npt.NDArray[np.integer[Any]]) -> Scene:
+        """The scenes of N clips, for the `(N, T)` moments of one rehearsal that they show."""
+        return Scene(self.progress[index], self.hand[index], self.handles[index])
 
 
 def label(scene: Scene) -> Labels:

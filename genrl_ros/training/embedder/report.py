@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genrl_ros.domains.kitchen.concepts import FALSE, TRUE, Labels
-from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.embedder.clips import SPLITS, Clips
 from genrl_ros.vlm.embedded import Towers
 from genrl_ros.vlm.grounding import choose_threshold
+from genrl_ros.vlm.labels import FALSE, TRUE, Labels
 from genrl_ros.vlm.phrases import Phrases
 from genrl_ros.vlm.sentence import SentenceModel
 
@@ -47,14 +46,14 @@ def embed_takes(towers: Towers, clips: Clips, split: str, most: int | None = Non
     return Shown(np.concatenate(parts), labels.reshape(-1, labels.shape[-1]))
 
 
-def centroids(shown: Shown) -> FloatArray:
+def centroids(shown: Shown, concepts: Sequence[str]) -> FloatArray:
     """Unit mean `(C, D)` of the clips that show each concept.
 
     Raises:
         ValueError: if a concept is shown by no clip.
     """
     rows = []
-    for c, name in enumerate(CONCEPTS):
+    for c, name in enumerate(concepts):
         members = shown.video[shown.labels[:, c] == TRUE]
         if not len(members):
             raise ValueError(f'no clip shows {name}: make more takes')
@@ -73,13 +72,19 @@ def embed_phrases(
     }
 
 
-def retrieval(shown: Shown, phrases: Mapping[str, FloatArray], bank: FloatArray) -> Scores:
+def retrieval(
+    shown: Shown,
+    phrases: Mapping[str, FloatArray],
+    bank: FloatArray,
+    opposites: Mapping[str, tuple[str, str]],
+) -> Scores:
     """How often clips and phrases find each other.
 
     Args:
         shown: clips to find.
         phrases: sentences of each concept.
         bank: `(C, D)` where the videos of each concept lie.
+        opposites: for things that go two ways, the concepts of either way.
 
     Returns:
         For each concept, and as mean over concepts: `clips`, how many show it; `clip_to_concept`,
@@ -87,13 +92,13 @@ def retrieval(shown: Shown, phrases: Mapping[str, FloatArray], bank: FloatArray)
         `phrase_to_concept`, share of phrases whose nearest video centroid is their own;
         `phrase_to_clips`, share of the nearest five clips that show it.
     """
-    names = np.stack([phrases[name].mean(0) for name in CONCEPTS])
+    names = np.stack([embedded.mean(0) for embedded in phrases.values()])
     names /= np.linalg.norm(names, axis=1, keepdims=True)
     cosine = shown.video @ names.T
     sure = np.where(shown.labels >= FALSE, cosine, -np.inf)
     hit = np.take_along_axis(shown.labels, sure.argmax(1)[:, None], 1)[:, 0] == TRUE
     table = {}
-    for c, name in enumerate(CONCEPTS):
+    for c, name in enumerate(phrases):
         members = shown.labels[:, c] == TRUE
         own = phrases[name]
         order = np.argsort(-(own @ shown.video[shown.labels[:, c] >= FALSE].T), 1)[:, :TOP]
@@ -106,14 +111,23 @@ def retrieval(shown: Shown, phrases: Mapping[str, FloatArray], bank: FloatArray)
         }
     keys = ('clip_to_concept', 'phrase_to_concept', 'phrase_to_clips')
     means = {key: _mean([row[key] for row in table.values()]) for key in keys}
-    return {'mean': means, 'concepts': table, 'open_against_close': _pairs(shown, names)}
+    return {
+        'mean': means,
+        'concepts': table,
+        'open_against_close': _pairs(shown, names, [*phrases], opposites),
+    }
 
 
-def _pairs(shown: Shown, names: FloatArray) -> dict[str, float | None]:
-    """For each element, how often opening and closing clips are told apart."""
+def _pairs(
+    shown: Shown,
+    names: FloatArray,
+    concepts: list[str],
+    opposites: Mapping[str, tuple[str, str]],
+) -> dict[str, float | None]:
+    """For each thing that goes two ways, how often clips of either way are told apart."""
     result = {}
-    for element in ELEMENTS:
-        there, back = (CONCEPTS.index(f'{element}/{p}') for p in ('opening', 'closing'))
+    for element, ways in opposites.items():
+        there, back = map(concepts.index, ways)
         opens = shown.labels[:, there] == TRUE
         closes = shown.labels[:, back] == TRUE
         leans = shown.video @ (names[there] - names[back]) > 0
@@ -131,8 +145,8 @@ def grounding_scores(
         unrelated: `(N, D)` held-out sentences about something else.
         bank: `(C, D)` centroids.
     """
-    cosine = np.concatenate([phrases[name] for name in CONCEPTS]) @ bank.T
-    own = np.repeat(np.arange(len(CONCEPTS)), [len(phrases[name]) for name in CONCEPTS])
+    cosine = np.concatenate([*phrases.values()]) @ bank.T
+    own = np.repeat(np.arange(len(phrases)), [*map(len, phrases.values())])
     right = cosine.argmax(1) == own
     ordered = np.sort(cosine, 1)
     best, margin = ordered[:, -1], ordered[:, -1] - ordered[:, -2]
@@ -150,15 +164,17 @@ def grounding_scores(
     }
 
 
-def prompt_scores(prompts: Sequence[str], embedded: FloatArray, bank: FloatArray) -> Scores:
+def prompt_scores(
+    prompts: Sequence[str], embedded: FloatArray, bank: FloatArray, concepts: Sequence[str]
+) -> Scores:
     """Where prompts `(N, D)` land; for looking at, never for choosing a model."""
     found = {}
     for prompt, scores in zip(prompts, embedded @ bank.T, strict=True):
         second, first = np.argsort(scores)[-2:]
         found[prompt] = {
-            'concept': CONCEPTS[first],
+            'concept': concepts[first],
             'score': round(float(scores[first]), 3),
-            'runner_up': CONCEPTS[second],
+            'runner_up': concepts[second],
             'margin': round(float(scores[first] - scores[second]), 3),
         }
     return found

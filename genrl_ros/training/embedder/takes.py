@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrl_ros.config.training import Precision
-from genrl_ros.domains.kitchen.concepts import FALSE, TRUE
-from genrl_ros.domains.kitchen.phrases import CONCEPTS
 from genrl_ros.training.embedder.clips import SPLITS, TAKE_FRAMES, Clips
 from genrl_ros.vlm.embedded import TextHead, TowerConfig
+from genrl_ros.vlm.labels import FALSE, TRUE
 
 MAX_SCALE = 50.0
 TEXT_ITERATIONS = 300
@@ -71,7 +70,7 @@ class TakeSampler:
         self._clips, self._rng = clips, rng
         train = np.flatnonzero(clips.split == SPLITS.index('train'))
         shown = (np.asarray(clips.labels)[train] == TRUE).any(2)
-        self._where = [np.argwhere(shown[:, :, c]) for c in range(len(CONCEPTS))]
+        self._where = [np.argwhere(shown[:, :, c]) for c in range(len(clips.concepts))]
         self._train = train
         self._filled = [c for c, where in enumerate(self._where) if len(where)]
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.system.files import atomic_file, atomic_folder, read_json, sync, write_json
+from genrl_ros.training.embedder.source import States
 from genrl_ros.training.engine.checkpoints import changed_settings
 
-States = npt.NDArray[np.float32]
 PROGRESS = 'progress.json'
 
 

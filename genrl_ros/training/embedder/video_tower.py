@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from genrl_ros.domains.kitchen.phrases import CONCEPTS
 from genrl_ros.training.embedder.clips import Clips
 from genrl_ros.training.embedder.takes import (
     MAX_SCALE,
@@ -60,7 +59,7 @@ class TowerTraining(Training):
             towers.load_state_dict(read_embedder(config.start)[1])
         tower = towers.video.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tower: VideoTower = tower.train()
-        self.concepts = nn.Parameter(torch.randn(len(CONCEPTS), TowerConfig().dim))
+        self.concepts = nn.Parameter(torch.randn(len(clips.concepts), TowerConfig().dim))
         self.log_scale = nn.Parameter(torch.tensor(14.0).log())
         average = get_ema_multi_avg_fn(config.average)
         self.averaged = AveragedModel(self.tower, multi_avg_fn=average, use_buffers=True)

@@ -1,0 +1,33 @@
+"""What the embedder learns of the kitchen: its concepts, and sentences about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genrl_ros.domains.kitchen import phrases
+from genrl_ros.domains.kitchen.held_out import HELD_OUT
+from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
+
+if TYPE_CHECKING:
+    from genrl_ros.domains.kitchen.film_studio import FilmStudio
+
+
+class KitchenConcepts:
+    """See `training.embedder.source.ConceptSource`."""
+
+    concepts = CONCEPTS
+    opposites = {element: (f'{element}/opening', f'{element}/closing') for element in ELEMENTS}
+    evaluation_prompts = phrases.EVALUATION_PROMPTS
+    held_out = HELD_OUT
+    describe = staticmethod(phrases.describe)
+    training_phrases = staticmethod(phrases.training_phrases)
+
+    @staticmethod
+    def make_studio() -> FilmStudio:
+        """A kitchen to film in."""
+        from genrl_ros.domains.kitchen.film_studio import FilmStudio
+
+        return FilmStudio()
+
+
+SOURCE = KitchenConcepts()
