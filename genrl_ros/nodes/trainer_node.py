@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -34,6 +35,8 @@ from genrl_ros.training.behavior.learn_worker import LearnRequest
 FEEDBACK_S = 0.5
 WAITING = 32
 """How many goals may wait for one task."""
+WORKER = (sys.executable, '-P', '-m', 'genrl_ros.training.behavior.learn_worker')
+"""The program that learns: reads a request and answers in JSON lines."""
 _TASK_ID = re.compile(r'[a-z0-9][a-z0-9-]{0,99}')
 
 
@@ -64,10 +67,6 @@ class TrainerParameters:
         0.5, 'GiB that stay free on the disk: with less, nothing is learned', low=0.0
     )
     device: str = parameter('cpu', 'what the worker computes on: cpu or cuda')
-    worker_command: tuple[str, ...] = parameter(
-        (sys.executable, '-P', '-m', 'genrl_ros.training.behavior.learn_worker'),
-        'program that learns; reads a request and answers in JSON lines',
-    )
 
 
 @dataclass
@@ -93,8 +92,16 @@ class TrainerNode(ManagedNode):
     _server: ActionServer | None = None
     _client: ActionClient | None = None
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, worker: Sequence[str] = WORKER, **options: object) -> None:
+        """Make the node.
+
+        Args:
+            worker: the program that learns, and its arguments. No parameter: a parameter file that
+                could name a program would be one.
+            options: of the node.
+        """
         super().__init__('trainer_node', **options)
+        self._worker = tuple(worker)
         self._config = declare(self, TrainerParameters)
         if self._config.device not in get_args(Device):
             raise ParameterError(
@@ -274,7 +281,7 @@ class TrainerNode(ManagedNode):
             folder = self._free_folder(goal.task_id)
             folder.mkdir(parents=True, exist_ok=True)
             self._job.worker = LearnWorker(
-                self._config.worker_command,
+                self._worker,
                 LearnRequest(
                     model=str(self._model),
                     embedding=goal.embedding.tolist(),

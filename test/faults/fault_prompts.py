@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,23 +17,20 @@ from genrl_ros.deploy.graph import BRINGUP, NODES
 from genrl_ros.system.share import share_path
 
 T = 0.08
-TRAINER = Path(__file__).parent.parent / 'ros' / 'fake_worker.py'
-LEARN_S = 20.0
 PROCESSES = ('prompt_node', 'trainer_node')
 
 
 @pytest.fixture(scope='module')
 def prompting(rig, tmp_path_factory) -> Iterator[Path]:
-    """Prompt node with the shipped models, and a trainer whose learning is a stand-in."""
+    """Prompt node with the shipped models, and a trainer that learns without an end."""
     folder = tmp_path_factory.mktemp('prompts')
     (folder / 'videos').mkdir()
     model = share_path('models', 'kitchen')
     parameters = folder / 'parameters.yaml'
-    worker = [sys.executable, str(TRAINER), str(folder / 'nothing'), str(LEARN_S)]
     parameters.write_text(
         f'/**:\n  ros__parameters:\n    model: {model}\n    runs: {folder}/runs\n'
         f'    policies: {folder}/policies\n    allowed_folders: ["{folder}/videos"]\n'
-        f'    worker_command: [{", ".join(repr(word) for word in worker)}]\n'
+        '    updates: 1000000\n'
     )
     nodes = [node for node in NODES if node.name in PROCESSES] + [BRINGUP]
     log = folder / 'log'

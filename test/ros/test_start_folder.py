@@ -15,7 +15,7 @@ import setuptools
 from genrl_ros.deploy.graph import NODES, command
 from genrl_ros.nodes.ros.models import find
 from genrl_ros.nodes.ros.params import ParameterError
-from genrl_ros.nodes.trainer_node import TrainerParameters
+from genrl_ros.nodes.trainer_node import WORKER
 from genrl_ros.nodes.worker import LearnWorker
 from genrl_ros.system.home import below_home
 from genrl_ros.system.share import share_path
@@ -67,7 +67,7 @@ def test_a_node_runs_no_file_of_the_folder(start: Path, node) -> None:
 
 def test_the_worker_runs_no_file_of_the_folder(start: Path) -> None:
     request = LearnRequest(str(start / 'nowhere'), [1.0], 'task', 'do it', str(start), {})
-    worker = LearnWorker(TrainerParameters().worker_command, request, print)
+    worker = LearnWorker(WORKER, request, print)
     deadline = time.monotonic() + 60
     while not worker.poll():
         assert time.monotonic() < deadline

@@ -89,10 +89,10 @@ def start(bench, tmp_path, make_bundle) -> Callable[..., User]:
         worker = [sys.executable, str(FAKE_WORKER), str(make_bundle().path), str(seconds)]
         bench.start(
             TrainerNode,
+            [*worker, *arguments],
             model=str(tmp_path / 'model'),
             policies=str(tmp_path / 'policies'),
             updates=10,
-            worker_command=[*worker, *arguments],
             **parameters,
         )
         return User(bench)
@@ -177,9 +177,18 @@ def test_a_worker_that_crashes_is_reported_and_the_next_one_learns(start, bench)
     assert user.announced == []
 
 
+def test_no_parameter_names_a_program(start, tmp_path) -> None:
+    """A parameter file is data: whoever writes one runs nothing of their own."""
+    canary = tmp_path / 'canary'
+    user = start(0.2, worker_command=['touch', str(canary)])
+    user.set_goal('one')
+    assert user.result(user.ask_until_accepted('one'))[0] == GoalStatus.STATUS_SUCCEEDED
+    assert not canary.exists()
+
+
 def test_a_worker_that_cannot_be_started_is_reported(bench, tmp_path) -> None:
     put_model(tmp_path / 'model')
-    bench.start(TrainerNode, model=str(tmp_path / 'model'), worker_command=['/nothing/here'])
+    bench.start(TrainerNode, ['/nothing/here'], model=str(tmp_path / 'model'))
     user = User(bench)
     user.set_goal('one')
     status, result = user.result(user.ask_until_accepted('one'))
