@@ -69,7 +69,7 @@ GRAPH = (
         subscribe=(COMMANDS,),
         reply=('sim/reset', 'sim/pause'),
     ),
-    Permissions('encoder_node', publish=('latent',), subscribe=(CAMERA,)),
+    Permissions('encoder_node', publish=('latent',), subscribe=(CAMERA, 'goal')),
     Permissions(
         'prompt_node',
         publish=('goal', 'goal/image_raw'),

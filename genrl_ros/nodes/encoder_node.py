@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ import numpy.typing as npt
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from genrl_interfaces.msg import LatentTokens
+from genrl_interfaces.msg import LatentGoal, LatentTokens
 from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.diagnostics import Level, Status
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
-from genrl_ros.nodes.ros.models import find
+from genrl_ros.nodes.ros.models import WEIGHTS, difference, find, identity
 from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
 from genrl_ros.nodes.ros.robot import load_robot
 from genrl_ros.nodes.ros.run import main as run_main
@@ -54,8 +53,9 @@ class EncoderNode(ManagedNode):
         """Load the encoder and try it once."""
         parameters = self._config
         self._camera = camera = load_robot(parameters.embodiment).camera
-        path = find(parameters.model) / ENCODER
-        self._encoder = Encoder.from_file(Path(path))
+        self._model = find(parameters.model)
+        path = self._model / ENCODER
+        self._encoder = Encoder.from_file(path)
         if self._encoder.image_size != IMAGE_SIZE:
             raise ParameterError(
                 f'{path} takes images of {self._encoder.image_size} pixels; {IMAGE_SIZE} is '
@@ -65,6 +65,7 @@ class EncoderNode(ManagedNode):
         self._stuck = StuckWatch(parameters.stuck_after_s)
         self._counts: Counter[str] = Counter()
         self._problem = 'has no image yet'
+        self._difference = ''
         self._latent = self.create_publisher(LatentTokens, 'latent', qos.SENSOR)
         self.create_subscription(
             CompressedImage if camera.is_compressed else Image,
@@ -72,12 +73,26 @@ class EncoderNode(ManagedNode):
             self.when_active(self._on_image),
             qos.SENSOR,
         )
+        if (self._model / WEIGHTS).is_file():  # a robot's computer may hold the encoder alone
+            self._identity = identity(self._model)
+            self.create_subscription(LatentGoal, 'goal', self._on_goal, qos.LATCHED)
         self.get_logger().info(f'uses {path} and waits for images on {camera.topic}')
 
     def health(self) -> Status:
         """Whether the last image could be used, and how many of which kind there were."""
+        if not self._problem and self._difference:
+            return Status(Level.WARN, self._difference, self._counts)
         level = Level.ERROR if self._problem else Level.OK
         return Status(level, self._problem or 'encodes', self._counts)
+
+    def _on_goal(self, message: LatentGoal) -> None:
+        """Notice a goal whose policy could not be driven with these latents."""
+        theirs = message.mfwm_sha256
+        why = difference(self.get_name(), self._model, self._identity, theirs)
+        self._difference = f'a goal does not fit the latents: {why}' if why else ''
+        if why:
+            self.get_logger().error(self._difference)
+        self.tell()
 
     def _on_image(self, message: Any) -> None:
         problem, image = '', None

@@ -21,13 +21,12 @@ from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.conversions import Goal
 from genrl_ros.nodes.ros.diagnostics import Level, Status
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
-from genrl_ros.nodes.ros.models import find
+from genrl_ros.nodes.ros.models import difference, find, identity
 from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.nodes.task_files import prune
 from genrl_ros.nodes.worker import LearnWorker
 from genrl_ros.serving.policy.bundle import BundleError, load_bundle
-from genrl_ros.system.files import sha256
 from genrl_ros.system.home import below_home
 from genrl_ros.system.room import check_room
 from genrl_ros.training.behavior.learn_worker import LearnRequest
@@ -193,13 +192,9 @@ class TrainerNode(ManagedNode):
             MessageError: naming both, if it is of another.
             OSError: if there is none.
         """
-        ours = sha256(self._model / 'mfwm.safetensors')
-        if goal.mfwm_sha256 != ours:
-            raise conversions.MessageError(
-                f'"{goal.prompt}" was grounded with the world model {goal.mfwm_sha256[:12]}, but '
-                f'{self._model} holds {ours[:12]}: start prompt_node and trainer_node with the '
-                'same model'
-            )
+        ours = identity(self._model)
+        if why := difference(self.get_name(), self._model, ours, goal.mfwm_sha256):
+            raise conversions.MessageError(why)
 
     def _on_policy_state(self, message: PolicyState) -> None:
         self._driving = message.task_id

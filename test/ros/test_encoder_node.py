@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
@@ -7,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
-from genrl_interfaces.msg import LatentTokens
+from genrl_interfaces.msg import LatentGoal, LatentTokens
 from genrl_ros.nodes.encoder_node import EncoderNode
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import to_image
@@ -111,3 +114,31 @@ def test_the_same_pixels_for_long_are_a_stuck_camera(bench, model) -> None:
     assert not latents
     pixels[0, 0, 0] = 1
     bench.until(lambda: show() or latents, 'a latent after all')
+
+
+def test_a_goal_of_another_world_model_is_told_and_images_are_encoded(bench, model) -> None:
+    (Path(model) / 'mfwm.safetensors').write_bytes(b'weights')
+    ours = hashlib.sha256(b'weights').hexdigest()
+    bench.start(EncoderNode, model=model)
+    told = bench.record(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+    images = bench.observer.create_publisher(Image, 'camera/image_raw', qos.SENSOR)
+    goals = bench.observer.create_publisher(LatentGoal, 'goal', qos.LATCHED)
+    bench.connected(images)
+    bench.connected(goals)
+    rng = np.random.default_rng(0)
+
+    def says(level: bytes, text: str) -> bool:
+        pixels = rng.integers(0, 256, (3, 64, 64), np.uint8)
+        images.publish(to_image(pixels, Time(sec=1), 'eye'))
+        status = told[-1].status[0] if told else DiagnosticStatus()
+        return (status.level, status.message) == (level, text)
+
+    bench.until(lambda: says(DiagnosticStatus.OK, 'encodes'), 'the first image')
+    goals.publish(LatentGoal(mfwm_sha256='abcdef' + 58 * '0'))
+    warning = (
+        "a goal does not fit the latents: it was grounded with the world model 'abcdef000000', "
+        f'but {model} holds {ours[:12]!r}: start prompt_node and encoder_node with the same model'
+    )
+    bench.until(lambda: says(DiagnosticStatus.WARN, warning), 'a warning')
+    goals.publish(LatentGoal(mfwm_sha256=ours))
+    bench.until(lambda: says(DiagnosticStatus.OK, 'encodes'), 'its end')

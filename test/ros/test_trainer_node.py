@@ -251,8 +251,8 @@ def test_a_goal_of_another_world_model_is_refused_with_a_message_that_names_both
     user.set_goal('foreign', True, FOREIGN)
     bench.until(lambda: errors, 'an error in its health')
     assert errors[0] == (
-        'refuses a message on goal: "do foreign" was grounded with the world model abcdef000000, '
-        f'but {tmp_path}/model holds {hashlib.sha256(MODEL).hexdigest()[:12]}: start prompt_node '
+        "refuses a message on goal: it was grounded with the world model 'abcdef000000', but "
+        f'{tmp_path}/model holds {hashlib.sha256(MODEL).hexdigest()[:12]!r}: start prompt_node '
         'and trainer_node with the same model'
     )
     assert not user.ask().accepted, 'the goal before it is not learned in its place'
@@ -278,7 +278,7 @@ def test_a_world_model_that_is_replaced_meanwhile_is_not_learned_in(start, tmp_p
     put_model(tmp_path / 'model', b'other weights')
     status, result = user.result(user.ask('one'))
     assert status == GoalStatus.STATUS_ABORTED
-    assert 'cannot learn: "do one" was grounded with the world model' in result.message
+    assert 'cannot learn: it was grounded with the world model' in result.message
     (tmp_path / 'model' / 'mfwm.safetensors').unlink()
     status, result = user.result(user.ask('one'))
     assert 'cannot learn: [Errno 2] No such file' in result.message
