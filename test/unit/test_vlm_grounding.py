@@ -54,6 +54,16 @@ def test_an_embedder_without_concepts_says_so() -> None:
     assert not result.well_grounded and 'not checked' in result.warning
 
 
+def test_a_score_is_a_cosine_whatever_rounding_makes_of_it() -> None:
+    centroids = np.random.default_rng(0).normal(size=(37, 512)).astype(np.float32)
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    assert max((centroids @ vector).max() for vector in centroids) > 1
+    names = tuple(map(str, range(37)))
+    embedder = Knowing(dim=512, bank=ConceptBank(names, names, centroids, 0.5, 0.1))
+    scores = [ground(embedder, vector).score for vector in centroids]
+    assert min(scores) > 0.9999 and max(scores) <= 1
+
+
 @pytest.mark.parametrize('vector', [np.ones(4), np.zeros(3), np.array([np.nan, 1, 1])])
 def test_vectors_of_something_else_are_refused(vector) -> None:
     with pytest.raises(ValueError, match='embedding'):
