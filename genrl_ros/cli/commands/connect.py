@@ -89,25 +89,36 @@ def main(config: Config) -> int:
         model = MFWM(sizes)  # connector and aligner begin anew
         model.tokenizer.load_state_dict(finished.tokenizer.state_dict())
         model.sequence.load_state_dict(finished.sequence.state_dict())
-        connect(
-            model.to(config.device), store, embedder, config.connect,
-            config.prior, config.seed, run, config.out or folder / 'model', card.training,
-            {name: score for name, score in scores.items() if name == 'open_loop'},
-        )  # fmt: skip
+        known = {'scores': {k: score for k, score in scores.items() if k == 'open_loop'}}
+        how = Connecting(config.connect, config.prior, config.seed, config.out or folder / 'model')
+        connect(model.to(config.device), store, embedder, how, run, {**card.training, **known})
     return 0
+
+
+@dataclass(frozen=True)
+class Connecting:
+    """How to connect a world model, and where to put it then.
+
+    Attributes:
+        connect: training of connector and aligner.
+        prior: training of the action prior.
+        seed: of the order of batches.
+        out: folder of the finished model.
+    """
+
+    connect: ConnectConfig
+    prior: PriorConfig
+    seed: int
+    out: Path
 
 
 def connect(
     model: MFWM,
     store: EpisodeStore,
     embedder: VideoTextEmbedder,
-    config: ConnectConfig,
-    prior: PriorConfig,
-    seed: int,
+    how: Connecting,
     run: Run,
-    out: Path,
-    training: Mapping[str, Any],
-    scores: Mapping[str, Any],
+    known: Mapping[str, Any],
 ) -> None:
     """Embed the dataset, train connector, aligner and prior, measure goals, write the model.
 
@@ -115,53 +126,64 @@ def connect(
         model: the world model, whose tokenizer is finished, of the embedder's size.
         store: the dataset.
         embedder: what to connect it to.
-        config: how to train connector and aligner.
-        prior: how to train the action prior.
-        seed: of the order of batches.
+        how: the settings.
         run: where and how it is trained.
-        out: folder of the finished model.
-        training: what the model's description says of how the world model was made.
-        scores: scores so far.
+        known: what the model's description says so far: how it was made, and its `scores`.
     """
-    spec = store.spec
     mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
     work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
     tokenizer = encode(store, model, run)
-    alone = run.ranks.world == 1
-    objects, tasks = registry.objects(spec.name), registry.tasks(spec.name)
+    name = store.spec.name
+    objects, tasks = registry.objects(name), registry.tasks(name)
     run = replace(run, pictures={'connector': goal_strips(model, store, tasks, objects, embedder)})
-    replay = Replay(
-        store, config.batch, config.length, seed, embedder.identity, tokenizer, growing=alone
-    )
-    with stage('connector', config.updates, run) as watched:
-        train_connector(model, replay, config, watched)
-    if prior.updates:
-        work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
-        steps = StepReplay(
-            store, prior.batch, prior.steps, prior.delay, prior.discount, seed,
-            embedder.identity, tokenizer, dynamics_identity(model), growing=alone,
-        )  # fmt: skip
-        with stage('action prior', prior.updates, run) as watched:
-            train_prior(model, steps, prior, watched)
+    _train_connector(model, store, embedder.identity, tokenizer, how, run)
+    _train_prior(model, store, embedder.identity, tokenizer, how, run)
     if not run.ranks.first:
         return
     model.cpu()
     if strips := video_goal_strips(model, store, objects, embedder):
         write_png(run.folder / 'video_goals.png', grid(strips))
-    if domain := registry.find(spec.name):
-        goals = report_goals(model, store, domain, embedder, run.folder)
-        scores = {**scores, 'goals': goals}
+    scores = known['scores']
+    if domain := registry.find(name):
+        scores = {**scores, 'goals': report_goals(model, store, domain, embedder, run.folder)}
     description = {
-        **training,
+        **known,
         'date': datetime.now(UTC).date().isoformat(),
-        'connect': {'seed': seed, **asdict(config)},
-        'prior': asdict(prior),
+        'connect': {'seed': how.seed, **asdict(how.connect)},
+        'prior': asdict(how.prior),
         'scores': scores,
     }
-    write_model(out, model, spec, embedder.name, embedder.identity, description)
+    write_model(how.out, model, store.spec, embedder.name, embedder.identity, description)
     write_json(run.folder / 'scores.json', scores)
     print(json.dumps(scores, indent=2))
-    print(f'model: {out}, pictures: {run.folder}')
+    print(f'model: {how.out}, pictures: {run.folder}')
+
+
+def _train_connector(
+    model: MFWM, store: EpisodeStore, embedder: str, tokenizer: str, how: Connecting, run: Run
+) -> None:
+    config, alone = how.connect, run.ranks.world == 1
+    replay = Replay(
+        store, config.batch, config.length, how.seed, embedder, tokenizer, growing=alone
+    )
+    with stage('connector', config.updates, run) as watched:
+        train_connector(model, replay, config, watched)
+
+
+def _train_prior(
+    model: MFWM, store: EpisodeStore, embedder: str, tokenizer: str, how: Connecting, run: Run
+) -> None:
+    prior, alone = how.prior, run.ranks.world == 1
+    if not prior.updates:
+        return
+    mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
+    work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
+    steps = StepReplay(
+        store, prior.batch, prior.steps, prior.delay, prior.discount, how.seed,
+        embedder, tokenizer, dynamics_identity(model), growing=alone,
+    )  # fmt: skip
+    with stage('action prior', prior.updates, run) as watched:
+        train_prior(model, steps, prior, watched)
 
 
 def encode(store: EpisodeStore, model: MFWM, run: Run) -> str:

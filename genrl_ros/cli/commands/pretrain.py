@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from genrl_ros.cli.commands.connect import connect, encode
+from genrl_ros.cli.commands.connect import Connecting, connect, encode
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.session import session, stage
 from genrl_ros.config.model import model_preset
@@ -130,7 +130,7 @@ def pretrain(config: Config, run: Run) -> None:
     if embedder is None:
         return
 
-    training = {
+    known = {
         'seed': config.seed,
         'data': {
             'frames': store.num_frames,
@@ -138,8 +138,7 @@ def pretrain(config: Config, run: Run) -> None:
         },
         'world_model': asdict(first),
         'dynamics': asdict(second),
+        'scores': scores,
     }
-    connect(
-        model.to(config.device), store, embedder, config.connect,
-        config.prior, config.seed, run, out, training, scores,
-    )  # fmt: skip
+    how = Connecting(config.connect, config.prior, config.seed, out)
+    connect(model.to(config.device), store, embedder, how, run, known)
