@@ -16,7 +16,7 @@ STEPS = 16
 
 
 @dataclass(frozen=True)
-class Goal:
+class DecodedGoal:
     """A prompt, grounded in the world model.
 
     Attributes:
@@ -31,7 +31,9 @@ class Goal:
 
 
 @torch.no_grad()
-def make_goal(model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = STEPS) -> Goal:
+def make_goal(
+    model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = STEPS
+) -> DecodedGoal:
     """Turn an embedding into a latent trajectory and decode it.
 
     Args:
@@ -55,4 +57,4 @@ def make_goal(model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = ST
         stoch = model.connector.generate(aligned.expand(1, steps, -1), mode=False)[0]
     frames = to_uint8(model.tokenizer.decode(stoch))
     tokens = stoch.argmax(-1).to(torch.uint8)
-    return Goal(embedding, tokens.cpu().numpy(), frames.cpu().numpy())
+    return DecodedGoal(embedding, tokens.cpu().numpy(), frames.cpu().numpy())

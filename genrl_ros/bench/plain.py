@@ -137,7 +137,7 @@ def connect_loss(
     return config.kl_scale * kl + alignment_loss(model.aligner, chunks)
 
 
-class Optimizer:
+class PlainOptimizer:
     """Adam, clipping and weight decay, parameter by parameter."""
 
     def __init__(self, parameters: list[nn.Parameter], config: OptimConfig) -> None:

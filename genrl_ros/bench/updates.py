@@ -17,7 +17,7 @@ from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.config.training import ConnectConfig, OptimConfig, WorldModelConfig
 from genrl_ros.training.engine.graphs import Loss, graphed
-from genrl_ros.training.engine.speed import ACTIONS, Captured, Run, Size
+from genrl_ros.training.engine.speed import ACTIONS, Captured, Size, Work
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.fast.norm_silu import by_library, is_compiled, norm_silu
 from genrl_ros.world_model.mfwm import MFWM
@@ -45,7 +45,7 @@ def random_batch(sizes: ModelConfig, size: Size, device: str) -> dict[str, Tenso
 
 def world_updates(
     model: MFWM, batch: Mapping[str, Tensor], device: str, mixed: bool = False
-) -> dict[str, Run]:
+) -> dict[str, Work]:
     """Our update of world model, connector and aligner, `total` and by part.
 
     With `mixed`, losses are computed in bfloat16 where that is exact enough.
@@ -53,7 +53,7 @@ def world_updates(
     optimizers = [Optimizer(group, OPTIM, 10**6) for group in _groups(model)]
     stages = _losses(model, device, mixed)
 
-    def updating(stages: Iterable[Loss]) -> Run:
+    def updating(stages: Iterable[Loss]) -> Work:
         def update() -> None:
             for loss, optimizer in zip(stages, optimizers, strict=True):
                 optimizer.step(loss(batch)[0])
@@ -104,9 +104,9 @@ def world_updates(
     return {'total': update} | _named(model, parts)
 
 
-def plain_world_updates(model: MFWM, batch: Mapping[str, Tensor]) -> dict[str, Run]:
+def plain_world_updates(model: MFWM, batch: Mapping[str, Tensor]) -> dict[str, Work]:
     """The same in plain form, in float32."""
-    world, connector = (plain.Optimizer(p, OPTIM) for p in _groups(model))
+    world, connector = (plain.PlainOptimizer(p, OPTIM) for p in _groups(model))
 
     def update() -> None:
         world.step(plain.world_model_loss(model, batch, WORLD))
@@ -141,7 +141,7 @@ def plain_world_updates(model: MFWM, batch: Mapping[str, Tensor]) -> dict[str, R
     return {name: _by_library(run) for name, run in runs.items()}
 
 
-def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict[str, Run]:
+def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict[str, Work]:
     """One update of actor and critic by imagination: `ours`, `ours bf16` if asked, and `plain`."""
     config = replace(LearnConfig(), starts=starts, prior=0.0, critic_first=0)
     rounded = replace(config, precision='bf16')
@@ -162,7 +162,7 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
         repeated = model.aligner(embedding).expand(starts, steps + 1, -1)
         goal = model.connector.generate(repeated, mode=True)[:, 1:].transpose(0, 1)
     critic, actor = (
-        plain.Optimizer(list(net.parameters()), replace(OPTIM, lr=3e-5, eps=1e-5, clip=100.0))
+        plain.PlainOptimizer(list(net.parameters()), replace(OPTIM, lr=3e-5, eps=1e-5, clip=100.0))
         for net in (other.critic, other.actor)
     )
 
@@ -171,18 +171,18 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
         actor.step(actor_loss)
         critic.step(critic_loss)
 
-    runs: dict[str, Run] = {'ours': lambda: agent.update(model, start, matcher)}
+    runs: dict[str, Work] = {'ours': lambda: agent.update(model, start, matcher)}
     if mixed:
         runs['ours bf16'] = lambda: mixed_agent.update(model, start, matcher)
     return runs | {'plain': _by_library(by_hand)}
 
 
-def norms(device: str) -> dict[tuple[str, int, str], Run]:
+def norms(device: str) -> dict[tuple[str, int, str], Work]:
     """LayerNorm and SiLU of `NUMBERS` numbers, forwards and backwards, by library and compiled.
 
     By form, channels, and precision.
     """
-    runs: dict[tuple[str, int, str], Run] = {}
+    runs: dict[tuple[str, int, str], Work] = {}
     for channels in CHANNELS:
         norm = nn.LayerNorm(channels, device=device)
         for precision, dtype in (('float32', torch.float32), ('bf16', torch.bfloat16)):
@@ -232,7 +232,7 @@ def _trivial(parameters: Iterable[Tensor]) -> Tensor:
     return torch.stack([parameter.sum() for parameter in parameters]).sum() * 1e-6
 
 
-def _alone(model: MFWM, run: Callable[[], None]) -> Run:
+def _alone(model: MFWM, run: Callable[[], None]) -> Work:
     """A run that adds to no earlier gradient."""
 
     def fresh() -> None:
@@ -243,7 +243,7 @@ def _alone(model: MFWM, run: Callable[[], None]) -> Run:
     return fresh
 
 
-def _by_library(run: Run) -> Run:
+def _by_library(run: Work) -> Work:
     """A run without what is compiled for ours."""
 
     def plainly() -> None:
@@ -253,6 +253,6 @@ def _by_library(run: Run) -> Run:
     return plainly
 
 
-def _named(model: MFWM, parts: Iterable[Callable[[], None]]) -> dict[str, Run]:
+def _named(model: MFWM, parts: Iterable[Callable[[], None]]) -> dict[str, Work]:
     runs = zip(PARTS, parts, strict=True)
     return {name: _alone(model, run) for name, run in runs}

@@ -18,7 +18,7 @@ PASSED = 0.5
 
 
 @dataclass(frozen=True)
-class Report:
+class DemoReport:
     """The result of a demo.
 
     Attributes:
@@ -48,7 +48,7 @@ def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
     pyplot.close(figure)
 
 
-def report(run: DemoRun) -> Report:
+def report(run: DemoRun) -> DemoReport:
     """Sum up a run, however far it has come."""
     task, recordings = run.task, run.recordings
     scores = [] if task is None else [round(score_of(task, each), 3) for each in recordings]
@@ -83,7 +83,7 @@ def report(run: DemoRun) -> Report:
     names = ('goal.mp4', 'goal.png', 'learning_curve.png', 'episode.mp4')
     artefacts = [str(run.folder / name) for name in names if (run.folder / name).is_file()]
     content['artefacts'] = [*artefacts, str(run.folder / 'summary.json')]
-    return Report(reached, content, _table(content))
+    return DemoReport(reached, content, _table(content))
 
 
 def score_of(task: Task, recording: Any) -> float:

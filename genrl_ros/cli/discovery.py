@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from genrl_ros.system.share import share_path
 
-DOMAINS = range(1, 102)
+ROS_DOMAIN_IDS = range(1, 102)
 """ROS domains whose ports keep clear of those that Linux hands out itself."""
 LAST_DOMAIN = 232
 """Beyond it there are no ports."""
@@ -68,7 +68,7 @@ def _from_environment() -> int | None:
 
 
 def _take_free_domain() -> tuple[int, socket.socket]:
-    for domain in random.sample(DOMAINS, len(DOMAINS)):
+    for domain in random.sample(ROS_DOMAIN_IDS, len(ROS_DOMAIN_IDS)):
         taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # An abstract name: no file, and free again when this process ends, however it ends.

@@ -28,7 +28,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Runs:
+class Trials:
     """How a policy is run.
 
     Attributes:
@@ -43,7 +43,7 @@ class Runs:
 
 
 def learn_and_run(
-    learning: Learn, task: Task, runs: Runs, should_stop: Callable[[], bool] = lambda: False
+    learning: Learn, task: Task, trials: Trials, should_stop: Callable[[], bool] = lambda: False
 ) -> Row:
     """Score of what is learned for a prompt, with progress.
 
@@ -53,7 +53,7 @@ def learn_and_run(
     Args:
         learning: what to learn, from which world model, and where the bundle goes.
         task: what the robot has to do then.
-        runs: how often.
+        trials: how often.
         should_stop: asked often.
 
     Returns:
@@ -66,7 +66,7 @@ def learn_and_run(
     """
     bundle, file = learning.out / learning.name, _record(learning)
     kept = what_is_known(learning)
-    run = {'task': task.name, 'episodes': runs.episodes, 'seed': runs.seed}
+    run = {'task': task.name, 'episodes': trials.episodes, 'seed': trials.seed}
     if kept.get('run') != run:
         began = time.monotonic()
         try:
@@ -75,7 +75,7 @@ def learn_and_run(
                 write_json(file, kept)  # before the bundle, which a kill may leave alone
                 learn_prompt(learning, should_stop=should_stop)
                 kept['bundle'] = load_bundle(bundle).sha256
-            score = run_task(task, learning.domain, bundle, runs, should_stop)
+            score = run_task(task, learning.domain, bundle, trials, should_stop)
             kept |= {'run': run, 'score': asdict(score)}
         finally:
             kept['seconds'] = round(kept['seconds'] + time.monotonic() - began, 1)
@@ -143,7 +143,7 @@ def run_task(
     task: Task,
     domain: str,
     bundle: Path,
-    runs: Runs,
+    trials: Trials,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Score of a policy in the simulator, with progress.
@@ -152,13 +152,13 @@ def run_task(
         StoppedError: if there was no time to finish.
     """
     scores: list[float] = []
-    coming = evaluate(domain, task.name, bundle, runs.episodes, runs.seed, runs.workers)
-    with bar(f'run {task.name}', runs.episodes) as show, contextlib.closing(coming):
+    coming = evaluate(domain, task.name, bundle, trials.episodes, trials.seed, trials.workers)
+    with bar(f'run {task.name}', trials.episodes) as show, contextlib.closing(coming):
         for outcome in coming:
             scores.append(task.score.of(outcome))
             show(len(scores), f'score {summarize(scores).score:.2f}')
-            if should_stop() and len(scores) < runs.episodes:
-                done = f'{len(scores)} of {runs.episodes} episodes'
+            if should_stop() and len(scores) < trials.episodes:
+                done = f'{len(scores)} of {trials.episodes} episodes'
                 raise StoppedError(f'{task.name} after {done}')
     return summarize(scores)
 

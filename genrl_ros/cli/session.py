@@ -71,7 +71,7 @@ def saying_stopped() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def processes(device: str) -> Iterator[Ranks]:
+def training_ranks(device: str) -> Iterator[Ranks]:
     """The processes that `torchrun` started, of which only the first prints; or this one alone.
 
     What they do may be stopped early, as in `saying_stopped`.
@@ -89,7 +89,7 @@ def processes(device: str) -> Iterator[Ranks]:
 
 
 @contextlib.contextmanager
-def session(
+def training_session(
     folder: Path,
     record: RecordConfig,
     device: str,
@@ -103,7 +103,7 @@ def session(
     """
     with (
         Deadline(budget_s) as deadline,
-        processes(device) as ranks,
+        training_ranks(device) as ranks,
         exclusive(folder) if ranks.first else contextlib.nullcontext(),
     ):
         yield Run(

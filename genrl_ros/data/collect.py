@@ -33,7 +33,7 @@ class Script(Protocol):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EpisodeRecipe:
     """How episodes are made; importable functions, since workers are separate processes.
 
     Attributes:
@@ -48,7 +48,7 @@ class Recipe:
 
 
 def collect(
-    store: EpisodeStore, recipe: Recipe, frames: int, seed: int, workers: int
+    store: EpisodeStore, recipe: EpisodeRecipe, frames: int, seed: int, workers: int
 ) -> Generator[str, None, None]:
     """Add episodes until the store holds at least `frames` frames, and mend those that are torn.
 
@@ -97,7 +97,7 @@ def episode_name(index: int) -> str:
     return f'{index:06d}'
 
 
-def run_episode(environment: Environment, recipe: Recipe, seed: int, index: int) -> Episode:
+def run_episode(environment: Environment, recipe: EpisodeRecipe, seed: int, index: int) -> Episode:
     """Make the i-th episode of a dataset."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     physics, action_dim = environment.physics, environment.domain.robot.action_dim
@@ -129,10 +129,10 @@ def _finished(store: EpisodeStore, name: str) -> bool:
     return True
 
 
-_worker: tuple[Environment, Recipe] | None = None
+_worker: tuple[Environment, EpisodeRecipe] | None = None
 
 
-def _start_worker(recipe: Recipe) -> None:
+def _start_worker(recipe: EpisodeRecipe) -> None:
     global _worker
     _worker = recipe.make_environment(), recipe
 

@@ -16,7 +16,7 @@ def to_uint8(image: Tensor) -> Tensor:
     return ((image + 0.5) * 255).round().clamp_(0, 255).to(torch.uint8)
 
 
-def squares(image: Tensor, side: int) -> Tensor:
+def patches(image: Tensor, side: int) -> Tensor:
     """Squares `(N, 64 / side, 64 / side, 3 * side * side)` of images `(N, 3, 64, 64)` uint8.
 
     In each, the order is channel, row, column. A row of it is four or eight bytes. Moved as one

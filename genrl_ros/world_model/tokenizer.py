@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.config.training import FocusConfig
 from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
-from genrl_ros.world_model.images import pixels, squares
+from genrl_ros.world_model.images import patches, pixels
 from genrl_ros.world_model.layers import Dense
 from genrl_ros.world_model.patch import SIDE, PatchDecoder, PatchEncoder, PatchPosterior
 
@@ -44,8 +44,8 @@ class Tokenizer(nn.Module):
         Float32 in [-0.5, 0.5] for patches; for convolutions still uint8, since they take images
         in portions and are limited by memory.
         """
-        by_squares = squares(image, self._side)
-        return pixels(by_squares) if isinstance(self.encoder, PatchEncoder) else by_squares
+        by_patches = patches(image, self._side)
+        return pixels(by_patches) if isinstance(self.encoder, PatchEncoder) else by_patches
 
     def emphasis(self, focus: FocusConfig) -> Tensor | None:
         """What to multiply differences of a canvas by, for their squares to have the weight."""
@@ -54,7 +54,7 @@ class Tokenizer(nn.Module):
         device = self.decoder.project.weight.device
         inside = torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device=device)
         inside[..., focus.top : focus.bottom, focus.left : focus.right] = 1
-        return 1 + (focus.weight**0.5 - 1) * squares(inside, self._side)
+        return 1 + (focus.weight**0.5 - 1) * patches(inside, self._side)
 
     def embed(self, canvas: Tensor) -> Tensor:
         """Embedded images `(N, ...)` of a `canvas`, as the posterior takes them."""

@@ -149,7 +149,7 @@ def test_domains_do_not_collide(monkeypatch) -> None:
 
 def test_a_domain_in_use_is_not_chosen(monkeypatch) -> None:
     monkeypatch.delenv('ROS_DOMAIN_ID')
-    monkeypatch.setattr('genrl_ros.cli.discovery.DOMAINS', range(60, 61))
+    monkeypatch.setattr('genrl_ros.cli.discovery.ROS_DOMAIN_IDS', range(60, 61))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(('', 7400 + 250 * 60))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from genrl_ros.cli.commands.eval import Config, main
-from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run
+from genrl_ros.cli.evaluate_tasks import Trials, learn_and_run
 from genrl_ros.cli.learn_prompt import Config as Learn
 from genrl_ros.cli.learn_prompt import learn_prompt
 from genrl_ros.config.learning import LearnConfig
@@ -66,7 +66,7 @@ def test_a_measurement_that_is_stopped_goes_on(tmp_path: Path) -> None:
         'kitchen', 'switch light on', name='light', out=tmp_path,
         model=shipped_model('kitchen'), learning=LearnConfig(updates=2, starts=4),
     )  # fmt: skip
-    task, runs = LIGHT, Runs(episodes=2, seed=7, workers=1)
+    task, runs = LIGHT, Trials(episodes=2, seed=7, workers=1)
     with pytest.raises(StoppedError, match='learning light after 1 of 2 updates'):
         learn_and_run(learning, task, runs, lambda: True)
     with pytest.raises(StoppedError, match='light after 1 of 2 episodes'):
@@ -94,7 +94,7 @@ def test_what_was_not_learned_to_its_end_may_be_learned_otherwise(tmp_path: Path
         'kitchen', video=tmp_path / 'nothing.mp4', name='light', out=tmp_path / 'out',
         model=shipped_model('kitchen'), learning=LearnConfig(updates=2, starts=4),
     )  # fmt: skip
-    task, runs = LIGHT, Runs(episodes=1, seed=7, workers=1)
+    task, runs = LIGHT, Trials(episodes=1, seed=7, workers=1)
     (tmp_path / 'nothing.mp4').write_bytes(b'nothing')
     with pytest.raises(ValueError, match=r'nothing\.mp4'):
         learn_and_run(learning, task, runs)

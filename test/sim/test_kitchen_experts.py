@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrl_ros.data.collect import Recipe, collect, run_episode
+from genrl_ros.data.collect import EpisodeRecipe, collect, run_episode
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
 from genrl_ros.domains.environment import Environment
@@ -20,7 +20,9 @@ from genrl_ros.domains.kitchen.physics import ARM, Kitchen
 from genrl_ros.domains.kitchen.script import MIXTURE, kitchen_script
 from genrl_ros.domains.kitchen.tasks import MoveElement
 
-RECIPE = Recipe(partial(registry.make_environment, DOMAIN), kitchen_script, DOMAIN.episode_steps)
+RECIPE = EpisodeRecipe(
+    partial(registry.make_environment, DOMAIN), kitchen_script, DOMAIN.episode_steps
+)
 
 
 @pytest.fixture(scope='module')

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from genrl_ros.data.collect import Recipe, collect, episode_name, run_episode
+from genrl_ros.data.collect import EpisodeRecipe, collect, episode_name, run_episode
 from genrl_ros.data.store.episode_file import Episode, EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore, is_held_out
 from genrl_ros.domains.base import Domain, RobotSpec, Scripted
@@ -308,7 +308,7 @@ class Wild:
         self.actions = (3 * rng.standard_normal(2) for _ in itertools.count())
 
 
-RECIPE = Recipe(make_environment=counting, draw=Wild, episode_steps=4)
+RECIPE = EpisodeRecipe(make_environment=counting, draw=Wild, episode_steps=4)
 
 
 def test_the_recorded_action_led_to_the_image_and_is_what_was_applied() -> None:

@@ -41,7 +41,7 @@ def test_two_processes_do_not_write_to_one_folder(
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b'held\n'
-        command = ['collect', 'kitchen', '--frames', '1', '--out', str(folder)]
+        command = ['pretrain', 'kitchen', '--run', str(folder)]
         assert main.main(command) == 1
         assert [file.name for file in folder.iterdir()] == ['.lock']
         said = capsys.readouterr().err

@@ -108,7 +108,7 @@ def test_optimizer(clip: float) -> None:
     nets = [nn.Linear(3, 2).double() for _ in range(2)]
     nets[1].load_state_dict(nets[0].state_dict())
     fast = Optimizer(nets[0].parameters(), config, 10)
-    slow = plain.Optimizer(list(nets[1].parameters()), config)
+    slow = plain.PlainOptimizer(list(nets[1].parameters()), config)
     for _ in range(3):
         x = torch.randn(5, 3).double()
         fast.step(nets[0](x).square().sum())

@@ -14,15 +14,11 @@ import textwrap
 from pathlib import Path
 from typing import get_type_hints
 
-import numpy as np
 import pytest
 
 from genrl_ros.cli import main as cli
-from genrl_ros.cli.commands import collect
-from genrl_ros.cli.session import Deadline, session, work_through
+from genrl_ros.cli.session import Deadline, training_session, work_through
 from genrl_ros.config.training import RecordConfig
-from genrl_ros.data.store.episode_file import Episode
-from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.system.processes import age_s
 from genrl_ros.training.engine.run import Run, StoppedError
 from genrl_ros.training.engine.stages import Stages
@@ -53,7 +49,7 @@ def test_a_first_signal_is_noted_and_a_second_interrupts(signum: int) -> None:
 def test_stopping_early_is_said_and_is_no_failure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with session(tmp_path, RecordConfig(), 'cpu', 'float32', None) as run:
+    with training_session(tmp_path, RecordConfig(), 'cpu', 'float32', None) as run:
         os.kill(os.getpid(), signal.SIGTERM)
         work_through('embed', 3, iter([1, 1, 1]), run)
         raise AssertionError('it went on')
@@ -94,34 +90,6 @@ def test_an_interrupt_while_a_command_runs_is_said(
     monkeypatch.setattr(cli, 'run', run)
     assert cli.main(['learn', 'kitchen']) == cli.INTERRUPTED
     assert capsys.readouterr().err == 'genrl learn: interrupted\n'
-
-
-def test_a_collection_that_is_stopped_goes_on_and_mends_what_is_torn(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / 'data'
-    asked = collect.Config('kitchen', frames=1, out=out, workers=1)
-    with pytest.raises(StoppedError, match=r'\d+ of 500 frames are collected'):
-        collect.fill(dataclasses.replace(asked, frames=500), lambda: True)
-    store = EpisodeStore.open(out)
-    assert 0 < store.num_frames < 500
-    store.append(
-        '000007',
-        Episode(
-            *(np.array(each('000000')) for each in (store.image, store.action, store.state)),
-            kind='made by a larger one',
-            seed='1/7',
-        ),
-    )
-    store.episode_path('000007').write_bytes(b'torn')
-    file = store.episode_path('000000')
-    action = np.array(store.action('000000'))
-    file.write_bytes(file.read_bytes()[:-1])
-    assert collect.main(asked) == 0
-    assert f'episodes at {out}' in capsys.readouterr().out
-    np.testing.assert_array_equal(store.action('000000'), action)
-    EpisodeStore.of('kitchen', out)  # all are whole
-    assert EpisodeStore.open(out).kind('000007') != 'made by a larger one'
 
 
 def test_work_without_a_limit_is_finished(tmp_path: Path) -> None:

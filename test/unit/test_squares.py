@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genrl_ros.world_model.conv import ConvDecoder, ConvEncoder
 from genrl_ros.world_model.fast import portions
-from genrl_ros.world_model.images import joined, pixels, squares
+from genrl_ros.world_model.images import joined, patches, pixels
 
 EXACT = {'rtol': 1e-10, 'atol': 1e-10}
 
@@ -32,14 +32,14 @@ def same_gradients(fast: Tensor, slow: Tensor, of: Iterable[Tensor]) -> None:
 
 @pytest.mark.parametrize('side', [4, 8])
 def test_squares_are_joined_to_the_image(image: Tensor, side: int) -> None:
-    cut = squares(image, side)
+    cut = patches(image, side)
     assert torch.equal(cut[2, 1, 0], image[2, :, side : 2 * side, :side].flatten())
     assert torch.equal(joined(cut, side), image)
 
 
 def test_encoder(image: Tensor) -> None:
     encoder = ConvEncoder(3).double()
-    out = encoder(squares(image, 4))
+    out = encoder(patches(image, 4))
     published = encoder.layers(pixels(image).double()).flatten(1)
     noise = torch.randn_like(out)
     torch.testing.assert_close(out, published, **EXACT)
@@ -53,17 +53,17 @@ def test_decoder(image: Tensor) -> None:
     maps = F.conv_transpose2d(features.view(7, 96, 1, 1), first, decoder.spread_bias)
     difference = decoder.layers(maps) - pixels(image).double()
     used = [p for name, p in decoder.named_parameters() if not name.startswith('project')]
-    loss = decoder.squared_error(features, squares(image, 4))
+    loss = decoder.squared_error(features, patches(image, 4))
     same_gradients(3 * loss, 3 * difference.square().sum(), [features, *used])
 
 
 def test_an_error_can_be_computed_where_nothing_learns(image: Tensor) -> None:
     decoder, features = ConvDecoder(20, 3), torch.randn(7, 96)
-    learning = decoder.squared_error(features, squares(image, 4))
+    learning = decoder.squared_error(features, patches(image, 4))
     with torch.no_grad():
-        torch.testing.assert_close(decoder.squared_error(features, squares(image, 4)), learning)
+        torch.testing.assert_close(decoder.squared_error(features, patches(image, 4)), learning)
     decoder.requires_grad_(False)
-    frozen = decoder.squared_error(features, squares(image, 4))
+    frozen = decoder.squared_error(features, patches(image, 4))
     assert not frozen.requires_grad
     torch.testing.assert_close(frozen, learning)
 

@@ -28,9 +28,9 @@ from genrl_ros.config.model import ModelConfig, model_preset
 from genrl_ros.training.engine.speed import (
     ACTIONS,
     Machine,
-    Run,
     Size,
     Timing,
+    Work,
     inspect,
     matrix_product,
     measure,
@@ -93,7 +93,7 @@ def main(config: Config) -> int:
 
 def _size(size: Size, machine: Machine, config: Config, with_small: bool) -> dict[str, Any]:
     device = machine.device
-    runs: dict[tuple[str, str], Run] = {('peak', 'total'): matrix_product(device)}
+    runs: dict[tuple[str, str], Work] = {('peak', 'total'): matrix_product(device)}
     if machine.bf16:
         runs['peak', 'bf16'] = matrix_product(device, torch.bfloat16)
     variants: dict[str, ModelConfig] = {'ours': size.model}

@@ -11,7 +11,7 @@ from pathlib import Path
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import Deadline, saying_stopped
-from genrl_ros.data.collect import Recipe, collect
+from genrl_ros.data.collect import EpisodeRecipe, collect
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
 from genrl_ros.system.locks import exclusive
@@ -58,7 +58,7 @@ def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> Epi
     command = (
         f'genrl collect {config.domain} --frames {config.frames} --seed {config.seed} --out {out}'
     )
-    recipe = Recipe(
+    recipe = EpisodeRecipe(
         make_environment=partial(registry.make_environment, domain),
         draw=registry.load(domain.data.draw),
         episode_steps=domain.episode_steps,

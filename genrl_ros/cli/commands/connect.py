@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genrl_ros.cli.options import DomainName, at_least
-from genrl_ros.cli.session import session, stage, work_through
+from genrl_ros.cli.session import stage, training_session, work_through
 from genrl_ros.config.presets import PresetName
 from genrl_ros.config.training import ConnectConfig, Device, Precision, PriorConfig, RecordConfig
 from genrl_ros.data.pictures import grid, write_png
@@ -80,7 +80,9 @@ def main(config: Config) -> int:
     folder = config.run or Path('runs/connect') / config.domain
     embedder = load_embedder(config.embedder)
     store = EpisodeStore.of(config.domain, config.data)
-    with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
+    with training_session(
+        folder, config.record, config.device, config.precision, config.budget_s
+    ) as run:
         prepare(config.threads, config.seed)
         finished, card = load_mfwm(config.model or shipped_model(config.domain))
         store.check_robot(card.spec)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from genrl_ros.cli.evaluate_tasks import (
     Row,
-    Runs,
+    Trials,
     learn_and_run,
     means,
     run_task,
@@ -110,7 +110,7 @@ def main(config: Config) -> int:
 def _run(config: Config, policy: Path, task: Task, should_stop: Callable[[], bool]) -> Row:
     began = time.monotonic()
     prompt = load_bundle(policy).description.prompt
-    score = run_task(task, config.domain, policy, _runs(config), should_stop)
+    score = run_task(task, config.domain, policy, _trials(config), should_stop)
     seconds = round(time.monotonic() - began, 1)
     return asdict(score) | {'prompt': prompt, 'seconds': seconds}
 
@@ -130,10 +130,10 @@ def _learn_and_run(
     with exclusive(out):
         try:
             for task, (own, *others) in questions:
-                row = learn_and_run(own, task, _runs(config), should_stop)
+                row = learn_and_run(own, task, _trials(config), should_stop)
                 results[task.name] = row
                 for other in others:
-                    again = learn_and_run(other, task, _runs(config), should_stop)
+                    again = learn_and_run(other, task, _trials(config), should_stop)
                     row.setdefault('paraphrases', []).append(again)
         except BaseException:
             if any(not path.name.startswith('.') for path in out.iterdir()):
@@ -160,5 +160,5 @@ def _learnings(config: Config, task: Task, out: Path) -> Iterator[Learn]:
             yield replace(own, prompt=prompt, name=f'{task.name}-{index}')
 
 
-def _runs(config: Config) -> Runs:
-    return Runs(config.episodes, config.seed, config.workers)
+def _trials(config: Config) -> Trials:
+    return Trials(config.episodes, config.seed, config.workers)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from genrl_ros.cli.commands.connect import Connecting, connect, encode
 from genrl_ros.cli.options import DomainName, at_least
-from genrl_ros.cli.session import session, stage
+from genrl_ros.cli.session import stage, training_session
 from genrl_ros.config.model import model_preset
 from genrl_ros.config.presets import PresetName
 from genrl_ros.config.training import (
@@ -88,7 +88,9 @@ class Config:
 def main(config: Config) -> int:
     """Run the stages that are not finished yet."""
     folder = config.run or Path('runs/pretrain') / config.domain
-    with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
+    with training_session(
+        folder, config.record, config.device, config.precision, config.budget_s
+    ) as run:
         pretrain(config, run)
     return 0
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from genrl_ros.cli.commands import collect, pretrain
-from genrl_ros.cli.evaluate_tasks import Runs, learn_and_run, show_scores
+from genrl_ros.cli.evaluate_tasks import Trials, learn_and_run, show_scores
 from genrl_ros.cli.learn_prompt import Config as Learn
 from genrl_ros.cli.options import DomainName, at_least
-from genrl_ros.cli.session import session, work_through
+from genrl_ros.cli.session import training_session, work_through
 from genrl_ros.config.fingerprint import VERSION, explicit, fingerprint
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.presets import TRAINING, PresetName
@@ -116,7 +116,9 @@ class Config:
 def main(config: Config) -> int:
     """Do the stages that are not done yet, as far as the time goes."""
     folder = config.run or Path('runs/train-all') / config.domain
-    with session(folder, config.record, config.device, config.precision, config.budget_s) as run:
+    with training_session(
+        folder, config.record, config.device, config.precision, config.budget_s
+    ) as run:
         Making(config, run).everything()
     return 0
 
@@ -278,8 +280,8 @@ class Making:
                 device=config.device,
                 learning=config.learning,
             )
-            runs = Runs(config.episodes, EVALUATION_SEED, config.workers)
-            scores[task.name] = learn_and_run(learning, task, runs, self.run.should_stop)
+            trials = Trials(config.episodes, EVALUATION_SEED, config.workers)
+            scores[task.name] = learn_and_run(learning, task, trials, self.run.should_stop)
         return scores
 
     def check_out(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.progress import bar
-from genrl_ros.cli.session import session, stage
+from genrl_ros.cli.session import stage, training_session
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.domains import registry
 from genrl_ros.training.embedder.clips import ClipConfig, Clips, make_clips
@@ -54,7 +54,9 @@ def main(config: Config) -> int:
     if (out / 'embedder.json').exists():
         raise FileExistsError(f'{out} holds an embedder: choose another --out, or move it away')
     record = RecordConfig(report_every=10, keep=2, picture_every=0)
-    with session(config.run, record, 'cpu', config.train.precision, config.budget_s) as run:
+    with training_session(
+        config.run, record, 'cpu', config.train.precision, config.budget_s
+    ) as run:
         source: ConceptSource = registry.load(registry.get(config.domain).concepts)
         clips = _clips(config, source, run)
         with stage('video tower', config.train.steps, run) as watched:

@@ -22,7 +22,7 @@ PEAK_SIZE, QUICK_SIZE = 2048, 512
 """Sides of the matrices whose product is timed: for the peak, and for a first impression."""
 CLEARLY = 1.5
 """How much faster products must be for a whole update to gain."""
-Run = Callable[[], object]
+Work = Callable[[], object]
 Key = TypeVar('Key', bound=Hashable)
 
 
@@ -96,8 +96,8 @@ class Captured:
         eager: the same without the graph, to count.
     """
 
-    replay: Run
-    eager: Run
+    replay: Work
+    eager: Work
 
     def __call__(self) -> object:
         """Replay it."""
@@ -141,7 +141,7 @@ def describe_processor() -> str:
     return path.read_text() if path.exists() else ''
 
 
-def matrix_product(device: str, dtype: torch.dtype = torch.float32, size: int = PEAK_SIZE) -> Run:
+def matrix_product(device: str, dtype: torch.dtype = torch.float32, size: int = PEAK_SIZE) -> Work:
     """What a machine does fastest: a large product."""
     a, b = torch.randn(2, size, size, device=device, dtype=dtype)
     return lambda: a @ b
@@ -162,7 +162,7 @@ def fastest_precision(device: str) -> Precision:
     return 'bf16' if taken['float32'].seconds > CLEARLY * taken['bf16'].seconds else 'float32'
 
 
-def _seconds(run: Run, device: str) -> float:
+def _seconds(run: Work, device: str) -> float:
     if device == 'cuda':
         torch.cuda.synchronize()
     began = time.perf_counter()
@@ -172,7 +172,7 @@ def _seconds(run: Run, device: str) -> float:
     return time.perf_counter() - began
 
 
-def _gflop(run: Run) -> float:
+def _gflop(run: Work) -> float:
     counter = FlopCounterMode(
         display=False, custom_mapping={torch.ops.aten.addmm_: _addmm_inplace_flop}
     )
@@ -187,7 +187,7 @@ def _addmm_inplace_flop(
     return int(addmm_flop(self, a, b))
 
 
-def measure(runs: Mapping[Key, Run], repeats: int, device: str) -> dict[Key, Timing]:
+def measure(runs: Mapping[Key, Work], repeats: int, device: str) -> dict[Key, Timing]:
     """Time everything `repeats` times, taking turns, after one turn to warm up."""
     work = {name: _gflop(run) for name, run in runs.items()}
     best = dict.fromkeys(runs, float('inf'))
