@@ -1,4 +1,4 @@
-"""The shipped parameter file says nothing that no node knows, and everything in the right type."""
+"""A shipped parameter file says nothing that no node knows, and everything in the right type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, DOMAINS, NODES
+from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, NODES
 from genrl_ros.nodes.bringup import BringupParameters
 from genrl_ros.nodes.command_gate import GateParameters
 from genrl_ros.nodes.encoder_node import EncoderParameters
@@ -56,14 +56,15 @@ def test_defaults_are_of_types_that_ros_can_tell_apart(kind) -> None:
         assert field.metadata['doc'], name
 
 
-@pytest.mark.parametrize('domain', DOMAINS)
-def test_the_shipped_file_matches_the_nodes(domain) -> None:
-    content = yaml.safe_load(Path(share_path('config', f'{domain}.yaml')).read_text())
+@pytest.mark.parametrize('layer', ['graph', 'simulation', 'robot'])
+def test_the_shipped_files_match_the_nodes(layer) -> None:
+    content = yaml.safe_load(Path(share_path('config', f'{layer}.yaml')).read_text())
     for key, section in content.items():
         values = section['ros__parameters']
         name = key.removeprefix('/**').strip('/')
         if not name:
-            assert values.pop('use_sim_time') is True
+            wanted = {'graph': None, 'simulation': True, 'robot': False}[layer]
+            assert values.pop('use_sim_time', None) is wanted
             for parameter_name, value in values.items():
                 users = [kind for kind in KINDS.values() if parameter_name in fields(kind)]
                 assert users, f'no node has a parameter {parameter_name}'
