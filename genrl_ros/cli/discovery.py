@@ -8,12 +8,11 @@ import random
 import socket
 from collections.abc import Iterator, Mapping
 
+from genrl_ros.system.environment import LAST_ROS_DOMAIN, ros_domain
 from genrl_ros.system.share import share_path
 
 ROS_DOMAIN_IDS = range(1, 102)
 """ROS domains whose ports keep clear of those that Linux hands out itself."""
-LAST_DOMAIN = 232
-"""Beyond it there are no ports."""
 _PORT_BASE, _PORTS_A_DOMAIN = 7400, 250
 _PROBED_PORTS = (0, 1, 10, 11, 12, 13)  # discovery, then the first two participants
 
@@ -29,7 +28,7 @@ def private_domain(domain: int | None = None) -> Iterator[Mapping[str, str]]:
         OSError: if no domain is free.
         ValueError: if `ROS_DOMAIN_ID` is no ROS domain.
     """
-    chosen = domain if domain is not None else _from_environment()
+    chosen = domain if domain is not None else ros_domain()
     taken: socket.socket | None = None
     if chosen is None:
         chosen, taken = _take_free_domain()
@@ -53,18 +52,8 @@ def check_ros_domain(domain: int, name: str) -> None:
     Raises:
         ValueError: naming what asked for it.
     """
-    if not 0 <= domain <= LAST_DOMAIN:
-        raise ValueError(f'{name} must be in [0, {LAST_DOMAIN}], got {domain}')
-
-
-def _from_environment() -> int | None:
-    value = os.environ.get('ROS_DOMAIN_ID', '')
-    if not value:
-        return None
-    if not value.isdigit():
-        raise ValueError(f'ROS_DOMAIN_ID is {value!r}; it must be a number')
-    check_ros_domain(int(value), 'ROS_DOMAIN_ID')
-    return int(value)
+    if not 0 <= domain <= LAST_ROS_DOMAIN:
+        raise ValueError(f'{name} must be in [0, {LAST_ROS_DOMAIN}], got {domain}')
 
 
 def _take_free_domain() -> tuple[int, socket.socket]:

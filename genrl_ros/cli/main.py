@@ -7,9 +7,11 @@ import importlib.metadata
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Protocol, cast
+
+from genrl_ros.system.environment import check_drawing, check_ros
 
 COMMANDS = {
     'up': 'start the nodes of a domain without ROS launch',
@@ -29,6 +31,11 @@ COMMANDS = {
     'bench': 'measure how fast this machine trains',
     'doctor': 'check the installation and say how to mend it',
 }
+CHECKS: dict[str, tuple[Callable[[], None], ...]] = {
+    **dict.fromkeys(('up', 'demo', 'record', 'preflight'), (check_ros,)),
+    **dict.fromkeys(('collect', 'eval', 'film', 'train-all', 'train-embedder'), (check_drawing,)),
+}
+"""What has to be well with environment variables before a command begins."""
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -82,6 +89,8 @@ def run(name: str, arguments: Sequence[str]) -> int:
         args=arguments,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+    for check in CHECKS.get(name, ()):
+        check()
     return command.main(config)
 
 

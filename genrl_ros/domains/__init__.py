@@ -3,5 +3,5 @@
 import os
 
 # Before MuJoCo is imported: render without a display, and leave other cores to other processes.
-os.environ.setdefault('MUJOCO_GL', 'egl')
+os.environ['MUJOCO_GL'] = os.environ.get('MUJOCO_GL') or 'egl'
 os.environ.setdefault('LP_NUM_THREADS', '0')

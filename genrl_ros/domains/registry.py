@@ -8,6 +8,7 @@ from typing import Any
 from genrl_ros.domains.base import Domain, Physics, Task, TaskLogic
 from genrl_ros.domains.environment import Environment, Scene
 from genrl_ros.system.arrays import Image
+from genrl_ros.system.environment import check_drawing
 
 DOMAINS = {
     'kitchen': 'genrl_ros.domains.kitchen:DOMAIN',
@@ -55,7 +56,12 @@ def load(place: str) -> Any:
 
 
 def make_physics(domain: Domain) -> Physics:
-    """A new simulator of a domain."""
+    """A new simulator of a domain.
+
+    Raises:
+        VariableError: naming an environment variable with which MuJoCo cannot draw.
+    """
+    check_drawing()
     physics: Physics = load(domain.physics)()
     return physics
 

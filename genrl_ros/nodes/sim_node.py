@@ -239,9 +239,10 @@ class SimNode(ManagedNode):
 
 def _make_scene(name: str) -> Scene:
     try:
-        return registry.make_scene(registry.get(name))
+        domain = registry.get(name)
     except ValueError as error:
         raise ParameterError(f'parameter domain: {error}') from None
+    return registry.make_scene(domain)
 
 
 def _steps_per_image(robot: Embodiment) -> int:

@@ -66,7 +66,7 @@ def test_a_ros_domain_that_has_no_ports_is_told(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match=r'--ros-domain must be in \[0, 232\], got 999'):
         up.Config('kitchen', ros_domain=999)
     monkeypatch.setenv('ROS_DOMAIN_ID', '999')
-    with pytest.raises(ValueError, match=r'ROS_DOMAIN_ID must be in \[0, 232\]'), private_domain():
+    with pytest.raises(ValueError, match='it must be a number from 0 to 232'), private_domain():
         pass
 
 

@@ -17,6 +17,13 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from genrl_ros.deploy import manifest
+from genrl_ros.system.environment import (
+    VariableError,
+    check_drawing,
+    drawing_variables,
+    ros_variables,
+)
+from genrl_ros.system.environment import check_ros as check_environment
 from genrl_ros.system.share import share_path
 
 GIB = 1024**3
@@ -24,7 +31,15 @@ PROBE_TIMEOUT_S = 60.0
 
 # Each probe runs in a process of its own: a broken driver or library crashes it, not the doctor.
 RENDER = """
-import genrl_ros.domains, mujoco
+import os, sys
+import genrl_ros.domains
+try:
+    import mujoco
+    mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 1, 1).close()
+except Exception as error:
+    sys.stderr.write(f'{type(error).__name__}: {error}')  # else it drowns in what follows from it
+    sys.stderr.flush()
+    os._exit(1)
 scene = '<mujoco><worldbody><light pos="0 0 3"/><geom size="1"/></worldbody></mujoco>'
 model = mujoco.MjModel.from_xml_string(scene)
 data = mujoco.MjData(model)
@@ -128,8 +143,14 @@ def check_packages() -> Finding:
 
 def check_rendering() -> Finding:
     """Whether MuJoCo can draw without a display."""
+    try:
+        check_drawing()
+    except VariableError as error:
+        return Finding('Rendering', 'fail', error.problem, error.mend)
     mend = 'apt-get install libegl1 libgl1-mesa-dri libopengl0'
-    backend = os.environ.get('MUJOCO_GL', 'egl')
+    if variables := drawing_variables():
+        mend = f'unset what is set ({variables}) and try again; if that does not help, {mend}'
+    backend = os.environ.get('MUJOCO_GL') or 'egl'
     return probe('Rendering', RENDER, mend, prefix=f'{backend}, ')
 
 
@@ -139,9 +160,15 @@ def check_ros() -> Finding:
     if spec is None or spec.origin is None:
         mend = "source your ROS installation's setup.bash, or make setup for the wheels from PyPI"
         return Finding('ROS 2', 'fail', 'rclpy is not installed', mend)
+    try:
+        check_environment()
+    except VariableError as error:
+        return Finding('ROS 2', 'fail', error.problem, error.mend)
     wheels = Path(spec.origin).is_relative_to(sys.prefix)
     source = 'wheels from PyPI' if wheels else os.environ.get('ROS_DISTRO', spec.origin)
     mend = 'make setup' if wheels else "source the ROS installation's setup.bash anew"
+    if set_ones := ros_variables():
+        mend = f'unset what is set ({set_ones}) and try again; if that does not help, {mend}'
     return probe('ROS 2', ROS, mend, prefix=f'{source}, ')
 
 

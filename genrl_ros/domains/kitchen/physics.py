@@ -16,6 +16,7 @@ from genrl_ros.domains.kitchen import CONTROL_DT_S, MAX_VELOCITY, ROBOT
 from genrl_ros.domains.kitchen.elements import ELEMENTS
 from genrl_ros.domains.kitchen.model import MAX_RENDER_PIXELS, load_model
 from genrl_ros.system.arrays import Image
+from genrl_ros.system.environment import drawing_variables
 
 ARM = ROBOT.action_dim
 PHYSICS_STEPS = 40
@@ -205,7 +206,13 @@ def free_camera(pose: Camera) -> mujoco.MjvCamera:
 
 
 def _make_renderer(model: mujoco.MjModel, pixels: int) -> mujoco.Renderer:
-    renderer = mujoco.Renderer(model, pixels, pixels)
+    try:
+        renderer = mujoco.Renderer(model, pixels, pixels)
+    except Exception as error:  # of EGL, of OpenGL, of a driver: whatever it is, a user meets it
+        why = ' '.join(str(error).split())
+        raise OSError(
+            f'MuJoCo cannot draw: {why} (set are: {drawing_variables()}); genrl doctor tells more'
+        ) from error
     _alive.add(renderer)
     _close_at_exit()
     renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False

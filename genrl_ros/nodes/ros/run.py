@@ -13,6 +13,8 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from genrl_ros.system.environment import ros_variables
+
 SIGNAL_CHECK_S = 0.2
 """Python runs signal handlers only when the executor comes back from waiting."""
 
@@ -37,7 +39,11 @@ def run(make_node: Callable[[], Node]) -> int:
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, stop)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # whatever it is, it comes from how the process was started
+        sys.stderr.write(f'ROS cannot be started: {_line(error)}\n')
+        return 1
     executor = SingleThreadedExecutor()
     try:
         node = make_node()
@@ -50,13 +56,20 @@ def run(make_node: Callable[[], Node]) -> int:
         return 0
     except Exception as error:
         logger = node.get_logger() if node is not None else get_logger('genrl_ros')
-        logger.fatal(f'{type(error).__name__}: {error}')
+        logger.fatal(_line(error))
         return 1
     finally:
         if node is not None:
             node.destroy_node()
         executor.shutdown()
         rclpy.try_shutdown()
+
+
+def _line(error: Exception) -> str:
+    """An error in one line; where ROS failed, with the variables that it was started with."""
+    text = f'{type(error).__name__}: {" ".join(str(error).split())}'
+    variables = ros_variables() if type(error).__name__ == 'RCLError' else ''
+    return f'{text} (set are: {variables})' if variables else text
 
 
 def main(make_node: Callable[[], Node]) -> None:
