@@ -240,9 +240,6 @@ def _in_order(
     path: Path, storages: list[Storage], indexes: list[Index], damage: Damage
 ) -> Iterator[BagMessage]:
     order = in_time(indexes)
-    if order.num_setbacks:
-        times = 'once' if order.num_setbacks == 1 else f'{order.num_setbacks} times'
-        damage(f'{path}: the clock of the recorder was set back {times}, where a new run begins')
     ends = list(itertools.accumulate(map(len, indexes)))
     left = [len(index) for index in indexes]
     lost = [Losses('messages') for _ in indexes]

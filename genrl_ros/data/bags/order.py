@@ -50,11 +50,6 @@ class Order:
     rows: npt.NDArray[np.int64]
     setbacks: npt.NDArray[np.int32]
 
-    @property
-    def num_setbacks(self) -> int:
-        """How often the clock was set back."""
-        return int(self.setbacks.max(initial=0))
-
 
 def in_time(indexes: Sequence[Index]) -> Order:
     """The order of time of the messages in the files of a bag; equal times keep that of the disk.
