@@ -160,10 +160,8 @@ class PromptNode(ManagedNode):
             prompt=prompt,
             source=source,
             embedding=grounded.embedding,
-            tokens=grounded.tokens,
-            classes=grounded.classes,
             mfwm_sha256=self._prompter.mfwm_sha256,
-            grounding_score=grounded.score,
+            from_here=request.from_here,
             learn=grounded.known and not request.preview_only,
         )
         what_next = self._pass_on(goal, request.if_busy)

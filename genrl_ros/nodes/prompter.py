@@ -32,8 +32,6 @@ class GroundedGoal:
 
     Attributes:
         embedding: `(D,)` float32 of unit length.
-        tokens: `(T, S)` uint8, the latent goal.
-        classes: classes of each categorical.
         frames: `(T, 3, N, N)` uint8, the goal decoded.
         score: cosine to the nearest known concept, in [-1, 1].
         concept: that concept, in words.
@@ -43,8 +41,6 @@ class GroundedGoal:
     """
 
     embedding: npt.NDArray[np.float32]
-    tokens: npt.NDArray[np.uint8]
-    classes: int
     frames: npt.NDArray[np.uint8]
     score: float
     concept: str
@@ -110,8 +106,6 @@ class ModelPrompter:
         goal = make_goal(self._model, embedding)
         return GroundedGoal(
             embedding=goal.embedding,
-            tokens=goal.tokens,
-            classes=self._model.config.classes,
             frames=goal.frames,
             score=grounding.score,
             concept=grounding.concept,

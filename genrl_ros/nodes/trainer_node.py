@@ -376,6 +376,7 @@ class TrainerNode(ManagedNode):
                     path=str(bundle.path),
                     policy_sha256=bundle.sha256,
                     final=not job.stopped_because,
+                    from_here=job.goal.from_here,
                     updates=result.updates,
                     imagined_return=result.imagined_return,
                 )

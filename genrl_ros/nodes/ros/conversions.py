@@ -193,40 +193,31 @@ class Goal:
         prompt: the sentence, or the name of the video.
         source: `text` or `video`.
         embedding: `(D,)` float32 of unit length.
-        tokens: `(T, S)` integers below `classes`.
-        classes: classes of each categorical.
-        mfwm_sha256: world model that the tokens belong to.
-        grounding_score: cosine to the nearest concept, in [-1, 1].
+        mfwm_sha256: world model that drew the goal that was shown.
         learn: whether learning is wanted.
+        from_here: whether to begin where the robot is, without going home first.
     """
 
     task_id: str
     prompt: str
     source: str
     embedding: npt.NDArray[np.float32]
-    tokens: npt.NDArray[np.integer]
-    classes: int
     mfwm_sha256: str
-    grounding_score: float
     learn: bool
+    from_here: bool = False
 
 
 def to_goal(goal: Goal, stamp: Time) -> LatentGoal:
     """The message for a goal."""
-    steps, categoricals = goal.tokens.shape
     return LatentGoal(
         header=Header(stamp=stamp),
         task_id=goal.task_id,
         prompt=goal.prompt,
         source=goal.source,
         embedding=array('f', goal.embedding.astype(np.float32).tobytes()),
-        tokens=array('B', goal.tokens.astype(np.uint8).tobytes()),
-        steps=steps,
-        categoricals=categoricals,
-        classes=goal.classes,
         mfwm_sha256=goal.mfwm_sha256,
-        grounding_score=goal.grounding_score,
         learn=goal.learn,
+        from_here=goal.from_here,
     )
 
 
@@ -234,25 +225,17 @@ def from_goal(message: LatentGoal) -> Goal:
     """The goal in a message.
 
     Raises:
-        MessageError: if its embedding is empty or not finite, or its tokens have the wrong size.
+        MessageError: if its embedding is empty or not finite.
     """
     embedding = np.array(message.embedding, np.float32)
-    tokens = np.frombuffer(message.tokens, np.uint8)
     if embedding.size == 0 or not np.isfinite(embedding).all():
         raise MessageError('goal has an embedding that is empty or not finite')
-    if tokens.size != message.steps * message.categoricals:
-        raise MessageError(
-            f'goal has {tokens.size} tokens for {message.steps} steps of '
-            f'{message.categoricals} categoricals'
-        )
     return Goal(
         task_id=message.task_id,
         prompt=message.prompt,
         source=message.source,
         embedding=embedding,
-        tokens=tokens.reshape(message.steps, message.categoricals),
-        classes=message.classes,
         mfwm_sha256=message.mfwm_sha256,
-        grounding_score=message.grounding_score,
         learn=message.learn,
+        from_here=message.from_here,
     )
