@@ -1,9 +1,9 @@
-"""Learning a policy in imagination, with gradients through the dynamics (facts 3.1)."""
+"""Actor and critic in imagination, with gradients through the dynamics (facts 3.1)."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,10 @@ from torch import Tensor, nn
 from genrl_ros.behavior.critic import Critic
 from genrl_ros.behavior.matching import Matcher
 from genrl_ros.config.learning import LearnConfig
-from genrl_ros.config.training import OptimConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.fast.lookup import LookUp
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.optim import Optimizer
 from genrl_ros.world_model.ranks import ALONE, Ranks
 from genrl_ros.world_model.sequence import State
 
@@ -103,7 +101,7 @@ def imagine(model: MFWM, actor: Actor, start: State, horizon: int) -> Dream:
 
 
 class ActorCritic(nn.Module):
-    """Actor, critic and their learning rule for one task. The world model stays as it is.
+    """Actor, critic and their losses for one task. The world model stays as it is.
 
     With a prior, the actor starts as the world model's action prior for the prompt and pays for
     leaving it; published actors start from random weights.
@@ -133,25 +131,13 @@ class ActorCritic(nn.Module):
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.normalizer = ReturnNormalizer()
         self.to(embedding.device)
-        self.optimizers = {
-            name: Optimizer(
-                net.parameters(),
-                OptimConfig(lr=lr, eps=1e-5, clip=config.clip, weight_decay=config.weight_decay),
-                config.updates,
-                ranks,
-            )
-            for name, net, lr in (
-                ('actor', self.actor, config.actor_lr),
-                ('critic', self.critic, config.critic_lr),
-            )
-        }
 
     def act(self, state: State) -> Tensor:
         """Sampled action `(B, A)`."""
         return self.actor.sample(state.feat)
 
-    def update(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, float]:
-        """One update of actor and critic from `B` start states.
+    def losses(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, Tensor]:
+        """What actor and critic are to minimise, from `B` imagined trajectories.
 
         Args:
             model: the world model, whose parameters must not require gradients.
@@ -159,23 +145,8 @@ class ActorCritic(nn.Module):
             matcher: of the targets, the same share.
 
         Returns:
-            Metrics of all processes: mean imagined `reward` and `return`, and losses.
+            Means over them: imagined `reward` and `return`, `actor_loss` and `critic_loss`.
         """
-        config = self.config
-        device = start.deter.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=config.precision == 'bf16'):
-            metrics = self.losses(model, start, matcher)
-        if self.optimizers['critic'].updates >= config.critic_first:
-            self.optimizers['actor'].step(metrics['actor_loss'])
-        self.optimizers['critic'].step(metrics['critic_loss'])
-        if self.optimizers['critic'].updates % config.target_every == 0:
-            self.target_critic.load_state_dict(self.critic.state_dict())
-        means = torch.stack(list(metrics.values())).detach()
-        self.ranks.average_([means])
-        return dict(zip(metrics, means.tolist(), strict=True))
-
-    def losses(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, Tensor]:
-        """Losses of actor and critic, and mean reward and return; arguments as for `update`."""
         config, latent = self.config, model.config.flat_stoch
         with self.ranks.sharing():
             dream = imagine(model, self.actor, start, config.horizon)
@@ -206,16 +177,3 @@ class ActorCritic(nn.Module):
         ratio = (std / prior_std).square()
         shift = ((mean - prior_mean) / prior_std).square()
         return 0.5 * (ratio + shift - 1 - ratio.log()).sum(-1).mean()
-
-    def training_state(self) -> dict[str, Any]:
-        """Everything that resuming needs, as nested tensors and numbers."""
-        return {
-            'networks': self.state_dict(),
-            'optimizers': {k: v.state_dict() for k, v in self.optimizers.items()},
-        }
-
-    def load_training_state(self, state: dict[str, Any]) -> None:
-        """Continue from `training_state`."""
-        self.load_state_dict(state['networks'])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state['optimizers'][name])

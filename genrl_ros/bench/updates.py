@@ -16,12 +16,13 @@ from genrl_ros.bench import plain
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.config.training import ConnectConfig, OptimConfig, WorldModelConfig
+from genrl_ros.training.behavior.learning_rule import LearningRule
 from genrl_ros.training.engine.graphs import Loss, graphed
+from genrl_ros.training.engine.optim import Optimizer
 from genrl_ros.training.engine.speed import ACTIONS, Captured, Size, Work
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.fast.norm_silu import by_library, is_compiled, norm_silu
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.optim import Optimizer
 from genrl_ros.world_model.sequence import State
 
 CHANNELS, NUMBERS = (24, 1024), 2**20
@@ -148,9 +149,10 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
     sizes = model.config
     model.requires_grad_(False)
     embedding = F.normalize(torch.randn(sizes.embed_dim, device=device), dim=0)
-    agent, mixed_agent, other = (
-        ActorCritic(model, embedding, each) for each in (config, rounded, config)
+    ours, mixed_ours = (
+        LearningRule(ActorCritic(model, embedding, each)) for each in (config, rounded)
     )
+    other = ActorCritic(model, embedding, config)
     tokens = torch.randint(sizes.classes, (starts, sizes.stoch), device=device)
     start = State(
         latents.one_hot(tokens, sizes.classes), torch.rand(starts, sizes.deter, device=device)
@@ -171,9 +173,9 @@ def behavior_updates(model: MFWM, starts: int, device: str, mixed: bool) -> dict
         actor.step(actor_loss)
         critic.step(critic_loss)
 
-    runs: dict[str, Work] = {'ours': lambda: agent.update(model, start, matcher)}
+    runs: dict[str, Work] = {'ours': lambda: ours.update(model, start, matcher)}
     if mixed:
-        runs['ours bf16'] = lambda: mixed_agent.update(model, start, matcher)
+        runs['ours bf16'] = lambda: mixed_ours.update(model, start, matcher)
     return runs | {'plain': _by_library(by_hand)}
 
 

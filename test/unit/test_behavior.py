@@ -20,6 +20,7 @@ from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.behavior.start_states import data_free, from_data
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.training import Precision
+from genrl_ros.training.behavior.learning_rule import LearningRule
 from genrl_ros.world_model.mfwm import MFWM
 
 LEARN = LearnConfig(starts=8)
@@ -105,12 +106,13 @@ def test_updates_raise_the_imagined_reward_and_leave_the_world_model_alone(
         LEARN, actor_lr=3e-3, critic_lr=3e-3, prior=0.0, critic_first=0, precision=precision
     )
     agent = ActorCritic(model, torch.eye(32)[0], learning)
+    rule = LearningRule(agent)
     target = target_features(model, torch.nn.functional.normalize(torch.randn(32), dim=0), 8, 17)
     matcher = Matcher(model.tokenizer.decoder.project, target, TINY.stoch)
     rewards = []
     for _ in range(40):
         start = data_free(model, agent.act, 8, 2)
-        rewards.append(agent.update(model, start, matcher)['reward'])
+        rewards.append(rule.update(model, start, matcher)['reward'])
     assert np.mean(rewards[-10:]) > np.mean(rewards[:10])
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert all(p.dtype == torch.float32 for p in agent.parameters())

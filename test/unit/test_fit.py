@@ -24,10 +24,10 @@ from toy_training import STAGE, Toy, make_store, stop_after
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.data.pictures import Strip
 from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.training.engine.optim import Optimizer
 from genrl_ros.training.engine.run import Progress, StoppedError
 from genrl_ros.training.engine.state_file import load_state, save_state
 from genrl_ros.world_model.checkpoint import CheckpointError
-from genrl_ros.world_model.optim import Optimizer
 
 
 @pytest.fixture

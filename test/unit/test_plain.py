@@ -14,10 +14,11 @@ from genrl_ros.bench import plain
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.config.training import ConnectConfig, OptimConfig, WorldModelConfig
+from genrl_ros.training.behavior.learning_rule import LearningRule
+from genrl_ros.training.engine.optim import Optimizer
 from genrl_ros.world_model import latents, losses
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.optim import Optimizer
 from genrl_ros.world_model.sequence import State
 
 TINY = ModelConfig(
@@ -93,7 +94,7 @@ def test_behavior(model: MFWM, monkeypatch: pytest.MonkeyPatch) -> None:
     actor_loss, critic_loss = plain.behavior_losses(agent, model, start, goal, likeliest)
     want = gradients(actor_loss, agent.actor), gradients(critic_loss, agent.critic)
     agent.normalizer.load_state_dict({'low': torch.zeros(()), 'high': torch.zeros(())})
-    metrics = agent.update(model, start, matcher)
+    metrics = LearningRule(agent).update(model, start, matcher)
     assert metrics['actor_loss'] == pytest.approx(actor_loss.item(), rel=1e-4)
     assert metrics['critic_loss'] == pytest.approx(critic_loss.item(), rel=1e-5)
     for net, expected in zip((agent.actor, agent.critic), want, strict=True):

@@ -14,6 +14,7 @@ from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.behavior.start_states import data_free
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.presets import TRAINING
+from genrl_ros.training.behavior.learning_rule import LearningRule
 from genrl_ros.world_model import aligner, latents
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.conv import ChannelNorm
@@ -56,8 +57,8 @@ def test_eps_of_the_channel_norm() -> None:
 
 
 def test_optimisers_of_behaviours(model: MFWM) -> None:
-    agent = ActorCritic(model, torch.randn(32), TRAINING['paper'].learning)
-    for optimizer in agent.optimizers.values():
+    rule = LearningRule(ActorCritic(model, torch.randn(32), TRAINING['paper'].learning))
+    for optimizer in (rule.actor, rule.critic):
         config = optimizer.config
         assert (config.lr, config.eps, config.clip, config.weight_decay) == (
             3e-5, 1e-5, 100.0, 1e-6
@@ -98,10 +99,11 @@ def test_the_slow_critic_is_copied_every_hundred_updates(model: MFWM) -> None:
         pairs = zip(agent.critic.parameters(), agent.target_critic.parameters(), strict=True)
         return all(torch.equal(a, b) for a, b in pairs)
 
-    agent.optimizers['critic'].updates = 97
+    rule = LearningRule(agent)
+    rule.critic.updates = 97
     seen = []
     for _ in range(4):
-        agent.update(model, start, matcher)
+        rule.update(model, start, matcher)
         seen.append(same())
     assert seen == [False, False, True, False]
 

@@ -16,6 +16,7 @@ from genrl_ros.behavior.matching import Matcher, target_features
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.system.arrays import FloatArray
+from genrl_ros.training.behavior.learning_rule import LearningRule
 from genrl_ros.training.engine.checkpoints import changed_settings
 from genrl_ros.training.engine.fit import tensors
 from genrl_ros.training.engine.loop import Metrics, Training
@@ -87,6 +88,7 @@ class BehaviorTraining(Training):
         self.embedding = torch.from_numpy(embedding)
         prompt = self.embedding.to(run.device)
         self.agent = ActorCritic(model, prompt, config, run.ranks)
+        self.rule = LearningRule(self.agent)
         target = target_features(model, prompt, config.starts, config.horizon + 1)
         self.target = target.contiguous()  # as it comes from the disk: sums in the same order
         self.best = Best()
@@ -96,7 +98,7 @@ class BehaviorTraining(Training):
     @property
     def done(self) -> int:
         """Updates done."""
-        return self.agent.optimizers['critic'].updates
+        return self.rule.updates
 
     def update(self) -> Metrics:
         """One update from new start states."""
@@ -106,7 +108,7 @@ class BehaviorTraining(Training):
             self._matcher = Matcher(decoder.project, targets, sizes.stoch)
         start = self._starts()
         mine = State(start.stoch[self.share], start.deter[self.share])
-        metrics = self.agent.update(self.model, mine, self._matcher)
+        metrics = self.rule.update(self.model, mine, self._matcher)
         self.guard.check(metrics['critic_loss'])
         self.best.see(metrics, self.agent.actor.state_dict)
         return metrics
@@ -120,7 +122,7 @@ class BehaviorTraining(Training):
         """Actor, critic and optimisers; the target; the best actor; where among the data it is."""
         return {
             'embedding': self.embedding,
-            'agent': self.agent.training_state(),
+            'agent': self.rule.state_dict(),
             'target': self.target,
             'best': self.best.state_dict(),
             'replay': {} if self.replay is None else self.replay.state_dict(),
@@ -128,7 +130,7 @@ class BehaviorTraining(Training):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
-        self.agent.load_training_state(state['agent'])
+        self.rule.load_state_dict(state['agent'])
         self.target, self._matcher = state['target'], None
         self.best.load_state_dict(state.get('best', {}))
         if self.replay is not None and 'replay' in state:

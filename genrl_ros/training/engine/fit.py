@@ -14,9 +14,9 @@ from genrl_ros.data.store.prefetch import Batch, Prefetch
 from genrl_ros.data.store.replay import Source
 from genrl_ros.training.engine.graphs import Loss, graphed
 from genrl_ros.training.engine.loop import Metrics, Training, train
+from genrl_ros.training.engine.optim import Optimizer
 from genrl_ros.training.engine.run import Run
 from genrl_ros.world_model.checkpoint import weights_identity
-from genrl_ros.world_model.optim import Optimizer
 
 
 def tensors(batch: Mapping[str, Any], device: str | torch.device) -> dict[str, Tensor]:

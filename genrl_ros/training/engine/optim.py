@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genrl_ros.config.training import OptimConfig
-from genrl_ros.world_model.average import Average
+from genrl_ros.training.engine.average import Average
 from genrl_ros.world_model.ranks import ALONE, Ranks
 
 
