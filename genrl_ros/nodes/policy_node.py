@@ -77,6 +77,7 @@ class PolicyNode(ManagedNode):
         self._robot = robot = load_robot(self._config.embodiment)
         factor, period_s = self._config.real_time_factor, robot.answer_dt_s
         self._policies = below_home(self._config.policies)
+        self.get_logger().info(f'takes policies from {self._policies}')
         self._loader = ThreadPoolExecutor(1, thread_name_prefix='bundle')
         self._trial = Trial(self._config.trial_timeout_s)
         self._loading: Future[PolicyRunner] | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -173,6 +176,30 @@ def test_a_recorder_stops_before_the_disk_is_full_and_says_so(
     answer = bench.call(Trigger, 'recorder/next', Trigger.Request())
     assert (answer.success, answer.message) == (True, 'records again')
     step_until_written(bench, robot, recorder, 80, 12)
+
+
+@contextlib.contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """As where a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_recorder_outlives_an_episode_that_cannot_be_written(bench, tmp_path, robot) -> None:
+    recorder = bench.make(RecorderNode, folder=str(tmp_path), min_free_gib=0.0)
+    bench.until(robot.listened_to, 'the recorder')
+    step_until_written(bench, robot, recorder, 50, 6)
+    with no_file_larger_than(1000):
+        answer = bench.call(Trigger, 'recorder/next', Trigger.Request())
+    assert 'cannot be finished: ' in answer.message and 'File too large' in answer.message
+    step_until_written(bench, robot, recorder, 60, 6)
+    answer = bench.call(Trigger, 'recorder/next', Trigger.Request())
+    assert 'episode_0001' in answer.message
+    assert len(find_bags(tmp_path)) >= 1
 
 
 def test_a_killed_recorder_loses_the_last_episode_at_most(bench, tmp_path, robot) -> None:
