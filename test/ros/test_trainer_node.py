@@ -43,10 +43,7 @@ class User:
             prompt=f'do {task_id}',
             source='text',
             embedding=np.ones(4, np.float32) / 2,
-            tokens=np.zeros((3, 4), np.uint8),
-            classes=5,
             mfwm_sha256=hashlib.sha256(MODEL).hexdigest(),
-            grounding_score=0.5,
             learn=learn,
         )
         message = to_goal(goal, Time())
