@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from genrl_ros.data.video import Video
+from genrl_ros.training.behavior.ground import ground_video
 from genrl_ros.vlm.grounding import ConceptBank, choose_threshold, ground
 
 BANK = ConceptBank(
@@ -62,6 +64,27 @@ def test_a_score_is_a_cosine_whatever_rounding_makes_of_it() -> None:
     embedder = Knowing(dim=512, bank=ConceptBank(names, names, centroids, 0.5, 0.1))
     scores = [ground(embedder, vector).score for vector in centroids]
     assert min(scores) > 0.9999 and max(scores) <= 1
+
+
+@dataclass
+class Bright(Knowing):
+    """An embedder to which dark clips open a, and bright ones b."""
+
+    def embed_video(self, clips) -> np.ndarray:
+        bright = clips.mean((1, 2, 3, 4)) / 255
+        return np.stack([1 - bright, bright, 0 * bright], 1).astype(np.float32)
+
+
+def test_what_is_missing_of_a_video_is_among_the_warnings_of_its_meaning() -> None:
+    frames = np.full((9, 3, 4, 4), 250, np.uint8)
+    times_s = np.arange(9) / 10
+    embedding, grounding = ground_video(Bright(), Video(frames, times_s))
+    assert (grounding.concept, grounding.warning) == ('opening b', '')
+    assert embedding.argmax() == 1
+    _, grounding = ground_video(Bright(), Video(frames, times_s, 'only 0.9 of the 5.0 s'))
+    assert (grounding.concept, grounding.warning) == ('opening b', 'only 0.9 of the 5.0 s')
+    _, grounding = ground_video(Bright(), Video(frames // 2, times_s, 'only 0.9 of the 5.0 s'))
+    assert grounding.warning.startswith('only 0.9 of the 5.0 s; this may mean: opening')
 
 
 @pytest.mark.parametrize('vector', [np.ones(4), np.zeros(3), np.array([np.nan, 1, 1])])
