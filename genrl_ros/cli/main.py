@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Protocol, cast
 
-from genrl_ros.system.environment import check_drawing, check_ros
+from genrl_ros.system.environment import check_drawing, check_ranks, check_ros
 
 COMMANDS = {
     'up': 'start the nodes of a domain without ROS launch',
@@ -33,7 +33,9 @@ COMMANDS = {
 }
 CHECKS: dict[str, tuple[Callable[[], None], ...]] = {
     **dict.fromkeys(('up', 'demo', 'record', 'preflight'), (check_ros,)),
-    **dict.fromkeys(('collect', 'eval', 'film', 'train-all', 'train-embedder'), (check_drawing,)),
+    **dict.fromkeys(('collect', 'eval', 'film', 'train-embedder'), (check_drawing,)),
+    **dict.fromkeys(('learn', 'pretrain', 'connect'), (check_ranks,)),
+    'train-all': (check_drawing, check_ranks),
 }
 """What has to be well with environment variables before a command begins."""
 USAGE_ERROR = 2
@@ -155,8 +157,8 @@ def _version() -> str:
 
 def _which_process() -> str:
     """Which of torchrun's processes this is, where there are several."""
-    world = os.environ.get('WORLD_SIZE', '1')
-    return '' if world == '1' else f'process {os.environ["RANK"]} of {world}: '
+    world, rank = os.environ.get('WORLD_SIZE', '1'), os.environ.get('RANK')
+    return '' if world == '1' or rank is None else f'process {rank} of {world}: '
 
 
 if __name__ == '__main__':

@@ -27,6 +27,7 @@ _CHOICES = {
 }
 _FAST_DDS = ('', 'rmw_fastrtps_cpp', 'rmw_fastrtps_dynamic_cpp')
 _PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+_OF_A_RANK = ('RANK', 'MASTER_ADDR', 'MASTER_PORT')
 _DRAWING_OFF = ('disable', 'disabled', 'off', 'false', '0')
 _ON_A_DISPLAY = ('glfw', 'glx', 'enable', 'enabled', 'on', 'true', '1')
 
@@ -99,6 +100,25 @@ def check_drawing() -> None:
     device = os.environ.get('MUJOCO_EGL_DEVICE_ID', '')
     if device and backend == 'egl' and not re.fullmatch('[0-9]{1,4}', device):
         raise _wrong('MUJOCO_EGL_DEVICE_ID', 'must be the number of a device, from 0')
+
+
+def check_ranks() -> None:
+    """Check the variables that `torchrun` sets, which other launchers set in part.
+
+    Raises:
+        VariableError: naming the first that is wrong.
+    """
+    world = os.environ.get('WORLD_SIZE', '1')
+    if not re.fullmatch('[1-9][0-9]{0,5}', world):
+        raise _wrong(
+            'WORLD_SIZE', 'must be how many processes train together, as torchrun sets it'
+        )
+    missing = [name for name in _OF_A_RANK if not os.environ.get(name)]
+    if world != '1' and missing:
+        raise VariableError(
+            f'WORLD_SIZE is {world!r} without {", ".join(missing)}',
+            'unset WORLD_SIZE to train in one process, or start several with torchrun',
+        )
 
 
 def ros_variables() -> str:

@@ -154,3 +154,23 @@ def test_what_ros_does_not_start_with_is_told_in_a_line(monkeypatch: pytest.Monk
     assert 'ROS cannot be started: ' in ended.stderr.splitlines()[-1]
     assert 'ROS_LOG_DIR=/proc/nowhere' in ended.stderr.splitlines()[-1]
     assert 'Traceback' not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ('world', 'why'),
+    [
+        ('2', 'without RANK, MASTER_ADDR, MASTER_PORT'),
+        ('abc', 'must be how many'),
+        ('0', 'must be'),
+    ],
+)
+def test_trainings_name_variables_of_torchrun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], world: str, why: str
+) -> None:
+    """A batch system may set some of them, for purposes of its own."""
+    for name in ('RANK', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('WORLD_SIZE', world)
+    for name in ('pretrain', 'train-all'):
+        assert main([name, 'kitchen']) == 1
+        one_line(capsys.readouterr().err, 'WORLD_SIZE', why)
