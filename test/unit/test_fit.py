@@ -193,6 +193,14 @@ def test_the_last_checkpoints_are_kept_and_a_torn_one_is_passed_over(
         toy.train()
 
 
+def test_the_newest_checkpoint_can_be_the_only_one(toy: Toy, tmp_path: Path) -> None:
+    alone = replace(toy, run=tmp_path / 'alone', record=replace(toy.record, keep=0))
+    with pytest.raises(_KilledError):
+        alone.train(on_progress=kill_at(10))
+    assert same_weights(alone.train(), toy.train())
+    assert [path.name for path in alone.run.glob('*.safetensors')] == [f'{STAGE}.safetensors']
+
+
 def poisoned(tmp_path: Path) -> tuple[Toy, str]:
     store = EpisodeStore.open(make_store(tmp_path / 'plain', 60))
     bad = store.training[20]
