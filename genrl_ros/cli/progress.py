@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 from rich.progress import (
@@ -17,9 +18,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column
-
-Show = Callable[[int, str], None]
-
 
 LINE_EVERY_S = 10.0
 
@@ -41,24 +39,42 @@ def columns() -> tuple[ProgressColumn, ...]:
     )
 
 
-@contextlib.contextmanager
-def bar(title: str, total: int) -> Iterator[Show]:
-    """Show a bar while the block runs; call what it gives with `(done, note)`.
+class Bar:
+    """A bar that is shown; call it with what is done.
 
     Where the output is no terminal, it is a line every ten seconds instead.
+
+    Args:
+        progress: shows it.
+        title: what is done.
+        total: how much there is to do; None while that is not known.
     """
+
+    def __init__(self, progress: Progress, title: str, total: int | None) -> None:
+        self._progress, self._title = progress, title
+        self._task = progress.add_task(title, total=total, note='')
+        self._printed_s = -math.inf
+
+    def __call__(
+        self, done: int, note: str = '', total: int | None = None, title: str | None = None
+    ) -> None:
+        """Show how much is done, a note about it, and what has become known of the rest."""
+        self._title = title or self._title
+        self._progress.update(
+            self._task, completed=done, note=note, total=total, description=self._title
+        )
+        if self._progress.console.is_terminal:
+            return
+        if time.monotonic() - self._printed_s >= LINE_EVERY_S:
+            self._printed_s = time.monotonic()
+            (task,) = self._progress.tasks
+            seconds, of = task.time_remaining, '' if task.total is None else f'/{task.total:.0f}'
+            left = '?' if seconds is None else timedelta(seconds=round(seconds))
+            print(f'{self._title} {done}{of}  {left} left  {note}', flush=True)
+
+
+@contextlib.contextmanager
+def bar(title: str, total: int | None = None) -> Iterator[Bar]:
+    """Show a bar while the block runs; see `Bar`."""
     with Progress(*columns(), refresh_per_second=2, expand=True) as progress:
-        task = progress.add_task(title, total=total, note='')
-        lines = not progress.console.is_terminal
-        printed_s = 0.0
-
-        def show(done: int, note: str = '') -> None:
-            nonlocal printed_s
-            progress.update(task, completed=done, note=note)
-            if lines and time.monotonic() - printed_s >= LINE_EVERY_S:
-                printed_s = time.monotonic()
-                seconds = progress.tasks[0].time_remaining
-                left = '?' if seconds is None else timedelta(seconds=round(seconds))
-                print(f'{title} {done}/{total}  {left} left  {note}', flush=True)
-
-        yield show
+        yield Bar(progress, title, total)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from genrl_ros.cli.demo_progress import LearningProgress
 from genrl_ros.cli.demo_report import PASSED, report, score_of, write_curve
 from genrl_ros.cli.demo_run import DemoRun
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
+from genrl_ros.cli.progress import bar
 from genrl_ros.data.video import write_video
 from genrl_ros.deploy.graph import BRINGUP, NODES, Value, parameter_files
 from genrl_ros.domains import registry
@@ -174,11 +174,12 @@ def _set_task(session: Session, run: DemoRun, console: Console) -> None:
 def _get_policy(config: Config, session: Session, run: DemoRun, console: Console) -> None:
     assert run.answer is not None
     run.stages.begin('learn in imagination' if config.learn else 'get the policy')
-    with LearningProgress(console) as progress:
+    with bar('starting') as show:
 
         def on_feedback(feedback: Any) -> None:
             run.curve.append((feedback.update, feedback.imagined_return))
-            progress.show(feedback)
+            note = f'{feedback.updates_per_s:.1f}/s  return {feedback.imagined_return:.2f}'
+            show(feedback.update, note, feedback.of, feedback.stage)
 
         run.learned = session.follow_learning(run.answer.task_id, on_feedback, START_TIMEOUT_S)
     if config.learn:
