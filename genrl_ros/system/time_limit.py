@@ -36,6 +36,6 @@ def within(seconds: float, what: str, work: Callable[[], Result]) -> Result:
     try:
         return done.result(seconds)
     except TimeoutError:
-        if done.done():
-            raise  # of the work's own
+        if done.done():  # just now, or it has raised this itself
+            return done.result()
         raise TimeoutError(f'{what} takes longer than {seconds:g} s') from None
