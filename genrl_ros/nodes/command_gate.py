@@ -16,12 +16,14 @@ from std_srvs.srv import Trigger
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.commands import CommandPublishers
 from genrl_ros.nodes.ros.diagnostics import Level, Status
+from genrl_ros.nodes.ros.forward_time import ForwardTime
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.robot import from_joint_states, from_policy_command, load_robot
 from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.nodes.ros.transport import share_no_memory
 from genrl_ros.serving.robot.embodiment import Vector
+from genrl_ros.serving.safety.flicker import Flicker
 from genrl_ros.serving.safety.gate import (
     FORWARDING,
     PAUSED,
@@ -52,6 +54,10 @@ class GateParameters:
     real_time_factor: float = parameter(
         1.0, 'simulated seconds a second of wall time; 1 on a robot', low=0.05, high=10.0
     )
+    lockstep: bool = parameter(
+        False,
+        "measure time-outs by a simulator's clock, which waits for answers; never on a robot",
+    )
 
 
 class CommandGate(ManagedNode):
@@ -63,14 +69,16 @@ class CommandGate(ManagedNode):
         super().__init__('command_gate', **options)
         self._config = declare(self, GateParameters)
         self._told = ('', '')
+        self._flicker = Flicker()
 
     def configure(self) -> None:
         """Read the embodiment. The gate begins stopped."""
         self._robot = load_robot(self._config.embodiment)
+        self._now_s = ForwardTime(self.get_clock()) if self._config.lockstep else time.monotonic
         self._gate = gate = Gate(
             self._robot.channels,
             self._robot.control_dt_s,
-            self._config.real_time_factor,
+            1.0 if self._config.lockstep else self._config.real_time_factor,
             self._robot.joint_states.max_age_s,
             self._robot.commands_per_answer,
         )
@@ -100,7 +108,7 @@ class CommandGate(ManagedNode):
     def deactivate(self) -> None:
         """Bring the robot to rest."""
         self._gate.stop('the gate was deactivated; call release')
-        for command in self._gate.come_to_rest(time.monotonic()):
+        for command in self._gate.come_to_rest(self._now_s()):
             self._send(command)
             time.sleep(self._gate.period_s)
         self._tell_state()
@@ -121,7 +129,7 @@ class CommandGate(ManagedNode):
             wanted,
             conversions.from_stamp(message.header.stamp),
             self.get_clock().now().nanoseconds,
-            time.monotonic(),
+            self._now_s(),
         )
         if command is not None:
             self._send(command)
@@ -138,14 +146,16 @@ class CommandGate(ManagedNode):
                 measured.position,
                 conversions.from_stamp(message.header.stamp),
                 self.get_clock().now().nanoseconds,
-                time.monotonic(),
+                self._now_s(),
             )
 
     def _tick(self) -> None:
-        command = self._gate.tick(time.monotonic())
+        command = self._gate.tick(self._now_s())
         if command is not None:
             self._send(command)
         self._tell_state()
+        if summary := self._flicker.summary(time.monotonic()):
+            self.get_logger().warning(summary)
 
     def _send(self, command: Vector) -> None:
         self._commands.publish(command, self.get_clock().now().to_msg())
@@ -158,9 +168,11 @@ class CommandGate(ManagedNode):
         self._told = (state, reason)
         level = LEVELS.get(state, Level.STALE)
         text = f'{state}: {reason}' if reason else state
-        if level is Level.ERROR:
+        if state in (FORWARDING, REACTING):
+            text = self._flicker.change(text, time.monotonic())
+        if level is Level.ERROR and text:
             self.get_logger().warning(text)
-        else:
+        elif text:
             self.get_logger().info(text)
         status = Status(level, state, {'reason': reason})
         self._state.publish(status.to_message('command_gate'))

@@ -27,6 +27,8 @@ from genrl_ros.serving.robot.embodiment import Embodiment
 
 COMMAND_PERIODS = 2
 """Control periods that a command holds; after that the arm stops."""
+PATIENCE_S = 1.0
+"""Steady seconds that are waited, in lockstep, for an answer."""
 REPORT_S = 10.0
 """How often the real-time factor is looked at."""
 
@@ -39,6 +41,9 @@ class SimParameters:
     embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
     real_time_factor: float = parameter(
         1.0, 'simulated seconds a second of wall time', low=0.05, high=10.0
+    )
+    lockstep: bool = parameter(
+        False, 'wait for the answer to an image, where there was one to the image before'
     )
     seed: int = parameter(0, 'seed of the noise on joint readings, from activation on', low=0)
 
@@ -93,7 +98,7 @@ class SimNode(ManagedNode):
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         self.create_service(SetBool, 'sim/pause', self._on_pause)
 
-        self._paused = False
+        self._paused, self._answers, self._overdue, self._shown_s = False, False, False, 0.0
         self._period_s = robot.control_dt_s / self._config.real_time_factor
         self._timer = self.every(self._period_s, self._tick)
         self.get_logger().info(
@@ -129,12 +134,13 @@ class SimNode(ManagedNode):
         self._report_due, self._steps_since_report = time.monotonic() + REPORT_S, 0
 
     def _forget_command(self) -> None:
+        self._answers = self._overdue = False
         self._command = np.zeros(len(self._order))
         self._command_age = COMMAND_PERIODS
 
     def _tick(self) -> None:
         assert self._scene is not None
-        if self._paused:
+        if self._paused or self._waits_for_answer():
             return
         if self._command_age >= COMMAND_PERIODS:
             if self._command.any():
@@ -144,12 +150,27 @@ class SimNode(ManagedNode):
                     throttle_duration_sec=5.0,
                 )
             self._forget_command()
+        if self._steps % self._steps_per_image == 0:
+            self._answers = self._command_age == 0
         self._step()
         self._command_age += 1
         self._steps += 1
         self._sim_time_ns += round(self._robot.control_dt_s * conversions.NANOSECONDS)
         self._publish()
         self._report_rate()
+
+    def _waits_for_answer(self) -> bool:
+        """In lockstep: whether the answer to the last image may still come."""
+        if not self._config.lockstep or not self._answers or self._command_age == 0:
+            return False
+        if time.monotonic() < self._shown_s + PATIENCE_S:
+            self._overdue = True
+            return True
+        self._answers = False
+        self.get_logger().warning(
+            f'nobody has answered an image for {PATIENCE_S:g} s: time goes on without'
+        )
+        return False
 
     def _step(self) -> None:
         """One control period of the physics, if they do not stand still."""
@@ -177,6 +198,7 @@ class SimNode(ManagedNode):
         if image is None:
             return
         self._image.publish(conversions.to_image(image, stamp, frame))
+        self._shown_s = time.monotonic()
         self._camera_info.publish(
             conversions.to_camera_info(
                 image.shape[-1], self._scene.domain.camera_fov_deg, stamp, frame
@@ -216,6 +238,10 @@ class SimNode(ManagedNode):
             return
         self._command = command[self._order]
         self._command_age = 0
+        if self._overdue:
+            self._overdue = False
+            self._timer.reset()
+            self._tick()
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if not self.active:

@@ -11,8 +11,10 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from genrl_interfaces.msg import TaskState
+from genrl_ros.nodes import sim_node
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import from_image, from_stamp
+from genrl_ros.nodes.ros.forward_time import ForwardTime
 from genrl_ros.nodes.sim_node import SimNode
 
 COMMANDS = 'joint_velocity_controller/commands'
@@ -145,3 +147,68 @@ def test_time_stands_still_while_it_is_inactive(bench, sim, tiny_env) -> None:
     assert sim.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     assert sim.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
     assert tiny_env.closed
+
+
+def test_in_lockstep_time_waits_for_the_answer_to_an_image(
+    bench, tiny_env, tiny_robot, monkeypatch
+) -> None:
+    monkeypatch.setattr(sim_node, 'PATIENCE_S', 1e9)
+    bench.start(
+        SimNode, lambda domain: tiny_env.scene, embodiment=tiny_robot, lockstep=True,
+        real_time_factor=10.0,
+    )  # fmt: skip
+    commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
+    bench.connected(commands)
+    stepped(bench, tiny_env, 3)  # nobody answers, and nobody is waited for
+    images = bench.record(Image, 'camera/image_raw', qos.SENSOR)
+    bench.until(lambda: images, 'an image')
+    commands.publish(Float64MultiArray(data=[1.0] * 3))
+    bench.until(lambda: [1.0] * 3 in tiny_env.commands, 'the command')
+    rounds: list[int] = []
+    bench.observer.create_timer(0.05, lambda: rounds.append(len(tiny_env.commands)))
+    bench.until(lambda: len(rounds) > 6, 'what would be 30 periods')
+    first = tiny_env.commands.index([1.0] * 3)
+    assert len(tiny_env.commands) == first + 1
+    for count in range(1, 4):
+        commands.publish(Float64MultiArray(data=[2.0] * 3))
+        bench.until(lambda n=count: len(tiny_env.commands) > first + n, 'the next step')
+    assert tiny_env.commands[first + 1 :] == [[2.0] * 3] * 3
+
+
+def test_in_lockstep_time_goes_on_when_nobody_answers_any_more(
+    bench, tiny_env, tiny_robot, monkeypatch
+) -> None:
+    monkeypatch.setattr(sim_node, 'PATIENCE_S', 0.2)
+    bench.start(
+        SimNode, lambda domain: tiny_env.scene, embodiment=tiny_robot, lockstep=True,
+        real_time_factor=10.0,
+    )  # fmt: skip
+    commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
+    bench.connected(commands)
+    commands.publish(Float64MultiArray(data=[1.0] * 3))
+    bench.until(lambda: [1.0] * 3 in tiny_env.commands, 'the command')
+    first = tiny_env.commands.index([1.0] * 3)
+    stepped(bench, tiny_env, 5)
+    assert tiny_env.commands[first + 3] == [0.0] * 3
+
+
+class SetClock:
+    """A ROS clock that is set."""
+
+    def __init__(self) -> None:
+        self.nanoseconds = 5_000_000_000
+
+    def now(self) -> SetClock:
+        return self
+
+
+def test_forward_time_stands_still_and_never_goes_back() -> None:
+    clock = SetClock()
+    time_s = ForwardTime(clock)
+    assert time_s() == time_s() == 0.0
+    clock.nanoseconds += 250_000_000
+    assert time_s() == 0.25
+    clock.nanoseconds = 0  # the simulator was reset
+    assert time_s() == 0.25
+    clock.nanoseconds = 100_000_000
+    assert time_s() == pytest.approx(0.35)

@@ -1,0 +1,27 @@
+"""Time that only goes forward: for time-outs in lockstep with a simulator."""
+
+from __future__ import annotations
+
+from rclpy.clock import Clock
+
+
+class ForwardTime:
+    """Seconds that a ROS clock has gone forward; a jump back takes no time.
+
+    A simulator in lockstep waits for whoever answers its images. Its clock stands still then, and
+    so does this time: nobody is late. On a robot, time-outs run on the steady clock.
+
+    Args:
+        clock: of a node that uses simulated time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._total_s = clock, 0.0
+        self._seen_ns = clock.now().nanoseconds
+
+    def __call__(self) -> float:
+        """Seconds since this was made."""
+        now_ns = self._clock.now().nanoseconds
+        self._total_s += max(0, now_ns - self._seen_ns) / 1e9
+        self._seen_ns = now_ns
+        return self._total_s
