@@ -19,6 +19,7 @@ from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
 from genrl_ros.data.bags.synchronise import Pace
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.diagnostics import Level, Status
+from genrl_ros.nodes.ros.forward_time import ForwardTime
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.robot import from_joint_states, load_robot, to_policy_command
@@ -29,6 +30,7 @@ from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner
 from genrl_ros.serving.policy.trial import Trial
 from genrl_ros.serving.robot.embodiment import Measured, Vector
 from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch, SafetyFilter, TickWatch
+from genrl_ros.serving.safety.flicker import Flicker
 from genrl_ros.serving.safety.gate import FORWARDING, OPEN
 from genrl_ros.system.home import below_home
 
@@ -48,6 +50,9 @@ class PolicyParameters:
     embodiment: str = parameter('kitchen', 'the robot: a file, or the name of a shipped one')
     real_time_factor: float = parameter(
         1.0, 'simulated seconds a second of wall time; 1 on a robot', low=0.05, high=10.0
+    )
+    lockstep: bool = parameter(
+        False, "time-outs are by a simulator's clock, which waits for answers; never on a robot"
     )
     blend_s: float = parameter(
         0.32, 'seconds in which a policy that starts gains full influence', low=0.0, high=10.0
@@ -71,11 +76,14 @@ class PolicyNode(ManagedNode):
         super().__init__('policy_node', **options)
         self._config = declare(self, PolicyParameters)
         self._loader: ThreadPoolExecutor | None = None
+        self._flicker = Flicker()
 
     def configure(self) -> None:
         """Read the embodiment, and begin to listen for policies and joint states."""
         self._robot = robot = load_robot(self._config.embodiment)
-        factor, period_s = self._config.real_time_factor, robot.answer_dt_s
+        lockstep, period_s = self._config.lockstep, robot.answer_dt_s
+        self._now_s = ForwardTime(self.get_clock()) if lockstep else time.monotonic
+        factor = 1.0 if lockstep else self._config.real_time_factor
         self._policies = below_home(self._config.policies)
         self.get_logger().info(f'takes policies from {self._policies}')
         self._loader = ThreadPoolExecutor(1, thread_name_prefix='bundle')
@@ -105,7 +113,7 @@ class PolicyNode(ManagedNode):
             )
         )
         self._pace = Pace(round(period_s * 1e9), round(1e9 / robot.camera_rate_hz))
-        self._ticks = TickWatch(period_s / factor)
+        self._ticks = TickWatch(period_s / self._config.real_time_factor)
         self._state, self._reason, self._confirm_due = '', '', 0.0
 
         self._commands = self.create_publisher(JointState, 'policy/command', qos.COMMAND)
@@ -121,7 +129,7 @@ class PolicyNode(ManagedNode):
         )
         self.create_subscription(PolicyAnnouncement, 'policy', self._on_policy, qos.LATCHED)
         self.create_service(Trigger, 'policy/reset', self._on_reset)
-        self.every(period_s / factor, self._watch)
+        self.every(period_s / self._config.real_time_factor, self._watch)
 
     def activate(self) -> None:
         """Start to drive, unless the robot lacks a joint."""
@@ -211,7 +219,7 @@ class PolicyNode(ManagedNode):
 
     def _judge(self, watch: InputWatch, header: Header) -> str:
         stamp_ns = conversions.from_stamp(header.stamp)
-        return watch.see(stamp_ns, self.get_clock().now().nanoseconds, time.monotonic())
+        return watch.see(stamp_ns, self.get_clock().now().nanoseconds, self._now_s())
 
     def _on_latent(self, message: LatentTokens) -> None:
         self._swap()
@@ -254,7 +262,7 @@ class PolicyNode(ManagedNode):
         """Start an episode from the measured state: at first, after a gap, or at a new clock."""
         assert self._driver is not None
         assert self._measured is not None
-        now = time.monotonic()
+        now = self._now_s()
         gap = now - self._drove_s > self._episode_gap_s
         if gap or jumped:
             self._driver.reset()
@@ -283,11 +291,13 @@ class PolicyNode(ManagedNode):
         """Why the robot must not be driven now; empty if it may."""
         if self._gate not in OPEN:
             return f'command_gate is {self._gate}'
-        now = time.monotonic()
+        now = self._now_s()
         return self._joint_problem or self._joints.stale(now) or self._latents.stale(now)
 
     def _watch(self) -> None:
         self._ticks.tick(time.monotonic())
+        if summary := self._flicker.summary(time.monotonic()):
+            self.get_logger().warning(summary)
         self._swap()
         problem = self._problem()
         if problem and self._driver is not None and self._state != 'waiting':
@@ -330,9 +340,11 @@ class PolicyNode(ManagedNode):
             return
         if changed:
             text = f'{state}: {reason}' if reason else state
-            if state == 'holding':
-                self.get_logger().warning(text, throttle_duration_sec=0.5)
-            else:
+            if state in ('driving', 'holding'):
+                text = self._flicker.change(text, now)
+            if state == 'holding' and text:
+                self.get_logger().warning(text)
+            elif text:
                 self.get_logger().info(text)
         worse = state != self._state
         self._state, self._reason, self._confirm_due = state, reason, now + CONFIRM_S
