@@ -49,6 +49,9 @@ class RecorderNode(Node):
     An episode ends after `max_episode_s`, on `recorder/next`, when stamps go back (as after a
     reset of the simulator), and with the node. Messages carry the time of their arrival.
 
+    A position stays in force until the next one. So where an episode follows on another, it begins
+    with the last positions that were commanded before it, unless stamps went back.
+
     Where the disk is nearly full, or cannot be written, the episode ends and nothing more is
     recorded until `recorder/next` is called and there is room.
     """
@@ -68,6 +71,9 @@ class RecorderNode(Node):
         types = {names[topic]: kind for topic, kind in robot.topics.items()}
         self._recorder = EpisodeRecorder(folder, types)
         self._began, self._stamp_ns, self._seen = 0.0, 0, dict.fromkeys(names.values(), 0)
+        positions = [group.topic for group in robot.commands if group.quantity == 'position']
+        self._position_topics = [names[topic] for topic in positions]
+        self._held: dict[str, bytes] = {}
         for topic, kind in classes.items():
             is_command = topic not in (robot.camera.topic, robot.joint_states.topic)
             take = self._taker(names[topic], kind if topic == robot.camera.topic else None)
@@ -92,25 +98,33 @@ class RecorderNode(Node):
 
         def take(data: bytes) -> None:
             self._seen[topic] += 1
-            if self._stopped:
-                return
             if image is not None:
                 self._watch_clock(data, image)
-            if time.monotonic() - self._began > self._config.max_episode_s:
-                self._finish(f'after {self._config.max_episode_s:g} s')
-            if self._recorder.current is None:
-                self._began = time.monotonic()
-            try:
-                self._recorder.write(topic, data, time.time_ns())
-            except OSError as error:
-                self._stop(f'a message cannot be written: {error}')
+            if not self._stopped:
+                self._write(topic, data)
+            if topic in self._position_topics:
+                self._held[topic] = data
 
         return take
+
+    def _write(self, topic: str, data: bytes) -> None:
+        if time.monotonic() - self._began > self._config.max_episode_s:
+            self._finish(f'after {self._config.max_episode_s:g} s')
+        messages = [(topic, data)]
+        if self._recorder.current is None:
+            self._began = time.monotonic()
+            messages = [*self._held.items(), *messages]
+        try:
+            for message in messages:
+                self._recorder.write(*message, time.time_ns())
+        except OSError as error:
+            self._stop(f'a message cannot be written: {error}')
 
     def _watch_clock(self, data: bytes, kind: type) -> None:
         stamp_ns = conversions.from_stamp(deserialize_message(data, kind).header.stamp)
         if stamp_ns < self._stamp_ns:
             self._finish('stamps went back')
+            self._held.clear()
         self._stamp_ns = stamp_ns
 
     def _finish(self, why: str) -> str:

@@ -20,7 +20,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from genrl_ros.cli.commands.ingest import Config, main
-from genrl_ros.data.bags.bag import find_bags
+from genrl_ros.data.bags.bag import deserialize, find_bags, read_bag
 from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
@@ -147,6 +147,51 @@ def test_episodes_end_on_request_and_when_time_goes_back(bench, tmp_path, robot)
     step_until_written(bench, robot, recorder, 62, 12)
     robot.step(0)
     bench.until(lambda: len(list(tmp_path.glob('episode_*'))) > before, 'the next episode')
+
+
+def test_an_episode_begins_with_the_positions_that_are_held(bench, tmp_path) -> None:
+    """A gripper that was told once where to be is still there in the episodes that follow."""
+    make = bench.observer.create_publisher
+    gripper = make(Float64MultiArray, 'hand_position_controller/commands', qos.COMMAND)
+    arm = make(Float64MultiArray, 'joint_group_velocity_controller/commands', qos.COMMAND)
+    images = make(Image, 'camera/color/image_raw', qos.SENSOR)
+    recorder = bench.make(RecorderNode, embodiment='fr3_velocity', folder=str(tmp_path))
+    publishers = (gripper, arm, images)
+    bench.until(lambda: all(p.get_subscription_count() for p in publishers), 'the recorder')
+
+    def send(publisher, message) -> None:
+        def where() -> tuple[object, int]:
+            return recorder._recorder.current, written(recorder)
+
+        before = where()
+        publisher.publish(message)
+        bench.until(lambda: where() != before, 'a message')
+
+    def image(stamp_ns: int) -> Image:
+        return to_image(np.zeros((3, 8, 8), np.uint8), to_stamp(stamp_ns), 'camera')
+
+    def told() -> list[list[float]]:
+        """What the gripper was told in the episode that ends now, where it begins so."""
+        bench.call(Trigger, 'recorder/next', Trigger.Request())
+        bag = find_bags(tmp_path)[-1]
+        topics = [gripper.topic_name, arm.topic_name, images.topic_name]
+        messages = list(read_bag(bag, topics, lambda _: None))
+        kind = 'std_msgs/msg/Float64MultiArray'
+        return [
+            list(deserialize(message, kind).data)
+            for message in messages if message.topic == gripper.topic_name
+        ]  # fmt: skip
+
+    send(gripper, Float64MultiArray(data=[0.03]))
+    send(arm, Float64MultiArray(data=[0.1] * 7))
+    assert told() == [[0.03]]
+    for _ in range(2):
+        send(arm, Float64MultiArray(data=[0.2] * 7))
+        assert told() == [[0.03]]
+    send(images, image(10**9))
+    assert told() == [[0.03]]
+    send(images, image(10**8))  # a simulator was reset
+    assert told() == []
 
 
 def test_a_recorder_stops_before_the_disk_is_full_and_says_so(

@@ -82,7 +82,8 @@ def _frames(path: Path, recipe: Recipe, report: Report) -> Iterator[Frame]:
         else:
             synchroniser.command(commands[message.topic], values)
     yield from synchroniser.finish()
-    report.skipped, report.set_back = synchroniser.skipped, synchroniser.set_back
+    report.skipped, report.repeated = synchroniser.skipped, synchroniser.repeated
+    report.set_back = synchroniser.set_back
     if count := synchroniser.track.contradicting:
         report.refuse(
             recipe.joint_states.topic,

@@ -89,7 +89,8 @@ class Recordings:
             if held.get(name) != wanted.get(name)
         ]
         if different:
-            what = different if held else ['it does not say how it was made']
+            by = 'it does not say how it was made: by `genrl collect`, or by an older version'
+            what = different if held else [by]
             text = (
                 f'{store.path} was made with another embodiment file or other options, and would '
                 'hold episodes of two kinds. Remove it and ingest all bags again, or choose '

@@ -19,8 +19,8 @@ OTHERS = 'other reasons'
 class Report:
     """What became of a bag.
 
-    Of the images that came, each is in exactly one of `refused`, `skipped`, `undriven`,
-    `stateless`, `short`, `ends` and `images`.
+    Of the images that came, each is in exactly one of `refused`, `skipped`, `repeated`,
+    `undriven`, `stateless`, `short`, `ends` and `images`.
 
     Attributes:
         messages: how many there were on each topic.
@@ -29,6 +29,7 @@ class Report:
         damage: what could not be read of the files.
         images: images that are in episodes, at the control rate.
         skipped: images between two control steps, or out of order.
+        repeated: images with the stamp of the last one that was taken.
         undriven: images without a command in force on each topic, and why.
         stateless: images without joint states that are near enough.
         nearest_s: how far joint states were from the best of those; None if there were none.
@@ -48,6 +49,7 @@ class Report:
     damage: list[str] = field(default_factory=list)
     images: int = 0
     skipped: int = 0
+    repeated: int = 0
     undriven: Counter[str] = field(default_factory=Counter)
     stateless: int = 0
     nearest_s: float | None = None
@@ -103,6 +105,7 @@ class Report:
             *((count, f'images {why}') for why, count in self.undriven.items()),
             (self.ends, 'images at the ends of runs that fill no agent step'),
             (self.skipped, 'images between two control steps or out of order'),
+            (self.repeated, 'images with the stamp of the one before: the driver must stamp them'),
         ):
             if count:
                 yield f'{count} {text}'

@@ -158,6 +158,7 @@ class Synchroniser:
         groups: one a command topic, in order.
         track: where the joints were.
         skipped: images that are not at a control step, or out of order.
+        repeated: images with the stamp of the last one that was taken.
         set_back: how often the clock of the images was set back.
     """
 
@@ -165,6 +166,7 @@ class Synchroniser:
     groups: Sequence[Group]
     track: JointTrack
     skipped: int = 0
+    repeated: int = 0
     set_back: int = 0
     _begins: str = 'start'
     _last_ns: int = 0
@@ -186,7 +188,10 @@ class Synchroniser:
         """An image arrived; gives the frames that are complete."""
         verdict = self.pace.judge(stamp_ns)
         if verdict == 'skip':
-            self.skipped += 1
+            if stamp_ns == self._last_ns:
+                self.repeated += 1
+            else:
+                self.skipped += 1
             return
         if verdict == 'gap':
             if stamp_ns < self._last_ns:
