@@ -118,8 +118,18 @@ def step_graph(action_dim: int = 9) -> bytes:
     )
 
 
-def actor_graph(action: float = 0.25, action_dim: int = 9) -> bytes:
-    """Always the same action."""
+SEEN = 0.01
+"""What `watched` graphs make of the first hidden number: a hundredth."""
+
+
+def _watching(action_dim: int, watched: bool) -> np.ndarray:
+    weight = np.zeros((DETER, action_dim), np.float32)
+    weight[0] = SEEN * watched
+    return weight
+
+
+def actor_graph(action: float = 0.25, action_dim: int = 9, watched: bool = False) -> bytes:
+    """Always the same action; if it is watched, plus what the hidden state is."""
     return _serialize(
         [
             helper.make_node('Cast', ['tokens'], ['token_values'], to=TensorProto.FLOAT),
@@ -132,23 +142,26 @@ def actor_graph(action: float = 0.25, action_dim: int = 9) -> bytes:
         [('action', TensorProto.FLOAT, [1, action_dim])],
         {
             'from_tokens': np.zeros((STOCH, action_dim), np.float32),
-            'from_deter': np.zeros((DETER, action_dim), np.float32),
+            'from_deter': _watching(action_dim, watched),
             'bias': np.full((1, action_dim), action, np.float32),
         },
     )
 
 
-def picky_actor_graph(action_dim: int = 9) -> bytes:
-    """Always the action 0.25, but it cannot be run with the last class of a token."""
+def picky_actor_graph(action_dim: int = 9, watched: bool = False) -> bytes:
+    """The action 0.25, as `actor_graph`, but it cannot be run with the last class of a token."""
     return _serialize(
         [
             helper.make_node('Gather', ['table', 'tokens'], ['rows']),
             helper.make_node('MatMul', ['mean', 'rows'], ['means']),
-            helper.make_node('Reshape', ['means', 'shape'], ['action']),
+            helper.make_node('Reshape', ['means', 'shape'], ['always']),
+            helper.make_node('MatMul', ['deter', 'from_deter'], ['seen']),
+            helper.make_node('Add', ['always', 'seen'], ['action']),
         ],
         [('tokens', TensorProto.INT64, [1, STOCH]), ('deter', TensorProto.FLOAT, [1, DETER])],
         [('action', TensorProto.FLOAT, [1, action_dim])],
         {
+            'from_deter': _watching(action_dim, watched),
             'table': np.full((CLASSES - 1, action_dim), 0.25, np.float32),
             'mean': np.full((1, STOCH), 1 / STOCH, np.float32),
             'shape': np.array([1, action_dim]),
@@ -257,6 +270,12 @@ def greedy_actor() -> bytes:
 @pytest.fixture(scope='session')
 def picky_actor() -> bytes:
     return picky_actor_graph()
+
+
+@pytest.fixture(scope='session')
+def watched_actors() -> dict[str, bytes]:
+    """A plain and a picky one that add a hundredth of the first hidden number to their action."""
+    return {'plain': actor_graph(watched=True), 'picky': picky_actor_graph(watched=True)}
 
 
 @pytest.fixture(scope='session')
