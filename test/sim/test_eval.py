@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def test_a_task_and_its_paraphrases_are_measured_once(tmp_path: Path) -> None:
     asked = [other['prompt'] for other in row['paraphrases']]
     assert (row['episodes'], tuple(asked)) == (1, LIGHT.paraphrases)
     assert report['mean'] == row['score']
+    assert (report['domain'], report['seed']) == ('kitchen', config.seed)
+    assert re.fullmatch(r'20\d\d-\d\d-\d\d', report['date']) and report['machine']['name']
     scores = [other['score'] for other in row['paraphrases']]
     assert report['paraphrases_mean'] == pytest.approx(sum(scores) / 3)
     made = {path: path.stat().st_mtime_ns for path in bundles.glob('[!.]*')}

@@ -30,6 +30,7 @@ from genrl_ros.system.files import check_writable, write_json
 from genrl_ros.system.locks import exclusive
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.engine.run import StoppedError
+from genrl_ros.training.engine.speed import inspect
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Config:
     out: Path | None = None
     """Folder of the learned bundles; `runs/eval/<time>` unless given."""
     json: Path | None = None
-    """File to write the scores to."""
+    """File to write the scores to, with date, machine and seed."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Simulators that run in parallel."""
     device: Device = 'cpu'
@@ -103,7 +104,9 @@ def main(config: Config) -> int:
             if results:
                 show_scores(config.domain, results)
     if config.json is not None:
-        write_json(config.json, {'tasks': results, 'seed': config.seed} | means(results))
+        measured = {'date': time.strftime('%Y-%m-%d'), 'machine': asdict(inspect(config.device))}
+        asked = {'domain': config.domain, 'seed': config.seed, 'tasks': results}
+        write_json(config.json, measured | asked | means(results))
     return 0
 
 
