@@ -594,3 +594,14 @@ def test_a_group_command_of_another_size_is_refused(data) -> None:
     group = parse_embodiment(ARM, HERE).commands[0]
     with pytest.raises(EmbodimentError, match='command on velocity/commands has'):
         values_of(group, SimpleNamespace(data=data))
+
+
+@pytest.mark.parametrize(('size', 'said'), [(64, False), (8, True)])
+def test_the_size_of_images_is_read_from_older_files_and_counts_for_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int, said: bool
+) -> None:
+    shipped = find_embodiment('kitchen').read_text()
+    older = tmp_path / 'older.yaml'
+    older.write_text(shipped.replace('  width: 64\n', f'  width: 64\n  size: {size}\n'))
+    assert load_embodiment(older) == load_embodiment(find_embodiment('kitchen'))
+    assert ('64 x 64 pixels. Remove the key' in caplog.text) == said

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, ValidationInfo
 
+from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.serving.robot.embodiment import (
     QUANTITIES,
     Channel,
@@ -30,6 +32,8 @@ from genrl_ros.serving.robot.urdf import JointLimits, UrdfError, read_joint_limi
 from genrl_ros.system.files import read_at_most
 from genrl_ros.system.plain_yaml import YamlError, parse_yaml
 from genrl_ros.system.share import share_path
+
+logger = logging.getLogger(__name__)
 
 MAX_BYTES = 256 * 1024
 OLDER_NAMES = {'control_rate_hz': 'command_rate_hz'}
@@ -157,6 +161,16 @@ class _File:
         for older, name in OLDER_NAMES.items():
             if older in values and name not in values:
                 self.filled[name] = self.filled.pop(older)
+        if isinstance(camera := values.get('camera'), Mapping) and 'size' in camera:
+            self.filled['camera'] = {key: camera[key] for key in camera if key != 'size'}
+            if camera['size'] != IMAGE_SIZE:
+                logger.warning(
+                    'camera.size is %.20r, which counts for nothing any more: a world model sees '
+                    '%d x %d pixels. Remove the key',
+                    camera['size'],
+                    IMAGE_SIZE,
+                    IMAGE_SIZE,
+                )
         self._urdf = self._read_urdf(values.get('urdf'), folder)
         commands = values.get('commands')
         if isinstance(commands, list):
