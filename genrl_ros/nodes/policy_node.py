@@ -61,7 +61,7 @@ class PolicyParameters:
         'runs/policies', 'only bundles below this folder are loaded; relative: below GENRL_HOME'
     )
     trial_timeout_s: float = parameter(
-        20.0, 'seconds within which a policy has to load and to act once', low=1.0, high=600.0
+        30.0, 'seconds within which a policy has to load and to act once', low=1.0, high=600.0
     )
 
 

@@ -39,8 +39,8 @@ from genrl_ros.serving.safety.gate import OPEN, STOPPED
 
 PERIOD = 0.08
 MAX_AGE = 0.16
-VELOCITY, ACCELERATION = 2.0, 12.5
-"""Limits of the robot: it takes two periods to stop from full speed."""
+POSITION, VELOCITY, ACCELERATION = 2.9, 2.0, 12.5
+"""Limits of the robot, to either side: it takes two periods to stop from full speed."""
 SECOND = 1_000_000_000
 TIMEOUT = 30.0
 JOINTS = [f'panda_joint{i}' for i in range(1, 8)]
@@ -49,7 +49,10 @@ PROCESSES = ('encoder_node', 'policy_node', 'command_gate')
 
 
 def embodiment() -> str:
-    limits = f'{{position: [-2.9, 2.9], velocity: {VELOCITY}, acceleration: {ACCELERATION}}}'
+    limits = (
+        f'{{position: [-{POSITION}, {POSITION}], velocity: {VELOCITY}, '
+        f'acceleration: {ACCELERATION}}}'
+    )
     channels = '\n'.join(
         f'      - {{joint: {joint}, unit: rad/s, scale: 2.0, reaction: zero, limits: {limits}}}'
         for joint in JOINTS
@@ -78,7 +81,11 @@ class Robot(Node):
         camera: makes the next image message, or None.
         joints: makes the next joint states, or None.
         commands: every command that came, with the steady time of its arrival.
+        position: limit of each joint, to either side (rad).
+        velocity: limit of each joint (rad/s).
     """
+
+    position, velocity = POSITION, VELOCITY
 
     def __init__(self, context: Context) -> None:
         super().__init__('robot', context=context)
@@ -295,7 +302,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, encoder_bytes: bytes) -> Itera
         '/**:\n  ros__parameters:\n    use_sim_time: true\n'
         f'    model: {folder}\n    embodiment: {folder}/robot.yaml\n'
         f'    policies: {tmp_path_factory.getbasetemp()}\n    blend_s: {2 * PERIOD}\n'
-        f'    stuck_after_s: {MAX_AGE}\n'
+        f'    stuck_after_s: {MAX_AGE}\n    trial_timeout_s: 10.0\n'
     )
     nodes = [node for node in NODES if node.name in PROCESSES] + [BRINGUP]
     with private_domain() as environment:

@@ -217,6 +217,52 @@ def fault_wild_commands(driving, measured) -> None:
     assert passed > 40
 
 
+@pytest.mark.row(29)
+def fault_somebody_else_drives_towards_the_limits(driving, measured) -> None:
+    """Beside a policy that goes on, and a robot that does as it is told."""
+    robot, position, farthest, moved = driving.robot, np.zeros(9), 0.0, time.monotonic()
+    joints, limit, speed = robot.joint_states().name[::-1], robot.position, robot.velocity
+
+    def move() -> None:
+        nonlocal farthest, moved
+        now = time.monotonic()
+        position[:] += robot.commands[-1][1] * (now - moved)
+        farthest, moved = max(farthest, float(np.abs(position).max())), now
+
+    def joint_states() -> JointState:
+        return JointState(
+            header=Header(stamp=to_stamp(robot.now_ns())),
+            name=joints,
+            position=position.tolist(),
+            velocity=robot.commands[-1][1].tolist(),
+        )
+
+    robot.joints = joint_states
+    publisher = robot.create_publisher(JointState, 'policy/command', qos.COMMAND)
+    count, end, due = 0, time.monotonic() + 6.0, 0.0
+    try:
+        while time.monotonic() < end:
+            move()
+            if time.monotonic() >= due:
+                due, count = time.monotonic() + 0.01, count + 1
+                publisher.publish(
+                    JointState(
+                        header=Header(stamp=to_stamp(robot.now_ns())),
+                        name=joints,
+                        position=[float('nan')] * 9,
+                        velocity=[speed] * 4 + [-speed] * 5,
+                    )
+                )
+            time.sleep(0.001)
+    finally:
+        robot.destroy_publisher(publisher)
+    measured(f'{count} commands of full speed in 6 s: the joints stop at {farthest:.2f} rad '
+             f'(limit {limit} rad)')  # fmt: skip
+    assert 0.9 * limit < farthest <= limit
+    driving.mend()
+    driving.wait_driving()
+
+
 @pytest.mark.row(7)
 @pytest.mark.parametrize('signum', [signal.SIGKILL, signal.SIGSTOP])
 def fault_policy_node_dies(driving, measured, signum) -> None:

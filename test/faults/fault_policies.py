@@ -86,13 +86,32 @@ def fault_malicious_pickle(driving, make_bundle, measured, tmp_path, name) -> No
         ({'control_dt_s': 0.05}, 'control_dt_s'),
         ({'image_size': 32}, 'image_size'),
         ({'action_names': tuple(f'j{i}' for i in range(9))}, 'action_names'),
-        ({'action_scale': (3.0,) * 9}, 'may command up to 3.0'),
+        ({'action_scale': (3.0,) * 9}, 'action_scale is'),
         ({'action_scale': (1.0,) * 9}, 'action_scale'),
     ],
 )
 def fault_foreign_bundle(driving, make_bundle, measured, changes, says) -> None:
     refused(driving, make_bundle(action=-0.25, **changes), says)
     measured(f'{next(iter(changes))} differs: refused, naming it')
+
+
+@pytest.mark.row(28)
+@pytest.mark.parametrize('kind', ['endless loop', 'hour of work'])
+def fault_policy_that_never_answers(
+    driving, make_bundle, measured, endless_actor, slow_actor, kind
+) -> None:
+    actor, says = {
+        'endless loop': (endless_actor, "the operator 'Loop'"),
+        'hour of work': (slow_actor, 'not loaded and run once within 10 s'),
+    }[kind]
+    silence = refused(driving, make_bundle(graphs={'actor.onnx': actor}), says)
+    measured(f'{kind}: refused, the policy in charge drives on, longest silence '
+             f'{silence * 1000:.0f} ms')  # fmt: skip
+    assert silence < 2 * T + 0.1
+    driving.announce(make_bundle(action=0.5))
+    driving.until(lambda: driving.robot.commands[-1][1][0] == 1.0, 'the next good policy')
+    driving.announce(make_bundle(action=0.25))
+    driving.until(lambda: driving.robot.commands[-1][1][0] == 0.5, 'the one after it')
 
 
 @pytest.mark.row(12)

@@ -20,8 +20,8 @@ ROWS: dict[int, str] = {
     9: 'damaged policy bundle',
     10: 'malicious pickle in place of a model',
     11: 'policy of another embodiment',
-    12: 'trainer killed 100 times',
-    13: 'disk full',
+    12: 'writer of policies killed 100 times',
+    13: 'disk full (a file that cannot grow)',
     14: 'GPU lost or out of memory',
     15: 'prompt empty, 1 MB, invalid, control characters',
     16: 'unknown prompt',
@@ -36,6 +36,8 @@ ROWS: dict[int, str] = {
     25: 'soak',
     26: 'emergency stop',
     27: 'gate killed',
+    28: 'policy that never answers',
+    29: 'somebody else commands joints towards their limits of position',
 }
 """Rows 1 to 25 are the project's fault matrix; the others are added."""
 
@@ -86,10 +88,15 @@ def write_report(path: Path, report: Report) -> None:
 TEMPLATE = """\
 # Faults, and what happens then
 
-`make faults` breaks a running graph in all these ways and writes this page. Encoder, policy node,
-gate and bring-up are real processes over real Fast DDS, killed for real; the test's process is the
-robot and records every command. After each row it checks all recorded commands: finite, within the
-limits of velocity (2 rad/s) and acceleration (12.5 rad/s2).
+`make faults` breaks a running graph in these ways and writes this page; a row that says
+"elsewhere" names the test that has it instead. Encoder, policy node, gate and bring-up are real
+processes over real Fast DDS, killed for real; the test's process is the robot and records every
+command.
+
+The robot has the kitchen's joints, topics and rates, and tighter limits than the shipped kitchen:
+positions of ±2.9 rad, 2 rad/s, and an acceleration of 12.5 rad/s2, of which the shipped kitchen
+has none ([why](ros.md#drive)). Its embodiment file is in `test/faults/conftest.py`. After each row
+all recorded commands are checked: finite, and within the limits of velocity and acceleration.
 
 T is the control period, 80 ms; images and joint states are too old after 160 ms. "Safe action" is
 the reaction that the embodiment declares: here zero velocity, reached within the limits. Times are

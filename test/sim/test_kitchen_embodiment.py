@@ -9,6 +9,7 @@ from genrl_ros.domains.environment import Environment
 from genrl_ros.domains.kitchen import DOMAIN, MAX_VELOCITY, ROBOT
 from genrl_ros.domains.kitchen.physics import JOINT_HIGH, JOINT_LOW, Kitchen
 from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.serving.safety.gate import LASTS_PERIODS
 
 KITCHEN = load_embodiment(find_embodiment('kitchen'))
 
@@ -18,7 +19,7 @@ def test_the_file_says_what_the_simulator_does() -> None:
     assert KITCHEN.episode_steps == DOMAIN.episode_steps
     assert all(channel.limits.velocity == MAX_VELOCITY for channel in KITCHEN.channels)
     lows, highs = zip(*(channel.limits.position for channel in KITCHEN.channels), strict=True)
-    room = MAX_VELOCITY * (ROBOT.control_dt_s + KITCHEN.joint_states.max_age_s)
+    room = MAX_VELOCITY * (LASTS_PERIODS * ROBOT.control_dt_s + KITCHEN.joint_states.max_age_s)
     assert (np.array(lows) <= JOINT_LOW - room).all()
     assert (np.array(highs) >= JOINT_HIGH + room).all()
 

@@ -19,7 +19,7 @@ from genrl_ros.system.processes import die_with_parent, yield_to_others
 
 MEMORY_BYTES = 4 * 1024**3
 """Address space of the process, which has the graphs up to three times."""
-NICENESS = 10
+NICENESS = 5
 REFUSED = 3
 """Exit status: the bundle cannot be used, for the reason that was printed."""
 
