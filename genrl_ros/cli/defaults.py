@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.presets import TRAINING, Preset, PresetName
-from genrl_ros.config.recipe import Recipe, read_recipe
+from genrl_ros.config.recipe import TrainingRecipe, read_recipe
 
 
 def defaults(command: str, config: type, arguments: Sequence[str]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def defaults(command: str, config: type, arguments: Sequence[str]) -> dict[str, 
     return {'default': from_mapping(config, {**settings, 'domain': domain}, where)}
 
 
-def _of_command(command: str, recipe: Recipe) -> Mapping[str, Any]:
+def _of_command(command: str, recipe: TrainingRecipe) -> Mapping[str, Any]:
     """The part of a recipe that a command is concerned with."""
     learning = {'learning': recipe.learning} if recipe.learning else {}
     collect = {'frames': 'frames', 'seed': 'data_seed'}

@@ -15,7 +15,7 @@ Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """Settings of the commands that make a model, where they differ from the commands' defaults.
 
     Attributes:
@@ -31,7 +31,7 @@ class Recipe:
     learning: Settings = field(default_factory=dict)
 
 
-def read_recipe(domain: str) -> Recipe:
+def read_recipe(domain: str) -> TrainingRecipe:
     """The recipe of a domain, `config/train/DOMAIN.yaml`; an empty one where none is shipped.
 
     Raises:
@@ -40,9 +40,9 @@ def read_recipe(domain: str) -> Recipe:
     try:
         path = share_path('config', 'train', f'{domain}.yaml')
     except FileNotFoundError:
-        return Recipe()
+        return TrainingRecipe()
     try:
         values = yaml.safe_load(path.read_text(encoding='utf-8'))
     except yaml.YAMLError as error:
         raise ValueError(f'{path} is no YAML: {error}') from None
-    return from_mapping(Recipe, values or {}, str(path))
+    return from_mapping(TrainingRecipe, values or {}, str(path))

@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from genrl_ros.cli.commands import doctor
-from genrl_ros.cli.commands.doctor import GIB, Config, Finding
+from genrl_ros.cli.commands.doctor import GIB, CheckResult, Config
 from genrl_ros.cli.main import main
 
 
 def test_a_probe_says_what_it_found() -> None:
     found = doctor.probe('Thing', 'print("well")', 'mend it', prefix='very ')
-    assert found == Finding('Thing', 'ok', 'very well')
+    assert found == CheckResult('Thing', 'ok', 'very well')
 
 
 def test_a_crash_is_a_finding() -> None:
     found = doctor.probe('Thing', 'import os; os.abort()', 'mend it')
-    assert found == Finding('Thing', 'fail', 'exit status -6: it said nothing', 'mend it')
+    assert found == CheckResult('Thing', 'fail', 'exit status -6: it said nothing', 'mend it')
 
 
 def test_an_error_is_a_finding_in_its_own_words() -> None:
@@ -27,7 +27,7 @@ def test_an_error_is_a_finding_in_its_own_words() -> None:
 
 def test_a_probe_that_hangs_is_ended() -> None:
     found = doctor.probe('Thing', 'while True: pass', 'mend it', timeout_s=0.2)
-    assert found == Finding('Thing', 'fail', 'no answer within 0.2 s', 'mend it')
+    assert found == CheckResult('Thing', 'fail', 'no answer within 0.2 s', 'mend it')
 
 
 @pytest.mark.parametrize(('free', 'status'), [(8, 'ok'), (6, 'ok'), (5.9, 'warn'), (1, 'fail')])
@@ -60,7 +60,7 @@ def test_the_exit_status_tells_failure(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = Finding('Thing', status, 'as it is', 'mend it')
+    found = CheckResult('Thing', status, 'as it is', 'mend it')
     monkeypatch.setattr(doctor, 'CHECKS', (lambda: found,))
     assert doctor.main(Config(json=True)) == code
     assert json.loads(capsys.readouterr().out) == [

@@ -78,7 +78,7 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check found.
 
     Attributes:
@@ -96,35 +96,35 @@ class Finding:
 
 def probe(
     name: str, code: str, mend: str, timeout_s: float = PROBE_TIMEOUT_S, prefix: str = ''
-) -> Finding:
+) -> CheckResult:
     """Run Python code in a process of its own; what it prints is the detail."""
     try:
         done = subprocess.run(
             [sys.executable, '-P', '-c', code], capture_output=True, text=True, timeout=timeout_s
         )
     except subprocess.TimeoutExpired:
-        return Finding(name, 'fail', f'no answer within {timeout_s:g} s', mend)
+        return CheckResult(name, 'fail', f'no answer within {timeout_s:g} s', mend)
     if done.returncode == 0:
-        return Finding(name, 'ok', prefix + done.stdout.strip())
+        return CheckResult(name, 'ok', prefix + done.stdout.strip())
     said = (done.stderr.strip() or 'it said nothing').splitlines()[-1]
-    return Finding(name, 'fail', f'exit status {done.returncode}: {said}', mend)
+    return CheckResult(name, 'fail', f'exit status {done.returncode}: {said}', mend)
 
 
-def check_python() -> Finding:
+def check_python() -> CheckResult:
     """Whether this is a version of Python that the dependencies are made for."""
     version = '.'.join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] <= (3, 12):
-        return Finding('Python', 'ok', version)
-    return Finding('Python', 'fail', version, 'use Python 3.11 or 3.12: make setup PYTHON=...')
+        return CheckResult('Python', 'ok', version)
+    return CheckResult('Python', 'fail', version, 'use Python 3.11 or 3.12: make setup PYTHON=...')
 
 
-def check_packages() -> Finding:
+def check_packages() -> CheckResult:
     """Whether what `setup.py` asks for is installed."""
     mend = 'make setup, or pip install -r requirements.lock'
     try:
         requirements = importlib.metadata.requires('genrl_ros') or []
     except importlib.metadata.PackageNotFoundError:
-        return Finding('Python packages', 'fail', 'genrl_ros itself is not installed', mend)
+        return CheckResult('Python packages', 'fail', 'genrl_ros itself is not installed', mend)
     wrong = []
     for requirement in map(Requirement, requirements):
         if requirement.marker and not requirement.marker.evaluate({'extra': ''}):
@@ -137,16 +137,18 @@ def check_packages() -> Finding:
             if not requirement.specifier.contains(version, prereleases=True):
                 wrong.append(f'{requirement} is asked for, {version} is installed')
     if wrong:
-        return Finding('Python packages', 'fail', '; '.join(wrong), mend)
-    return Finding('Python packages', 'ok', f'genrl_ros {importlib.metadata.version("genrl_ros")}')
+        return CheckResult('Python packages', 'fail', '; '.join(wrong), mend)
+    return CheckResult(
+        'Python packages', 'ok', f'genrl_ros {importlib.metadata.version("genrl_ros")}'
+    )
 
 
-def check_rendering() -> Finding:
+def check_rendering() -> CheckResult:
     """Whether MuJoCo can draw without a display."""
     try:
         check_drawing()
     except VariableError as error:
-        return Finding('Rendering', 'fail', error.problem, error.mend)
+        return CheckResult('Rendering', 'fail', error.problem, error.mend)
     mend = 'apt-get install libegl1 libgl1-mesa-dri libopengl0'
     if variables := drawing_variables():
         mend = f'unset what is set ({variables}) and try again; if that does not help, {mend}'
@@ -154,16 +156,16 @@ def check_rendering() -> Finding:
     return probe('Rendering', RENDER, mend, prefix=f'{backend}, ')
 
 
-def check_ros() -> Finding:
+def check_ros() -> CheckResult:
     """Whether a node can be made, with the wheels from PyPI or a ROS installation."""
     spec = importlib.util.find_spec('rclpy')
     if spec is None or spec.origin is None:
         mend = "source your ROS installation's setup.bash, or make setup for the wheels from PyPI"
-        return Finding('ROS 2', 'fail', 'rclpy is not installed', mend)
+        return CheckResult('ROS 2', 'fail', 'rclpy is not installed', mend)
     try:
         check_environment()
     except VariableError as error:
-        return Finding('ROS 2', 'fail', error.problem, error.mend)
+        return CheckResult('ROS 2', 'fail', error.problem, error.mend)
     wheels = Path(spec.origin).is_relative_to(sys.prefix)
     source = 'wheels from PyPI' if wheels else os.environ.get('ROS_DISTRO', spec.origin)
     mend = 'make setup' if wheels else "source the ROS installation's setup.bash anew"
@@ -172,22 +174,22 @@ def check_ros() -> Finding:
     return probe('ROS 2', ROS, mend, prefix=f'{source}, ')
 
 
-def check_interfaces() -> Finding:
+def check_interfaces() -> CheckResult:
     """Whether the messages are built for this ROS."""
     mend = 'pip install ./genrl_interfaces, or colcon build and source install/setup.bash'
     return probe('Interfaces', INTERFACES, mend)
 
 
-def check_launch() -> Finding:
+def check_launch() -> CheckResult:
     """How the nodes can be started."""
     if importlib.util.find_spec('launch_ros') is not None:
-        return Finding(
+        return CheckResult(
             'Launch', 'ok', 'ros2 launch genrl_ros kitchen.launch.py, or genrl up kitchen'
         )
-    return Finding('Launch', 'ok', 'no launch_ros here: genrl up kitchen starts the nodes')
+    return CheckResult('Launch', 'ok', 'no launch_ros here: genrl up kitchen starts the nodes')
 
 
-def check_models() -> Finding:
+def check_models() -> CheckResult:
     """Whether the shipped models are whole."""
     mend = 'git checkout -- models, then make setup'
     try:
@@ -195,59 +197,59 @@ def check_models() -> Finding:
         problems = manifest.verify(root)
         files = len(manifest.read(root))
     except (FileNotFoundError, manifest.ManifestError) as error:
-        return Finding('Models', 'fail', str(error), mend)
+        return CheckResult('Models', 'fail', str(error), mend)
     if problems:
-        return Finding('Models', 'fail', '; '.join(problems), mend)
-    return Finding('Models', 'ok', f'{files} files, all as shipped')
+        return CheckResult('Models', 'fail', '; '.join(problems), mend)
+    return CheckResult('Models', 'ok', f'{files} files, all as shipped')
 
 
-def check_cores() -> Finding:
+def check_cores() -> CheckResult:
     """Whether control and learning can have a core each."""
     cores = len(os.sched_getaffinity(0))
     if cores >= 2:
-        return Finding('CPU', 'ok', f'{cores} cores')
-    return Finding('CPU', 'warn', 'one core', 'control may stutter while a policy is learned')
+        return CheckResult('CPU', 'ok', f'{cores} cores')
+    return CheckResult('CPU', 'warn', 'one core', 'control may stutter while a policy is learned')
 
 
-def room(name: str, free: float, needed: float, least: float, mend: str) -> Finding:
+def room(name: str, free: float, needed: float, least: float, mend: str) -> CheckResult:
     """Judge free bytes: `needed` is comfortable, below `least` something will break."""
     status: Status = 'ok' if free >= needed else 'warn' if free >= least else 'fail'
     detail = f'{free / GIB:.1f} GiB free'
     if status == 'ok':
-        return Finding(name, status, detail)
-    return Finding(name, status, f'{detail}, {needed / GIB:.1f} GiB wanted', mend)
+        return CheckResult(name, status, detail)
+    return CheckResult(name, status, f'{detail}, {needed / GIB:.1f} GiB wanted', mend)
 
 
-def check_compiled() -> Finding:
+def check_compiled() -> CheckResult:
     """Whether setup compiled what trainings spend their time in, apart from matrix products."""
     if importlib.util.find_spec('genrl_ros.world_model.fast._norm_silu') is not None:
-        return Finding('Compiled norms', 'ok', 'LayerNorm and SiLU in one pass')
+        return CheckResult('Compiled norms', 'ok', 'LayerNorm and SiLU in one pass')
     mend = 'install a C++ compiler with OpenMP (g++), then make setup'
-    return Finding('Compiled norms', 'warn', 'not there: trainings in bf16 are slower', mend)
+    return CheckResult('Compiled norms', 'warn', 'not there: trainings in bf16 are slower', mend)
 
 
-def check_memory() -> Finding:
+def check_memory() -> CheckResult:
     """Whether the graph fits into memory while it learns."""
     fields = dict(entry.split(':') for entry in Path('/proc/meminfo').read_text().splitlines())
     free = int(fields['MemAvailable'].split()[0]) * 1024
     return room('Memory', free, 6 * GIB, 3 * GIB, 'close other programs before learning a policy')
 
 
-def check_disk() -> Finding:
+def check_disk() -> CheckResult:
     """Whether runs can be written where this command was started."""
     free = shutil.disk_usage(Path.cwd()).free
     return room('Disk', free, 2 * GIB, 0.2 * GIB, f'make room in {Path.cwd()}')
 
 
-def check_shared_memory(folder: Path = Path('/dev/shm')) -> Finding:
+def check_shared_memory(folder: Path = Path('/dev/shm')) -> CheckResult:
     """Whether Fast DDS can use shared memory."""
     mend = 'start the container with --shm-size=256m'
     if not folder.is_dir():
-        return Finding('Shared memory', 'warn', f'there is no {folder}', mend)
+        return CheckResult('Shared memory', 'warn', f'there is no {folder}', mend)
     return room('Shared memory', shutil.disk_usage(folder).free, GIB / 16, GIB / 64, mend)
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (
+CHECKS: tuple[Callable[[], CheckResult], ...] = (
     check_python,
     check_packages,
     check_rendering,
@@ -263,7 +265,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
 )
 
 
-def line(finding: Finding) -> str:
+def line(finding: CheckResult) -> str:
     """A finding as text for people."""
     text = f'{finding.status:<5} {finding.name:<16} {finding.detail}'
     return f'{text}\n{"":<22} -> {finding.mend}' if finding.mend else text
