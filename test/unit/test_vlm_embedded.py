@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from genrl_ros.domains.kitchen.phrases import CONCEPTS
+from genrl_ros.domains.kitchen.source import SOURCE
 from genrl_ros.training.embedder.make import write
 from genrl_ros.vlm import load_embedder
 from genrl_ros.vlm.base import VideoTextEmbedder
@@ -22,7 +23,7 @@ def folder(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     towers = Towers(TowerConfig()).eval()
     towers.text.anchors[:] = torch.eye(len(CONCEPTS) + 1, 512)
-    write(path, towers, SCORES, {'seed': 0})
+    write(path, towers, SOURCE, SCORES, {'seed': 0})
     return path
 
 
@@ -136,7 +137,7 @@ def test_one_to_which_all_sentences_are_the_same_is_refused(tmp_path) -> None:
     assert load_embedder('embedded').name == 'embedded'
     towers = Towers(TowerConfig()).eval()
     towers.text.anchors[:] = 1.0
-    write(tmp_path, towers, SCORES, {})
+    write(tmp_path, towers, SOURCE, SCORES, {})
     with pytest.raises(ValueError, match='gives every sentence the same embedding'):
         load_embedder(f'embedded:{tmp_path}')
 
