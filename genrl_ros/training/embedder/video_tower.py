@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genrl_ros.training.embedder.clips import Clips
 from genrl_ros.training.embedder.takes import (
@@ -20,6 +19,7 @@ from genrl_ros.training.embedder.takes import (
     augment,
     video_loss,
 )
+from genrl_ros.training.engine.average import Average
 from genrl_ros.training.engine.loop import Metrics, Training, train
 from genrl_ros.training.engine.run import Run
 from genrl_ros.vlm.embedded import TowerConfig, Towers, VideoTower, read_embedder
@@ -38,9 +38,8 @@ def fit_video(clips: Clips, config: TrainConfig, run: Run) -> VideoTower:
     """
     training = TowerTraining(clips, config)
     train(training, replace(run, record=replace(run.record, save_every=config.save_every)))
-    result = training.averaged.module
-    assert isinstance(result, VideoTower)
-    return result.eval()
+    training.average.adopt()
+    return training.tower.eval()
 
 
 class TowerTraining(Training):
@@ -61,8 +60,8 @@ class TowerTraining(Training):
         self.tower: VideoTower = tower.train()
         self.concepts = nn.Parameter(torch.randn(len(clips.concepts), TowerConfig().dim))
         self.log_scale = nn.Parameter(torch.tensor(14.0).log())
-        average = get_ema_multi_avg_fn(config.average)
-        self.averaged = AveragedModel(self.tower, multi_avg_fn=average, use_buffers=True)
+        statistics = [each for each in self.tower.buffers() if each.is_floating_point()]
+        self.average = Average([*self.tower.parameters(), *statistics], config.average)
         self.parameters = [*self.tower.parameters(), self.concepts, self.log_scale]
         self.optimiser = torch.optim.AdamW(
             self.parameters, config.learning_rate, weight_decay=config.weight_decay
@@ -91,8 +90,8 @@ class TowerTraining(Training):
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.schedule.step()
-        self.averaged.update_parameters(self.tower)
         self._done += 1
+        self.average.follow(self._done)
         return {'loss': loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -102,7 +101,7 @@ class TowerTraining(Training):
         return {
             'done': self.done,
             'tower': self.tower.state_dict(),
-            'averaged': self.averaged.state_dict(),
+            'average': self.average.state_dict(),
             'concepts': self.concepts,
             'log_scale': self.log_scale,
             'moments': {str(index): each for index, each in optimiser['state'].items()},
@@ -116,7 +115,7 @@ class TowerTraining(Training):
         """Go on from `state_dict`."""
         self._done = int(state['done'])
         self.tower.load_state_dict(state['tower'])
-        self.averaged.load_state_dict(state['averaged'])
+        self.average.load_state_dict(state['average'])
         with torch.no_grad():
             self.concepts.copy_(state['concepts'])
             self.log_scale.copy_(state['log_scale'])
