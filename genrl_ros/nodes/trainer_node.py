@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+from uuid import uuid4
 
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from unique_identifier_msgs.msg import UUID
 
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
@@ -32,6 +36,12 @@ from genrl_ros.system.room import check_room
 from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 FEEDBACK_S = 0.5
+LINE_S = 10.0
+"""How often the log tells how learning goes."""
+STARTING = {
+    'stage': 'starting', 'update': 0, 'imagined_return': 0.0, 'updates_per_s': 0.0,
+    'remaining_s': 0.0,
+}  # fmt: skip
 WAITING = 32
 """How many goals may wait for one task."""
 WORKER = (sys.executable, '-P', '-m', 'genrl_ros.training.behavior.learn_worker')
@@ -70,12 +80,26 @@ class TrainerParameters:
 
 @dataclass
 class Job:
-    """A task that is being learned, and everybody who waits for it."""
+    """A task that is being learned, and everybody who waits for it.
+
+    Attributes:
+        goal: what is learned.
+        updates: how long.
+        owner: whose goal began it; cancelling another one only stops to watch. None if it was set
+            on the topic: only `stop_learning` and another task stop it then.
+        waiting: goals that get feedback and the result.
+        worker: the process that learns.
+        told: the progress that was last given as feedback.
+        stopped_because: why it was stopped; empty if it was not.
+        replaced: whether another task takes its place.
+    """
 
     goal: Goal
     updates: int
+    owner: ServerGoalHandle | None = None
     waiting: list[ServerGoalHandle] = field(default_factory=list)
     worker: LearnWorker | None = None
+    told: dict[str, Any] = field(default_factory=dict)
     stopped_because: str = ''
     replaced: bool = False
 
@@ -132,6 +156,9 @@ class TrainerNode(ManagedNode):
             cancel_callback=self._on_cancel,
         )
         self._client = ActionClient(self, LearnTask, 'learn_task')
+        self.create_service(Trigger, 'stop_learning', self._on_stop)
+        self._ours, self._leaving = b'', list[ServerGoalHandle]()
+        self._line_due_s = 0.0
         self.every(FEEDBACK_S, self._watch)
 
     def activate(self) -> None:
@@ -147,7 +174,8 @@ class TrainerNode(ManagedNode):
             if job is not None:
                 if job.worker is not None:
                     job.worker.kill()
-                self._end(job, 'trainer_node was deactivated')
+                job.stopped_because = 'trainer_node was deactivated'
+                self._end(job, job.stopped_because)
         self._job = self._next = None
 
     def cleanup(self) -> None:
@@ -202,8 +230,11 @@ class TrainerNode(ManagedNode):
     def _ask(self) -> None:
         assert self._client is not None
         if self._to_ask is not None and self._client.server_is_ready():
-            self._client.send_goal_async(LearnTask.Goal(task_id=self._to_ask))
-            self._to_ask = None
+            own = uuid4().bytes
+            self._client.send_goal_async(
+                LearnTask.Goal(task_id=self._to_ask), goal_uuid=UUID(uuid=list(own))
+            )
+            self._ours, self._to_ask = own, None
 
     def _on_request(self, request: LearnTask.Goal) -> GoalResponse:
         if not self.active:
@@ -215,8 +246,7 @@ class TrainerNode(ManagedNode):
                 throttle_duration_sec=10.0,
             )
             return GoalResponse.REJECT
-        job = self._job
-        if job is not None and not job.stopped_because and job.goal.task_id == request.task_id:
+        if joined is not None:
             return GoalResponse.ACCEPT
         current = self._goal.task_id if self._goal is not None else None
         if current is not None and request.task_id in ('', current):
@@ -226,10 +256,10 @@ class TrainerNode(ManagedNode):
         return GoalResponse.REJECT
 
     def _joined(self, request: LearnTask.Goal) -> Job | None:
-        """The job that a request joins, if its task is learned already, or about to be."""
-        task_id = request.task_id or (self._goal.task_id if self._goal is not None else '')
-        for job in (self._job, self._next):
-            if job is not None and job.goal.task_id == task_id and not job.stopped_because:
+        """The job that a request joins: of its task, or of any, if it names none."""
+        for job in (self._next, self._job):
+            named = job is not None and request.task_id in ('', job.goal.task_id)
+            if job is not None and named and not job.stopped_because:
                 return job
         return None
 
@@ -240,21 +270,40 @@ class TrainerNode(ManagedNode):
             return
         assert goal is not None
         if self._next is not None:
-            self._end(self._next, 'replaced by another task before it began')
-        self._next = Job(goal, handle.request.updates or self._config.updates, [handle])
+            self._next.stopped_because = 'replaced by another task before it began'
+            self._end(self._next, self._next.stopped_because)
+        owner = None if bytes(handle.goal_id.uuid) == self._ours else handle
+        updates = handle.request.updates or self._config.updates
+        self._next = Job(goal, updates, owner, [handle])
         if self._job is not None:
             self._stop(self._job, f'replaced by "{goal.prompt}"', replaced=True)
         self._start_next()
 
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        """Whoever began to learn a task stops it; whoever watches stops to watch."""
         for job in (self._job, self._next):
             if job is not None and handle in job.waiting:
-                self._stop(job, 'cancelled')
+                if job.owner is handle:
+                    self._stop(job, 'cancelled')
+                else:
+                    job.waiting.remove(handle)
+                    self._leaving.append(handle)
         return CancelResponse.ACCEPT
 
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        jobs = [job for job in (self._job, self._next) if job and not job.stopped_because]
+        for job in jobs:
+            self._stop(job, 'stopped by stop_learning')
+        prompts = ', '.join(f'"{job.goal.prompt}"' for job in jobs)
+        response.success = bool(jobs)
+        response.message = f'stops to learn {prompts}' if jobs else 'nothing is being learned'
+        return response
+
     def _stop(self, job: Job, because: str, *, replaced: bool = False) -> None:
-        job.stopped_because = job.stopped_because or because
         job.replaced = job.replaced or replaced
+        if job.stopped_because:
+            return
+        job.stopped_because = because
         if job.worker is not None:
             job.worker.stop()
         self.get_logger().info(f'stops to learn "{job.goal.prompt}": {because}')
@@ -293,6 +342,7 @@ class TrainerNode(ManagedNode):
                 ),
                 log=self.get_logger().info,
             )
+            self._give_feedback(self._job)
         except (conversions.MessageError, OSError) as error:
             self._end(self._job, f'cannot learn: {error}')
             self._job = None
@@ -325,33 +375,49 @@ class TrainerNode(ManagedNode):
 
     def _watch(self) -> None:
         self._ask()
+        for handle in self._leaving:
+            _execute(handle, LearnTask.Result(message='stopped to watch; learning goes on'))
+        self._leaving.clear()
         job = self._job
         if job is not None and job.worker is not None:
             ended = job.worker.poll()
-            if job.worker.progress:
-                self._give_feedback(job)
+            self._give_feedback(job)
             if ended:
                 self._conclude(job)
                 self._job = None
         self._start_next()
 
     def _give_feedback(self, job: Job) -> None:
+        """Tell what is new of a job, and now and then in the log."""
         assert job.worker is not None
-        feedback = LearnTask.Feedback(
-            stage=str(job.worker.progress['stage']),
-            update=int(job.worker.progress['update']),
-            of=int(job.worker.progress['of']),
-            imagined_return=float(job.worker.progress['imagined_return']),
-            updates_per_s=float(job.worker.progress['updates_per_s']),
-            remaining_s=float(job.worker.progress['remaining_s']),
-        )
-        for handle in job.waiting:
-            handle.publish_feedback(feedback)
+        progress = {**STARTING, 'of': job.updates, **job.worker.progress}
+        if progress != job.told:
+            job.told = progress
+            feedback = LearnTask.Feedback(
+                stage=str(progress['stage']),
+                update=int(progress['update']),
+                of=int(progress['of']),
+                imagined_return=float(progress['imagined_return']),
+                updates_per_s=float(progress['updates_per_s']),
+                remaining_s=float(progress['remaining_s']),
+            )
+            for handle in job.waiting:
+                handle.publish_feedback(feedback)
+        now = time.monotonic()
+        if now >= self._line_due_s:
+            self._line_due_s = now + LINE_S
+            rate = progress['updates_per_s']
+            left = f', {rate:.1f} a second, {progress["remaining_s"]:.0f} s left' if rate else ''
+            self.get_logger().info(
+                f'{progress["stage"]} "{job.goal.prompt}": update {progress["update"]} of '
+                f'{progress["of"]}{left}'
+            )
 
     def _conclude(self, job: Job) -> None:
         assert job.worker is not None
         if job.worker.result is None:
-            self._end(job, f'learning failed: {job.worker.error}')
+            stopped = job.stopped_because and f'{job.stopped_because}; there is no policy yet'
+            self._end(job, stopped or f'learning failed: {job.worker.error}')
             return
         learned = job.worker.result
         try:
@@ -359,14 +425,17 @@ class TrainerNode(ManagedNode):
         except BundleError as error:
             self._end(job, f'learning gave an unusable policy: {error}')
             return
+        stopped = job.stopped_because and (
+            f'{job.stopped_because}; the best policy so far is kept, but does not drive'
+        )
         result = LearnTask.Result(
-            success=not job.stopped_because,
-            message=job.stopped_because or f'learned "{job.goal.prompt}"',
+            success=not stopped,
+            message=stopped or f'learned "{job.goal.prompt}"',
             policy_path=str(bundle.path),
             updates=int(learned['updates']),
             imagined_return=float(learned['imagined_return']),
         )
-        if not job.replaced:
+        if not stopped:  # a robot that stands still is not set moving by what was called off
             self._announced = bundle.path
             self._announcements.publish(
                 PolicyAnnouncement(
@@ -375,7 +444,7 @@ class TrainerNode(ManagedNode):
                     prompt=job.goal.prompt,
                     path=str(bundle.path),
                     policy_sha256=bundle.sha256,
-                    final=not job.stopped_because,
+                    final=True,
                     from_here=job.goal.from_here,
                     updates=result.updates,
                     imagined_return=result.imagined_return,
@@ -389,27 +458,33 @@ class TrainerNode(ManagedNode):
 
     def _end(self, job: Job, message: str) -> None:
         """A job ends without a policy."""
-        self.get_logger().error(f'"{job.goal.prompt}": {message}')
+        log = self.get_logger().info if job.stopped_because else self.get_logger().error
+        log(f'"{job.goal.prompt}": {message}')
         self._tell(job, LearnTask.Result(success=False, message=message))
 
     def _tell(self, job: Job, result: LearnTask.Result) -> None:
-        """Give the result to everybody who waits for it.
-
-        Goals are executed only now: rclpy's executors would poll a callback that waits as fast as
-        they can, for minutes.
-        """
-
-        def conclude(handle: ServerGoalHandle) -> LearnTask.Result:
-            if handle.is_cancel_requested:
-                handle.canceled()
-            elif result.success:
-                handle.succeed()
-            else:
-                handle.abort()
-            return result
-
+        """Give the result to everybody who waits for it."""
         for handle in job.waiting:
-            handle.execute(conclude)
+            _execute(handle, result)
+
+
+def _execute(handle: ServerGoalHandle, result: LearnTask.Result) -> None:
+    """End a goal.
+
+    Goals are executed only when they end: rclpy's executors would poll a callback that waits as
+    fast as they can, for minutes.
+    """
+
+    def conclude(handle: ServerGoalHandle) -> LearnTask.Result:
+        if handle.is_cancel_requested:
+            handle.canceled()
+        elif result.success:
+            handle.succeed()
+        else:
+            handle.abort()
+        return result
+
+    handle.execute(conclude)
 
 
 def _never_executed(_: ServerGoalHandle) -> LearnTask.Result:

@@ -12,12 +12,14 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
+from std_srvs.srv import Trigger
 
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import Goal, to_goal
 from genrl_ros.nodes.trainer_node import WAITING, TrainerNode
+from genrl_ros.serving.policy.bundle import load_bundle
 
 MODEL = b'weights of a world model'
 FAKE_WORKER = Path(__file__).with_name('fake_worker.py')
@@ -136,7 +138,7 @@ def test_whoever_asks_for_what_is_being_learned_joins(start) -> None:
     assert len(user.announced) == 1
 
 
-def test_cancelling_keeps_the_best_policy_so_far(start, bench) -> None:
+def test_cancelling_keeps_the_best_policy_so_far_and_sets_nothing_moving(start, bench) -> None:
     user = start(60.0)
     user.set_goal('one')
     handle = user.ask_until_accepted('one', updates=600)
@@ -144,11 +146,65 @@ def test_cancelling_keeps_the_best_policy_so_far(start, bench) -> None:
     handle.cancel_goal_async()
     status, result = user.result(handle)
     assert status == GoalStatus.STATUS_CANCELED
-    assert (result.success, result.message) == (False, 'cancelled')
+    assert not result.success
+    assert result.message == 'cancelled; the best policy so far is kept, but does not drive'
     assert 0 < result.updates < 600
-    bench.until(lambda: user.announced, 'the policy so far')
-    assert not user.announced[0].final
-    assert user.announced[0].path == result.policy_path
+    assert load_bundle(Path(result.policy_path)).description.task_id == 'one'
+    user.set_goal('two', learn=True)
+    bench.until(lambda: user.announced, 'the next policy', timeout=90)
+    assert [announced.task_id for announced in user.announced] == ['two']
+
+
+def test_who_watches_does_not_own_the_task(start, bench) -> None:
+    """Ctrl-C of whoever watches what set_task began leaves it alone."""
+    user = start(4.0)
+    user.set_goal('one', learn=True)
+    watcher = user.ask_until_accepted('one')
+    bench.until(lambda: user.feedback and user.feedback[-1].update, 'some updates')
+    watcher.cancel_goal_async()
+    status, result = user.result(watcher)
+    assert (status, result.message) == (
+        GoalStatus.STATUS_CANCELED, 'stopped to watch; learning goes on'
+    )  # fmt: skip
+    bench.until(lambda: user.announced, 'the policy')
+    assert user.announced[0].task_id == 'one' and user.announced[0].final
+
+
+def test_a_preview_replaces_neither_what_is_learned_nor_what_is_watched(start, bench) -> None:
+    user = start(4.0)
+    user.set_goal('one', learn=True)
+    bench.until(lambda: user.ask('one').accepted, 'one to be learned')
+    user.set_goal('preview')
+    watched = user.ask_until_accepted('')
+    status, result = user.result(watched)
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert result.message == 'learned "do one"'
+    assert [announced.task_id for announced in user.announced] == ['one']
+    later = user.ask_until_accepted('')  # nothing is being learned: the last goal it is
+    assert user.result(later)[1].message == 'learned "do preview"'
+
+
+def test_learning_can_be_stopped_whoever_began_it(start, bench) -> None:
+    user = start(60.0)
+    stop = Trigger.Request()
+    assert bench.call(Trigger, 'stop_learning', stop).message == 'nothing is being learned'
+    user.set_goal('one', learn=True)
+    watcher = user.ask_until_accepted('one')
+    answer = bench.call(Trigger, 'stop_learning', stop)
+    assert (answer.success, answer.message) == (True, 'stops to learn "do one"')
+    status, result = user.result(watcher)
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.message == 'stopped by stop_learning; there is no policy yet'
+    assert user.announced == []
+
+
+def test_feedback_begins_at_once_and_does_not_repeat_itself(start, bench) -> None:
+    user = start(2.0)
+    user.set_goal('one')
+    user.result(user.ask_until_accepted('one', updates=4))
+    seen = [(each.stage, each.update) for each in user.feedback]
+    assert seen[0] == ('starting', 0)
+    assert len(seen) == len(set(seen)) <= 6
 
 
 def test_a_new_goal_replaces_the_one_that_is_being_learned(start, bench) -> None:
@@ -159,7 +215,7 @@ def test_a_new_goal_replaces_the_one_that_is_being_learned(start, bench) -> None
     user.set_goal('two', learn=True)
     status, result = user.result(handle)
     assert status == GoalStatus.STATUS_ABORTED
-    assert result.message == 'replaced by "do two"'
+    assert result.message.startswith('replaced by "do two"')
     bench.until(lambda: user.announced, 'the second policy')
     assert [announced.task_id for announced in user.announced] == ['two']
 
@@ -263,7 +319,7 @@ def test_a_goal_of_another_world_model_leaves_what_is_being_learned(start, bench
     user.set_goal('one')
     handle = user.ask_until_accepted('one')
     user.set_goal('foreign', True, FOREIGN)
-    bench.until(lambda: not user.ask().accepted, 'the other one to be refused')
+    assert not user.ask('foreign').accepted
     joining = user.ask('one')
     assert user.result(handle)[0] == user.result(joining)[0] == GoalStatus.STATUS_SUCCEEDED
 

@@ -140,10 +140,14 @@ class ManagedNode(LifecycleNode):
         self._failure = ''
         return TransitionCallbackReturn.SUCCESS
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Deactivate, if it is active."""
         if self.active:
             self.active = False
             self._try('deactivate', self.deactivate)
+
+    def _finish(self) -> None:
+        self.finish()
         self._forget()
 
     def _forget(self) -> None:

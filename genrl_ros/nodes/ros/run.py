@@ -13,8 +13,11 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.system.environment import ros_variables
 
+LAST_WORDS = 20
+"""Callbacks that a deactivated node may still have waiting."""
 SIGNAL_CHECK_S = 0.2
 """Python runs signal handlers only when the executor comes back from waiting."""
 
@@ -60,9 +63,20 @@ def run(make_node: Callable[[], Node]) -> int:
         return 1
     finally:
         if node is not None:
+            _conclude(node, executor)
             node.destroy_node()
         executor.shutdown()
         rclpy.try_shutdown()
+        for signum in (signal.SIGINT, signal.SIGTERM):  # it ends, however often it is told to
+            signal.signal(signum, signal.SIG_IGN)
+
+
+def _conclude(node: Node, executor: SingleThreadedExecutor) -> None:
+    """Deactivate a node and let it say what it still has to say, such as results of actions."""
+    if isinstance(node, ManagedNode) and node.active and rclpy.ok():
+        node.finish()
+        for _ in range(LAST_WORDS):
+            executor.spin_once(timeout_sec=0.0)
 
 
 def _line(error: Exception) -> str:
