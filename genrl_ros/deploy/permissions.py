@@ -80,6 +80,7 @@ GRAPH = (
         'trainer_node',
         publish=('policy',),
         subscribe=('goal', 'policy_state'),
+        reply=('stop_learning',),
         execute=('learn_task',),
         call=('learn_task',),
     ),
@@ -123,7 +124,10 @@ BESIDES = (
     Permissions(
         'genrl_user',
         subscribe=(CAMERA, 'policy_state', 'task_state', 'goal/image_raw'),
-        request=('set_task', 'sim/reset', 'sim/pause', 'policy/reset', *GATE_SERVICES),
+        request=(
+            *('set_task', 'stop_learning', 'sim/reset', 'sim/pause', 'policy/reset'),
+            *GATE_SERVICES,
+        ),
         call=('learn_task',),
         has_lifecycle=False,
     ),
