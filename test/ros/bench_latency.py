@@ -88,7 +88,7 @@ def measure(model: Path, bundle_path: Path, seconds: float) -> dict:
     with tempfile.TemporaryDirectory() as folder, private_domain() as environment:
         os.environ.update(environment)
         parameters = {
-            'encoder_node': {'model': str(model)},
+            'encoder_node': {'model': str(model.resolve())},
             'policy_node': {'policies': str(bundle_path.parent)},
             'bringup': {'nodes': list(names)},
         }

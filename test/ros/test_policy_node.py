@@ -321,13 +321,15 @@ def test_stale_joint_states_hold_the_robot(robot, make_bundle) -> None:
 def test_a_missing_joint_is_named_and_refused_at_activation(robot, make_bundle) -> None:
     node = robot.bench.nodes[-1]
     robot.joints[2] = 'panda_elbow'
-    robot.bench.until(lambda: robot.feel() or "'panda_joint3' is missing" in node._joint_problem,
-                      'the bad joint states')  # fmt: skip
+    missing = "'panda_joint3' is missing"
+    robot.bench.until(
+        lambda: robot.feel() or missing in node._drive.joint_problem, 'the bad joint states'
+    )
     assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
     assert node.state_name == 'inactive'
     robot.joints[2] = 'panda_joint3'
-    robot.bench.until(lambda: robot.feel() or not node._joint_problem, 'good joint states')
+    robot.bench.until(lambda: robot.feel() or not node._drive.joint_problem, 'good joint states')
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     robot.announce(make_bundle())
     robot.drive_until(lambda: robot.state()[0] == 'driving', 'driving')
@@ -406,8 +408,8 @@ def test_a_clock_that_goes_back_starts_an_episode_and_nothing_else(
     robot.announce(make_bundle())
     bench.until(lambda: see() or robot.state()[0] == 'driving', 'driving')
     resets: list[int] = []
-    reset = node._driver.reset
-    node._driver.reset = lambda: resets.append(1) or reset()
+    reset = node._drive.driver.reset
+    node._drive.driver.reset = lambda: resets.append(1) or reset()
     count, back_ns = len(robot.commands), 3_600_000_000_000
     bench.until(lambda: see() or len(robot.commands) > count + 5, 'commands at the new time')
     assert resets == [1]

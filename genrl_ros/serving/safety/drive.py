@@ -1,0 +1,283 @@
+"""Decides what a policy does with the robot: when it acts, and when the robot is held instead.
+
+Knows no ROS. `Drive` is told what has come (joint states, the gate's state, a new policy), and is
+asked for a decision about each latent and once a period.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from genrl_ros.serving.policy.driver import Driver
+from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner, Tokens
+from genrl_ros.serving.robot.embodiment import Embodiment, Measured, Vector
+from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch, SafetyFilter
+from genrl_ros.serving.safety.gate import FORWARDING, OPEN
+
+EPISODE_GAP_S = 1.0
+"""After so long without driving, by the robot's clock, a policy starts anew."""
+JUMP_PERIODS = 2
+"""Stamps that go back by more answers than this mean that the clock has jumped."""
+
+
+class State(enum.Enum):
+    """What the policy does with the robot."""
+
+    WAITING = 'waiting'
+    DRIVING = 'driving'
+    HOLDING = 'holding'
+
+
+class Time(Protocol):
+    """The two times that decisions go by."""
+
+    def stamp_ns(self) -> int:
+        """The clock that stamps are taken from."""
+        ...
+
+    def now_s(self) -> float:
+        """The time that time-outs run on."""
+        ...
+
+
+class Pace(Protocol):
+    """Picks the images that are answered, of a camera that may be faster."""
+
+    def judge(self, stamp_ns: int) -> str:
+        """`take`, `skip`, or `gap`: images are missing before it, or the clock has gone back."""
+        ...
+
+    def restart(self) -> None:
+        """Take the next image, whenever it is from."""
+        ...
+
+
+@dataclass(frozen=True)
+class Latent:
+    """An observation.
+
+    Attributes:
+        stamp_ns: of its image.
+        encoder_sha256: of the encoder that it comes from.
+        tokens: `(S,)`; None where the message does not fit the policy.
+        problem: why it does not.
+    """
+
+    stamp_ns: int
+    encoder_sha256: str
+    tokens: Tokens | None
+    problem: str = ''
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do now.
+
+    Attributes:
+        state: what the policy does with the robot.
+        reason: why, for people; empty while it drives.
+        command: `(A,)` to send to the gate; None: nothing.
+        stamp_ns: of the observation that the command answers.
+    """
+
+    state: State
+    reason: str
+    command: Vector | None = None
+    stamp_ns: int = 0
+
+
+class Drive:
+    """Answers each latent with a command, and holds the robot when it cannot.
+
+    Attributes:
+        state: what the policy does with the robot.
+        reason: why, for people; empty while it drives.
+        driver: the policy in charge; None before the first.
+        gate: state of the command gate, as it told last.
+        joint_problem: why the last joint states cannot be used; empty if they can.
+        safety: the filter that commands go through, with its counters.
+        latents: the watch of latents, with its counters.
+        joints: the watch of joint states, with its counters.
+    """
+
+    def __init__(
+        self,
+        robot: Embodiment,
+        time: Time,
+        pace: Pace,
+        blend_s: float = 0.0,
+        real_time_factor: float = 1.0,
+    ) -> None:
+        """Begin without a policy.
+
+        Args:
+            robot: what is driven.
+            time: the clocks.
+            pace: which images are answered.
+            blend_s: seconds in which a policy that starts gains full influence.
+            real_time_factor: seconds of the robot's clock in one of the time of time-outs.
+        """
+        self.state, self.reason = State.WAITING, ''
+        self.driver: Driver | None = None
+        self.gate, self.joint_problem = FORWARDING, ''
+        self.safety = SafetyFilter(robot.channels, robot.control_dt_s, blend_s)
+        self._robot, self._time = robot, time
+        self._gap_s = EPISODE_GAP_S / real_time_factor
+        self._drove_s = float('-inf')
+        self._measured: Measured | None = None
+        self._measured_ns, self._stamp_ns = 0, 0
+        self._reference: Vector | None = None
+        """The last command, which relative ones go on from; None before anything was driven."""
+        self._pace, period_s = pace, robot.answer_dt_s
+        self.latents, self.joints = (
+            InputWatch(
+                name,
+                max_age_s=max_age_s,
+                ahead_s=period_s,
+                jump_s=JUMP_PERIODS * period_s,
+                real_time_factor=real_time_factor,
+            )
+            for name, max_age_s in (
+                ('latent', robot.camera.max_age_s),
+                (robot.joint_states.topic, robot.joint_states.max_age_s),
+            )
+        )
+
+    def feel(self, measured: Measured, stamp_ns: int) -> None:
+        """Be told where the robot was at a stamp."""
+        self.joint_problem = ''
+        if self._judge(self.joints, stamp_ns) in (FRESH, JUMPED):
+            self._measured, self._measured_ns = measured, stamp_ns
+
+    def take_over(self, runner: PolicyRunner) -> Decision:
+        """Let another policy drive from the next latent on."""
+        self.driver = Driver(runner, self._robot.answer_dt_s)
+        self._drove_s = float('-inf')
+        return self._wait('no latents yet on latent')
+
+    def begin(self) -> Decision:
+        """Wait for what is missing."""
+        missing = 'policy was announced yet on policy' if self.driver is None else 'latent yet'
+        return self._wait(f'no {missing}')
+
+    def reset(self) -> bool:
+        """Let the policy start an episode with the next latent. False if there is none."""
+        if self.driver is not None:
+            self.driver.reset()
+        return self.driver is not None
+
+    def step(self, latent: Latent | None) -> Decision | None:
+        """Decide about a latent that has come, or, with None, once a period, whether all is well.
+
+        Returns:
+            What to do; None if nothing follows from the latent.
+        """
+        if latent is None:
+            problem = self._problem()
+            holds = problem and self.driver is not None and self.state is not State.WAITING
+            return self.hold(problem) if holds else Decision(self.state, self.reason)
+        if self.driver is None:
+            return None
+        try:
+            return self._answer(self.driver, latent)
+        except PolicyError as error:
+            return self.hold(str(error))
+
+    def hold(self, reason: str) -> Decision:
+        """Do what each channel declares; the policy acts at the next observation."""
+        assert self.driver is not None
+        command = None
+        if self.gate not in OPEN:
+            self._drove_s = float('-inf')
+        elif self._reference is not None and not self._robot.stops_time:
+            position = None if self._measured is None else self._measured.position
+            command = self._go(self.driver, lambda _, age_s: self.safety.react(position, age_s))
+        self.driver.interrupt()
+        self.state = State.WAITING if self.state is State.WAITING else State.HOLDING
+        self.reason = reason
+        return Decision(self.state, reason, command, self._stamp_ns)
+
+    def _answer(self, driver: Driver, latent: Latent) -> Decision | None:
+        ours = driver.runner.bundle.encoder_sha256
+        if latent.encoder_sha256 != ours:
+            return self.hold(
+                f'latents come from encoder {latent.encoder_sha256[:12]}, the policy was '
+                f'learned with {ours[:12]}: start encoder_node and trainer_node with the same '
+                'model'
+            )
+        if latent.tokens is None:
+            return self.hold(latent.problem)
+        verdict = self._judge(self.latents, latent.stamp_ns)
+        if verdict not in (FRESH, JUMPED) or not self._is_due(latent.stamp_ns):
+            return None
+        self._stamp_ns = latent.stamp_ns
+        if problem := self._problem():
+            return self.hold(problem)
+        assert self._measured is not None
+        self._begin_if_needed(driver, self._measured, jumped=verdict == JUMPED)
+        action = driver.observe(latent.tokens, latent.stamp_ns)
+        command = self._follow(driver, action, self._measured.position)
+        self.state, self.reason = State.DRIVING, ''
+        return Decision(self.state, '', command, self._stamp_ns)
+
+    def _is_due(self, stamp_ns: int) -> bool:
+        """Whether an image is to be answered: of a faster camera's, only some are."""
+        judged = self._pace.judge(stamp_ns)
+        if judged == 'gap':
+            self._pace.restart()
+            judged = self._pace.judge(stamp_ns)
+        return judged == 'take'
+
+    def _begin_if_needed(self, driver: Driver, measured: Measured, *, jumped: bool) -> None:
+        """Start an episode from the measured state: at first, after a gap, or at a new clock."""
+        now_s = self._time.now_s()
+        gap = now_s - self._drove_s > self._gap_s
+        if gap or jumped:
+            driver.reset()
+            self.safety.start(measured.position, measured.velocity, blend=gap)
+            self._reference = np.where(np.isnan(measured.position), 0.0, measured.position)
+        self._drove_s = now_s
+
+    def _follow(
+        self, driver: Driver, action: npt.NDArray[np.floating], position: Vector
+    ) -> Vector:
+        def follow(reference: Vector, age_s: float) -> Vector:
+            return self.safety.follow(self._robot.to_command(action, reference), position, age_s)
+
+        return self._go(driver, follow)
+
+    def _go(self, driver: Driver, next_command: Callable[[Vector, float], Vector]) -> Vector:
+        """What the robot shall have been told when the next image is answered.
+
+        Args:
+            driver: is told of each command on the way there; the gate goes it as this does.
+            next_command: the command after one, when the joints were measured so long ago.
+        """
+        assert self._reference is not None
+        age_s = max(0.0, (self._time.stamp_ns() - self._measured_ns) / 1e9)
+        for _ in range(self._robot.commands_per_answer):
+            command = next_command(self._reference, age_s)
+            driver.sent(self._robot.to_action(command, self._reference))
+            self._reference = command
+            age_s += self._robot.control_dt_s
+        return self._reference
+
+    def _problem(self) -> str:
+        """Why the robot must not be driven now; empty if it may."""
+        if self.gate not in OPEN:
+            return f'command_gate is {self.gate}'
+        now_s = self._time.now_s()
+        return self.joint_problem or self.joints.stale(now_s) or self.latents.stale(now_s)
+
+    def _judge(self, watch: InputWatch, stamp_ns: int) -> str:
+        return watch.see(stamp_ns, self._time.stamp_ns(), self._time.now_s())
+
+    def _wait(self, reason: str) -> Decision:
+        self.state, self.reason = State.WAITING, reason
+        return Decision(self.state, reason)
