@@ -13,6 +13,8 @@ MAX_REASONS = 20
 MAX_REASON = 2000
 """Letters of a reason."""
 OTHERS = 'other reasons'
+OTHER_CLOCK_S = 60.0
+"""Joint states that are so far from the images were stamped by another clock."""
 
 
 @dataclass
@@ -120,6 +122,8 @@ class Report:
         text = f'{self.stateless} images without usable {topic} within {recipe.max_age_s:g} s'
         if self.nearest_s is not None:
             text += f'; the nearest are {self.nearest_s:.3g} s off'
+        if self.nearest_s is not None and self.nearest_s > OTHER_CLOCK_S:
+            text += ', as of another clock than the camera has'
         if self.unstamped > 1:
             text += f'; {self.unstamped} have the stamp zero: the driver must stamp them'
         return text

@@ -203,7 +203,7 @@ class Synchroniser:
             self._end_first()
         for group in self.groups:
             group.step()
-        undriven = ', '.join(group.silence for group in self.groups if group.silence)
+        undriven = ' and '.join(group.silence for group in self.groups if group.silence)
         values = [group.values for group in self.groups if group.values is not None]
         command = None if undriven else np.concatenate(values)
         frame = Frame(stamp_ns, image, self._begins, command, undriven)
