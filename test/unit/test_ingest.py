@@ -37,7 +37,7 @@ from genrl_ros.data.bags.cut import EpisodeCutter, best_phase
 from genrl_ros.data.bags.joint_track import JointTrack
 from genrl_ros.data.bags.report import MAX_REASON, MAX_REASONS, Report
 from genrl_ros.data.bags.storage import BagError
-from genrl_ros.data.bags.synchronise import LATE_NS, Group, Pace, Synchroniser
+from genrl_ros.data.bags.synchronise import Group, Pace, Synchroniser
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.serving.robot.embodiment_file import load_embodiment
 
@@ -214,7 +214,7 @@ def test_a_bag_that_is_read_on_gives_its_episodes_meanwhile(robot) -> None:
         synchroniser.command(0, np.zeros(2))
         for frame in synchroniser.image(i * PERIOD, PICTURES[0]):
             given += sum(len(cut.image) - 1 for cut in cutter.add(frame))
-        assert i - given <= LATE_NS // PERIOD + 1 + 5 + 1
+        assert i - given <= 200 * MS // PERIOD + 2 + 5 + 1
 
 
 @settings(max_examples=25, deadline=None)

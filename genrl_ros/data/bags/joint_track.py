@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
 
-KEPT_NS = 10_000_000_000
-"""How far back joint states are kept: images come so much later than them at most."""
+KEPT_NS = 1_000_000_000
+"""How far back joint states are kept: images come so much later than them at most. Stamps that are
+further apart are those of two clocks, of which nobody knows what they have to do with each other.
+"""
 MAX_STATES = 20_000
 """Joint states that are kept at most, whatever their stamps."""
 
@@ -77,12 +79,21 @@ class JointTrack:
             return None
         return self._keep(waiting)
 
-    def settle(self) -> State | None:
-        """No message follows for now; gives the last one, unless the one before was left out."""
+    def settle(self, stamp_ns: int | None = None, off_ns: int | None = None) -> State | None:
+        """No message follows for now; gives the last one, unless the one before was left out.
+
+        Args:
+            stamp_ns: the last one is only asked for if it is near this time,
+            off_ns: and nearer than this.
+        """
         before, waiting = self._before, self._waiting
-        self._before = self._waiting = None
         if waiting is None:
             return None
+        if stamp_ns is not None:
+            off_now_ns = abs(waiting.stamp_ns - stamp_ns)
+            if off_now_ns > self.max_age_ns or (off_ns is not None and off_ns <= off_now_ns):
+                return None
+        self._before, self._waiting = waiting, None
         if self._is_odd and before is not None and self._far(before, waiting):
             self._leave_out(waiting)
             return None
@@ -108,9 +119,9 @@ class JointTrack:
 
     def _keep(self, state: State) -> State:
         bisect.insort_right(self._states, state, key=_stamp)
-        newest, oldest = self._states[-1].stamp_ns, self._states[0].stamp_ns
-        if newest - oldest > 2 * KEPT_NS or len(self._states) > 2 * MAX_STATES:
-            first = bisect.bisect_left(self._states, newest - KEPT_NS, key=_stamp)
+        oldest_ns = self._states[-1].stamp_ns - KEPT_NS
+        if self._states[0].stamp_ns < oldest_ns or len(self._states) > MAX_STATES:
+            first = bisect.bisect_left(self._states, oldest_ns, key=_stamp)
             del self._states[: max(first, len(self._states) - MAX_STATES)]
         return state
 

@@ -20,8 +20,6 @@ from genrl_ros.system.arrays import Image
 
 GAP_PERIODS = 1.5
 """Periods, of taking images and of the camera, after which something is missing."""
-LATE_NS = 2_000_000_000
-"""How much later than an image joint states for its time may come."""
 STALE_STEPS = 2
 """Control steps that a velocity command is in force, as the simulator and the gate have it."""
 LEARN = 0.1
@@ -150,8 +148,8 @@ class Group:
 class Synchroniser:
     """Turns messages, in the order of their arrival, into frames, in the order of their stamps.
 
-    Frames are given with a delay, since joint states may arrive later than the image. What is kept
-    meanwhile is bounded: images of `LATE_NS`, and the joint states of a `JointTrack`.
+    Frames are given with a delay, since joint states may arrive later than the image: by as much
+    as they may be older. What is kept is bounded: images of that time, and a `JointTrack`.
 
     Attributes:
         pace: picks the images.
@@ -199,7 +197,7 @@ class Synchroniser:
             else:
                 self._lose_images()
             self.pace.judge(stamp_ns)
-        while self._waiting and self._waiting[0].stamp_ns < stamp_ns - LATE_NS:
+        while self._waiting and self._waiting[0].stamp_ns < stamp_ns - self.track.max_age_ns:
             self._end_first()
         for group in self.groups:
             group.step()
@@ -244,6 +242,8 @@ class Synchroniser:
             self._end_first()
 
     def _end_first(self) -> None:
+        first = self._waiting[0]
+        self._improve(self.track.settle(first.stamp_ns, first.state_off_ns))
         frame = self._waiting.popleft()
         if self.track.is_in_doubt(frame.stamp_ns):
             frame = replace(frame, state=None, state_off_ns=None)
