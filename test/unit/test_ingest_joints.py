@@ -113,7 +113,7 @@ def test_a_clock_of_the_joints_that_is_set_back_gives_no_wrong_positions(
 ) -> None:
     """That of the camera goes on: positions may be as wrong as they may be late, not more."""
     broken = START + 20 * PERIOD
-    told = states(stamp=lambda t: t if t < broken else t - back)
+    told = states(stamp=lambda t: t if t < broken else t - back, until=START + STEPS * PERIOD)
     found, report = episodes(write(tmp_path / 'run', run(told)), robot(action_repeat=1))
     check_states(found, atol=(200 * MS + PERIOD) / PERIOD / 10)
     assert back < 10**9 or report.stateless >= 8
