@@ -46,7 +46,6 @@ LISTS = {
 """Keys whose value is a list of one form."""
 GONE = {
     'control_rate_hz': 'it is an older name of command_rate_hz, which is there, too',
-    'size': 'images are scaled to 64x64, always',
     'quantity': 'it follows from the interface',
 }
 """Keys that a file must not have, and why."""
