@@ -22,6 +22,7 @@ from recorded_runs import (
 
 from genrl_ros.cli.commands.ingest import Config, main
 from genrl_ros.data.bags.joint_track import MAX_STATES, JointTrack, State
+from genrl_ros.data.bags.synchronise import Group, Pace, Synchroniser
 
 START = 10**18
 STEPS = 30
@@ -117,6 +118,30 @@ def test_a_clock_of_the_joints_that_is_set_back_gives_no_wrong_positions(
     found, report = episodes(write(tmp_path / 'run', run(told)), robot(action_repeat=1))
     check_states(found, atol=(200 * MS + PERIOD) / PERIOD / 10)
     assert back < 10**9 or report.stateless >= 8
+
+
+def test_a_clock_that_is_set_back_for_images_first_and_joints_then(robot) -> None:
+    tenth, second = 100 * MS, 1000 * MS
+    synchroniser = Synchroniser(
+        Pace(tenth, tenth), [Group('/commands', holds=True)], track(reach=np.inf)
+    )
+    frames = []
+
+    def live(begin: int, end: int, position: float) -> None:
+        for stamp in range(begin, end, tenth):
+            synchroniser.joint_states(stamp, np.array([position]))
+            frames.extend(synchroniser.image(stamp, PICTURES[0]))
+
+    live(second, 10 * second, 1.0)
+    frames.extend(synchroniser.image(5 * second, PICTURES[0]))
+    synchroniser.joint_states(10 * second, np.array([1.0]))
+    live(5 * second + tenth, 12 * second, 2.0)
+    frames.extend(synchroniser.finish())
+    before, first, after = frames[:90], frames[90], frames[91:]
+    assert first.state is None  # what arrived around it is of two clocks
+    assert [frame.begins for frame in frames if frame.begins] == ['start', 'set back']
+    assert {frame.state[0] for frame in before if frame.state is not None} == {1.0}
+    assert [frame.state is not None and frame.state[0] for frame in after] == [2.0] * len(after)
 
 
 @pytest.mark.parametrize(
