@@ -170,7 +170,7 @@ class CommandGate(ManagedNode):
         text = f'{state}: {reason}' if reason else state
         if state in (FORWARDING, REACTING):
             text = self._flicker.change(text, time.monotonic())
-        if level is Level.ERROR and text:
+        if level is Level.ERROR and text and not self._gate.just_started:
             self.get_logger().warning(text)
         elif text:
             self.get_logger().info(text)

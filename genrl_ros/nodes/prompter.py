@@ -86,6 +86,7 @@ class ModelPrompter:
         torch.set_num_threads(1)
         self._model, card = load_mfwm(folder)
         self._embedder = matching_embedder(card)
+        self._embedder.embed_text(['a first sentence'])  # which loads what reads them
         self.mfwm_sha256 = card.sha256
         self.step_s = card.spec.step_s
 

@@ -167,9 +167,10 @@ class SimNode(ManagedNode):
             self._overdue = True
             return True
         self._answers = False
-        self.get_logger().warning(
-            f'nobody has answered an image for {PATIENCE_S:g} s: time goes on without'
-        )
+        if self._command.any():
+            self.get_logger().warning(
+                f'nobody has answered an image for {PATIENCE_S:g} s: time goes on without'
+            )
         return False
 
     def _step(self) -> None:

@@ -151,7 +151,7 @@ def test_a_new_domain_is_collected_trained_learned_and_driven(checkout: Path) ->
 
 
 def up(checkout: Path, model: str) -> None:
-    """The graph comes up, and ends at Ctrl-C."""
+    """The graph comes up, takes tasks from another terminal, and ends at Ctrl-C."""
     with subprocess.Popen(
         [sys.executable, '-m', 'genrl_ros.cli.main', 'up', 'slider', '--model', model],
         cwd=checkout, env={**os.environ, 'PYTHONPATH': str(checkout)}, start_new_session=True,
@@ -161,6 +161,9 @@ def up(checkout: Path, model: str) -> None:
         for line in process.stdout:
             said.append(line)
             if 'everything is active' in line:
+                shown = genrl(checkout, 'task', 'push it', '--preview')
+                assert 'decoded goal' in shown and (checkout / 'runs').is_dir()
+                assert 'nothing is being learned' in genrl(checkout, 'task', '--stop')
                 os.killpg(process.pid, signal.SIGINT)
         assert process.wait(TIMEOUT_S) == 0, ''.join(said)
     assert any('everything is active' in line for line in said), ''.join(said)

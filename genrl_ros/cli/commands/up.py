@@ -16,6 +16,7 @@ from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.config.training import Device
 from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, NODES, Value, parameter_files
+from genrl_ros.deploy.running import announced
 from genrl_ros.domains import registry
 
 WATCH_S = 0.2
@@ -75,11 +76,15 @@ def main(config: Config) -> int:
     nodes.append(BRINGUP)
     try:
         with private_domain(config.ros_domain) as environment:
-            print('To talk to this graph from another terminal:')
+            print('To set a task, in another terminal: genrl task "open the microwave"')
+            print('To talk to this graph from there with other tools:')
             print(''.join(f'  export {name}={value}\n' for name, value in environment.items()))
-            with NodeProcesses(
-                nodes, params_files, parameters, environment, config.namespace, respawn=True
-            ) as processes:
+            with (
+                announced(config.domain, config.namespace, environment),
+                NodeProcesses(
+                    nodes, params_files, parameters, environment, config.namespace, respawn=True
+                ) as processes,
+            ):
                 while True:
                     processes.check()
                     time.sleep(WATCH_S)

@@ -29,6 +29,8 @@ from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.serving.safety.gate import OPEN
 
 SPIN_S = 0.05
+FIND_S = 10.0
+"""How long a service is looked for."""
 
 
 class SessionError(RuntimeError):
@@ -105,12 +107,18 @@ class Session:
         node: the ROS node that it talks through.
     """
 
-    def __init__(self, domain: int, while_waiting: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        domain: int,
+        while_waiting: Callable[[], None] = lambda: None,
+        namespace: str = '',
+    ) -> None:
         """Join the graph.
 
         Args:
             domain: ROS domain of the graph.
             while_waiting: called often, whenever something is waited for.
+            namespace: ROS namespace of the graph.
         """
         self._while_waiting = while_waiting
         self._context = Context()
@@ -119,7 +127,7 @@ class Session:
             domain_id=domain,
             signal_handler_options=SignalHandlerOptions.NO,
         )
-        self.node = Node('genrl_user', context=self._context)
+        self.node = Node('genrl_user', context=self._context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._set_task = self.node.create_client(SetTask, 'set_task')
@@ -173,13 +181,38 @@ class Session:
                     raise SessionError(f'waited {timeout_s:.0f} s for {name}')
                 self.spin()
 
-    def set_task(self, prompt: str, timeout_s: float) -> TaskAnswer:
+    def set_task(
+        self,
+        prompt: str,
+        timeout_s: float,
+        *,
+        video: str = '',
+        preview: bool = False,
+        queue: bool = False,
+        from_here: bool = False,
+    ) -> TaskAnswer:
         """Set a task, which is learned from then on.
+
+        Args:
+            prompt: a sentence; '' with a video.
+            timeout_s: how long prompt_node may take.
+            video: path of a video.
+            preview: only show the goal.
+            queue: wait for the task before; replace it otherwise.
+            from_here: begin where the robot is, without going home first.
 
         Raises:
             SessionError: if it is refused, with the reason.
         """
-        answer = self._call(self._set_task, SetTask.Request(prompt=prompt), 'set_task', timeout_s)
+        request = SetTask.Request(
+            prompt=prompt,
+            video_path=video,
+            preview_only=preview,
+            if_busy=SetTask.Request.QUEUE if queue else SetTask.Request.REPLACE,
+            from_here=from_here,
+        )
+        self._wait_for_service(self._set_task, 'set_task (prompt_node)', timeout_s)
+        answer = self._call(self._set_task, request, 'set_task', timeout_s)
         if not answer.accepted:
             raise SessionError(f'the task was refused: {answer.message}')
         return TaskAnswer(
@@ -233,6 +266,29 @@ class Session:
         while self._policy is None or self._policy.task_id != task_id:
             if time.monotonic() > deadline:
                 raise SessionError(f'policy_node did not take over {task_id}; see its log')
+            self.spin()
+
+    def wait_for_end(self, task_id: str) -> str:
+        """Wait until the policy of a task has ended, or another one drives; how, in words."""
+        while self._policy is not None and self._policy.task_id == task_id:
+            if self._policy.state == 'done':
+                return f'done: {self._policy.reason}'
+            self.spin()
+        return 'another task has taken over'
+
+    def stop_learning(self, timeout_s: float) -> str:
+        """Stop what is being learned; what the trainer answers."""
+        client = self.node.create_client(Trigger, 'stop_learning')
+        self._wait_for_service(client, 'stop_learning (trainer_node)', timeout_s)
+        return str(self._call(client, Trigger.Request(), 'stop_learning', timeout_s).message)
+
+    def _wait_for_service(self, client: Any, name: str, timeout_s: float) -> None:
+        deadline = time.monotonic() + min(timeout_s, FIND_S)
+        while not client.service_is_ready():
+            if time.monotonic() > deadline:
+                raise SessionError(
+                    f'there is no {name} in the ROS domain {self._context.get_domain_id()}'
+                )
             self.spin()
 
     def pause(self, paused: bool) -> None:

@@ -121,6 +121,11 @@ class Gate:
         self._just_started = True
 
     @property
+    def just_started(self) -> bool:
+        """Whether it is stopped as it began, and not by anybody."""
+        return self._just_started
+
+    @property
     def needs_positions(self) -> bool:
         """Whether it has to be told where the robot is."""
         return bool(self._limiter.needs_position.any())
