@@ -127,7 +127,8 @@ def _has_plain_zeros(tables: bytes) -> bool:
 def check_whole(data: bytes) -> None:
     """Check that no bytes of a JPEG were lost, as far as it can be told.
 
-    What is lost within a block of 8 pixels, and leaves their number as it was, cannot.
+    It is told by the number of units. A loss that leaves this as it was, of fewer bytes than a
+    unit has, cannot be told.
 
     Raises:
         JpegError: if bytes are missing, or cannot be told to be there.
