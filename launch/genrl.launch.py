@@ -1,8 +1,12 @@
 """Starts the graph of a domain, or of a robot, and brings it up; and RViz on request."""
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, Shutdown
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -10,13 +14,38 @@ from launch_ros.parameter_descriptions import ParameterValue
 from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, NODES, NodeSpec
 from genrl_ros.system.share import share_path
 
+CLOCK = [('/clock', 'clock')]
+"""So that each namespace has a clock of its own."""
+
 
 def parameters_of(node: NodeSpec) -> list[dict[str, ParameterValue]]:
     """The launch arguments that are parameters of a node; no file is written where none is."""
+    kinds = {argument.name: argument.kind for argument in ARGUMENTS}
     return [
-        {name: ParameterValue(LaunchConfiguration(name), value_type=str)}
+        {name: ParameterValue(LaunchConfiguration(name), value_type=kinds[name])}
         for name in node.arguments
     ]
+
+
+def check(context: LaunchContext) -> None:
+    """Tell what is missing before anything is started."""
+    asked = context.launch_configurations
+    if not Path(asked['params_file']).is_file():
+        raise FileNotFoundError(f'params_file:={asked["params_file"]} is not a file')
+    if asked['use_rviz'] == 'true':
+        try:
+            get_package_prefix('rviz2')
+        except PackageNotFoundError:
+            raise RuntimeError('use_rviz:=true, but rviz2 is not installed') from None
+
+
+def end_with_bringup(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    """The bring-up ends by itself only where it failed: so does the launch, with its status."""
+    if context.is_shutdown:
+        return None
+    if event.returncode:
+        raise RuntimeError('the graph could not be brought up; the reason is above')
+    return Shutdown(reason='the bring-up has ended')
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -72,6 +101,7 @@ def generate_launch_description() -> LaunchDescription:
             namespace=LaunchConfiguration('namespace'),
             output='screen',
             parameters=[*files, LaunchConfiguration('params_file'), *parameters_of(node)],
+            remappings=CLOCK,
             respawn=True,
             respawn_delay=1.0,
             condition=IfCondition(simulated) if node.simulates else None,
@@ -90,7 +120,8 @@ def generate_launch_description() -> LaunchDescription:
             *parameters_of(BRINGUP),
             {'use_sim': ParameterValue(simulated, value_type=bool)},
         ],
-        on_exit=Shutdown(reason='the graph could not be brought up'),
+        remappings=CLOCK,
+        on_exit=end_with_bringup,
         condition=IfCondition(LaunchConfiguration('autostart')),
     )
     rviz = Node(
@@ -98,6 +129,9 @@ def generate_launch_description() -> LaunchDescription:
         executable='rviz2',
         namespace=LaunchConfiguration('namespace'),
         arguments=['-d', f'{config}/genrl.rviz'],
+        remappings=CLOCK,
+        parameters=[{'use_sim_time': ParameterValue(simulated, value_type=bool)}],
         condition=IfCondition(LaunchConfiguration('use_rviz')),
     )
-    return LaunchDescription([*arguments, *nodes, bringup, rviz])
+    checks = OpaqueFunction(function=check)
+    return LaunchDescription([*arguments, checks, *nodes, bringup, rviz])

@@ -44,6 +44,7 @@ class Argument:
         doc: for people.
         choices: what it may be; anything if empty.
         is_domain: whether it is named as the domain is, unless it is given.
+        kind: of the nodes' parameter.
     """
 
     name: str
@@ -51,11 +52,15 @@ class Argument:
     doc: str
     choices: tuple[str, ...] = ()
     is_domain: bool = False
+    kind: type = str
 
 
 ARGUMENTS = (
     Argument('domain', registry.names()[0], 'the scene to simulate', registry.names()),
     Argument('prompt', '', 'a task to begin with, such as "open the microwave"'),
+    Argument(
+        'real_time_factor', '1.0', 'simulated seconds a second, at most; 1 on a robot', kind=float
+    ),
     Argument('device', 'cpu', 'what the trainer computes on', get_args(Device)),
     Argument(
         'embodiment',
@@ -72,12 +77,12 @@ ARGUMENTS = (
 )
 
 NODES = (
-    NodeSpec('sim_node', arguments=('domain', 'embodiment'), simulates=True),
+    NodeSpec('sim_node', arguments=('domain', 'embodiment', 'real_time_factor'), simulates=True),
     NodeSpec('encoder_node', arguments=('embodiment', 'model')),
     NodeSpec('prompt_node', arguments=('model',)),
     NodeSpec('trainer_node', arguments=('device', 'model')),
-    NodeSpec('policy_node', arguments=('embodiment',)),
-    NodeSpec('command_gate', arguments=('embodiment',)),
+    NodeSpec('policy_node', arguments=('embodiment', 'real_time_factor')),
+    NodeSpec('command_gate', arguments=('embodiment', 'real_time_factor')),
 )
 """The lifecycle nodes, in the order in which they are activated: the gate comes last."""
 
@@ -128,6 +133,7 @@ def command(node: NodeSpec, params_files: Sequence[Path], namespace: str = '') -
     """
     files = [word for path in params_files for word in ('--params-file', str(path))]
     remap = ['-r', f'__ns:=/{namespace.strip("/")}'] if namespace.strip('/') else []
+    remap += ['-r', '/clock:=clock']  # so that each namespace has a clock of its own
     return [
         *(sys.executable, '-P', '-m', f'genrl_ros.nodes.{node.name}'),
         *('--ros-args', *files, *remap),

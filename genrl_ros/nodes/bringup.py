@@ -42,6 +42,8 @@ REASON_S = 2.0
 """How long to wait for a node to say why it failed."""
 SILENT_S = 30.0
 """After so long without an answer a node is told to be stuck, or gone."""
+WAITS_S = 5.0
+"""After so long in which an active node is not well, it is said why."""
 MAX_REASON = 1000
 """Characters of it that are kept."""
 GATE = 'command_gate'
@@ -133,7 +135,9 @@ class Bringup(Node):
         self._opened = True
         self._set_task = self.create_client(SetTask, 'set_task')
         self._prompt = parameters.prompt
-        self._complete = False
+        self._complete, self._complete_s = False, 0.0
+        self._waiting: dict[str, tuple[DiagnosticStatus, float]] = {}
+        self._told_waiting = set[str]()
         self.reasons: dict[str, str] = dict.fromkeys(map(self._diagnostic_name, self._nodes), '')
         self.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS
@@ -144,8 +148,29 @@ class Bringup(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.level == DiagnosticStatus.ERROR and status.name in self.reasons:
+            if status.name not in self.reasons:
+                continue
+            if status.level == DiagnosticStatus.ERROR:
                 self.reasons[status.name] = status.message[:MAX_REASON]
+            self._note_waiting(status)
+
+    def _note_waiting(self, status: DiagnosticStatus) -> None:
+        """Keep since when a node has been saying that it is not well."""
+        if status.level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR):
+            _, since = self._waiting.get(status.name, (status, time.monotonic()))
+            self._waiting[status.name] = status, since
+        else:
+            self._waiting.pop(status.name, None)
+            self._told_waiting.discard(status.name)
+
+    def _tell_waiting(self, now: float) -> None:
+        """Once all is active, say what a node waits for, if it does so for long."""
+        for name, (status, since) in self._waiting.items():
+            if now - max(since, self._complete_s) > WAITS_S and name not in self._told_waiting:
+                self._told_waiting.add(name)
+                text = f'{name} is active, but: {status.message[:MAX_REASON]}'
+                is_error = status.level == DiagnosticStatus.ERROR
+                (self.get_logger().warning if is_error else self.get_logger().info)(text)
 
     def _diagnostic_name(self, node: Managed) -> str:
         return f'{self.get_namespace()}/{node.name}'.strip('/').replace('/', '.')
@@ -165,8 +190,10 @@ class Bringup(Node):
             self._set_task.call_async(SetTask.Request(prompt=self._prompt))
             self._prompt = ''
         if ready and not self._complete:
-            self._complete = True
+            self._complete, self._complete_s = True, now
             self.get_logger().info('everything is active')
+        if self._complete:
+            self._tell_waiting(now)
 
     def _learn(self, node: Managed, now: float) -> None:
         """Ask a node for its state, now and then."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,33 @@ def test_arguments_are_declared_and_described() -> None:
     arguments = {argument.name: argument for argument in description.get_launch_arguments()}
     assert set(arguments) == {
         *('domain', 'prompt', 'device', 'embodiment', 'model', 'params_file', 'namespace'),
-        *('use_sim', 'use_rviz', 'autostart'),
+        *('use_sim', 'use_rviz', 'autostart', 'real_time_factor'),
     }
     assert all(argument.description for argument in arguments.values())
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'why'),
+    [
+        (['params_file:=/nonexistent.yaml'], 'params_file:=/nonexistent.yaml is not a file'),
+        (['use_rviz:=true'], 'use_rviz:=true, but rviz2 is not installed'),
+        (['embodiment:=nope'], "there is no embodiment 'nope'"),
+    ],
+)
+def test_a_launch_that_cannot_be_ends_with_a_reason_and_leaves_nothing(
+    arguments, why, tmp_path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, str(LAUNCH), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        start_new_session=True,
+        env={**os.environ, 'ROS_LOG_DIR': str(tmp_path / 'log')},
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 1, said
+    assert why in said
+    assert said.count('process started with pid') == len(
+        re.findall(r'process has (finish|died)', said)
+    )

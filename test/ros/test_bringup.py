@@ -19,6 +19,7 @@ from genrl_ros.nodes.ros import qos
 NODE = """
 import sys, time
 from pathlib import Path
+from genrl_ros.nodes.ros.diagnostics import Level, Status
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.run import main
 
@@ -34,6 +35,10 @@ class Slow(ManagedNode):
     def activate(self):
         Path(sys.argv[1], 'active').touch()
         self.every(0.1, self.block)
+
+    def health(self):
+        unwell = Path(sys.argv[1], 'unwell').exists()
+        return Status(Level.ERROR, 'has no image yet') if unwell else super().health()
 
     def block(self):
         while Path(sys.argv[1], 'stuck').exists():
@@ -58,6 +63,9 @@ class Slow:
 
     def get_free(self) -> None:
         (self._folder / 'stuck').unlink()
+
+    def is_unwell(self) -> None:
+        (self._folder / 'unwell').touch()
 
     def may_go(self) -> None:
         (self._folder / 'go').touch()
@@ -124,6 +132,20 @@ def test_a_node_that_does_not_answer_any_more_is_told(bench, slow, monkeypatch) 
     slow.get_free()
     bench.until(lambda: 'policy_node: answers again' in said, 'the bring-up to notice')
     assert len([line for line in said if line.startswith(stuck)]) == 1
+
+
+def test_what_an_active_node_waits_for_is_told_with_its_reason(
+    bench, slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bringup, 'WAITS_S', 0.2)
+    said: list[str] = []
+    bench.observer.create_subscription(Log, '/rosout', lambda line: said.append(line.msg), 100)
+    slow.is_unwell()
+    slow.may_go()
+    bench.until(lambda: 'policy_node is active, but: has no image yet' in said, 'the reason')
+    assert said.index('everything is active') < said.index(
+        'policy_node is active, but: has no image yet'
+    )
 
 
 def test_only_reasons_of_its_own_nodes_are_kept(bench) -> None:

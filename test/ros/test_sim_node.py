@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
@@ -212,3 +214,26 @@ def test_forward_time_stands_still_and_never_goes_back() -> None:
     assert time_s() == 0.25
     clock.nanoseconds = 100_000_000
     assert time_s() == pytest.approx(0.35)
+
+
+def test_each_namespace_has_a_clock_of_its_own(bench, tiny_robot, tiny_env) -> None:
+    """As `genrl up` and the launch files remap it."""
+    remap = ['--ros-args', '-r', '/clock:=clock', '-r', '__ns:=/left']
+    node = bench.add(
+        SimNode(
+            lambda domain: tiny_env.scene, context=bench.context, cli_args=remap,
+            parameter_overrides=[Parameter('embodiment', value=tiny_robot)],
+        )
+    )  # fmt: skip
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    shared = bench.record(Clock, '/clock', qos.CLOCK)
+    own = bench.record(Clock, '/left/clock', qos.CLOCK)
+    watcher = Node(
+        'watcher', context=bench.context, cli_args=remap,
+        parameter_overrides=[Parameter('use_sim_time', value=True)],
+    )  # fmt: skip
+    bench.add(watcher)
+    bench.until(lambda: watcher.get_clock().now().nanoseconds > 0, 'simulated time')
+    bench.until(lambda: own, 'its clock')
+    assert not shared

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 120.0
 GROUND_TIMEOUT_S = 120.0
 POLICY_TIMEOUT_S = 30.0
-REAL_TIME_FACTOR = 0.5
-"""On two shared cores a simulator in real time is late now and then, and a policy holds the robot
-when images are late. At half of that it has time to spare."""
+REAL_TIME_FACTOR = 1.0
+"""At most: in lockstep the simulator waits for a policy that is late."""
 EPISODES = 3
 """How often the robot may try, each time from the start."""
 EPISODE_SLOWNESS = 6.0

@@ -40,6 +40,8 @@ class Config:
     """The robot: an embodiment file, or the name of a shipped one; the domain's unless given."""
     model: str = ''
     """World model: a path, or the name of a shipped one; the domain's unless given."""
+    real_time_factor: float = 1.0
+    """Simulated seconds a second, at most; 1 on a robot."""
     use_sim: bool = True
     """Simulate; not where a robot has drivers with the same topics."""
     ros_domain: int | None = None
@@ -51,7 +53,7 @@ class Config:
             check_ros_domain(self.ros_domain, '--ros-domain')
 
 
-def node_parameters(arguments: dict[str, str]) -> dict[str, dict[str, Value]]:
+def node_parameters(arguments: dict[str, Value]) -> dict[str, dict[str, Value]]:
     """The values of launch arguments, as parameters of the nodes that take them."""
     assert set(arguments) <= {argument.name for argument in ARGUMENTS}
     return {
@@ -69,6 +71,7 @@ def main(config: Config) -> int:
             **{'domain': config.domain, 'prompt': config.prompt, 'device': config.device},
             'embodiment': config.embodiment or config.domain,
             'model': config.model or config.domain,
+            'real_time_factor': config.real_time_factor,
         }
     )
     parameters[BRINGUP.name]['use_sim'] = config.use_sim
