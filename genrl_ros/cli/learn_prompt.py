@@ -45,7 +45,7 @@ class Config:
     data: Path | None = None
     """Start imagination from the posteriors of this dataset (offline); data-free without it."""
     force: bool = False
-    """Learn a prompt even if it resembles nothing that the embedder knows."""
+    """Learn a prompt even if it is not taken for one task that the embedder knows."""
     budget_s: float | None = None
     """Seconds after which to stop with everything saved; the same command goes on from there."""
     device: Device = 'cpu'
@@ -68,8 +68,8 @@ def learn_prompt(
     Raises:
         OSError: if another process learns under the same name.
         StoppedError: if `should_stop` said so; everything is saved.
-        ValueError: if the dataset is of another robot than the model, or the prompt resembles
-            nothing that the embedder knows.
+        ValueError: if the dataset is of another robot than the model, or the prompt is not
+            taken for one task that the embedder knows.
     """
     folder = config.model or shipped_model(config.domain)
     _, card = read_card(folder)

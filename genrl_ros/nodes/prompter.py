@@ -16,7 +16,8 @@ from genrl_ros.data.video import Video, VideoError, decode_video
 from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.system.files import open_regular
 from genrl_ros.system.home import below_home
-from genrl_ros.vlm.grounding import Grounding, ground
+from genrl_ros.vlm.grounding import Grounding, ground_sentence
+from genrl_ros.vlm.wording import read_wording
 
 MAX_PROMPT = 1000
 _JOINERS = ('\u200c', '\u200d')
@@ -36,8 +37,8 @@ class GroundedGoal:
         score: cosine to the nearest known concept, in [-1, 1].
         concept: that concept, in words.
         margin: how far the next concept is behind.
-        warning: why the prompt may not mean what the user thinks; '' if it is clear.
-        known: whether it resembles anything that the embedder knows.
+        warning: why it is not acted on, or may not mean what the user thinks; '' if it is clear.
+        known: whether it may be acted on.
     """
 
     embedding: npt.NDArray[np.float32]
@@ -92,8 +93,7 @@ class ModelPrompter:
 
     def ground_text(self, prompt: str) -> GroundedGoal:
         """The goal of a sentence."""
-        embedding = self._embedder.embed_text([prompt])[0]
-        return self._goal(embedding, ground(self._embedder, embedding))
+        return self._goal(*ground_sentence(self._embedder, prompt))
 
     def ground_video(self, video: Video) -> GroundedGoal:
         """The goal of a video."""
@@ -120,7 +120,8 @@ def check_prompt(prompt: str) -> str:
     """The prompt without white space around it.
 
     Raises:
-        PromptError: if it is empty, too long or has characters that are not to be read.
+        PromptError: if it is empty, too long, has characters that are not to be read, or asks to
+            stop the robot.
     """
     if len(prompt) > MAX_PROMPT:
         raise PromptError(f'the prompt has {len(prompt)} characters; at most {MAX_PROMPT} may be')
@@ -132,6 +133,11 @@ def check_prompt(prompt: str) -> str:
             raise PromptError(
                 f'the prompt has the control character U+{ord(character):04X}; use plain text'
             )
+    if read_wording(prompt).halts:
+        raise PromptError(
+            f'"{prompt}" is no task, and set_task stops nothing: call '
+            'command_gate/emergency_stop, or command_gate/pause for a break'
+        )
     return prompt
 
 

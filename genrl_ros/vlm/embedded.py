@@ -7,20 +7,21 @@ token depends on two frames alone, so windows that overlap share it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrl_ros.system.arrays import FloatArray, Image, digest
+from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.system.files import read_json
 from genrl_ros.vlm.grounding import ConceptBank
+from genrl_ros.vlm.reader import Objection, Reading, read_reader
 from genrl_ros.vlm.sentence import FILES, SENTENCE_DIM, SentenceModel
+from genrl_ros.vlm.weights import identity_of, read_weights
 
 FORMAT_VERSION = 1
 MAX_META_BYTES = 4 * 2**20
@@ -149,12 +150,9 @@ class Towers(nn.Module):
         self.text = TextHead(config)
 
 
-def identity_of(weights: dict[str, Tensor]) -> str:
+def embedder_identity(weights: Mapping[str, Tensor]) -> str:
     """sha256 over the trained weights and the sentence model that they go with."""
-    # A scalar counts as an array of shape (1,), as it did when the shipped weights were named.
-    arrays = ((name, np.ascontiguousarray(weights[name].numpy())) for name in sorted(weights))
-    described = ((f'{name}:{array.dtype}:{array.shape}', array) for name, array in arrays)
-    return digest(described, f'embedded/{FORMAT_VERSION}/{FILES["model.safetensors"]}')
+    return identity_of(weights, f'embedded/{FORMAT_VERSION}/{FILES["model.safetensors"]}')
 
 
 def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], ConceptBank, str]:
@@ -183,17 +181,13 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
         raise ValueError(
             f'{meta_path} has format version {version}, this program reads {FORMAT_VERSION}'
         )
-    try:
-        with safe_open(tensor_path, framework='pt') as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise ValueError(f'{tensor_path} is not a readable safetensors file: {error}') from error
+    tensors = read_weights(tensor_path)
     anchors = tensors.get('text.anchors')
     if anchors is None or tuple(anchors.shape) != (len(names) + 1, config.dim):
         raise ValueError(
             f'{tensor_path} lacks the {len(names)} concepts that {meta_path.name} names'
         )
-    identity = identity_of(tensors)
+    identity = embedder_identity(tensors)
     if identity != expected:
         raise ValueError(
             f'{tensor_path} has identity {identity[:12]} but {meta_path.name} says '
@@ -228,16 +222,32 @@ class EmbeddedEmbedder:
                 f'{folder / "embedder.safetensors"} does not fit its description: {error}'
             ) from error
         self._towers.requires_grad_(False)
+        self._reader = read_reader(folder, self.bank.names)
         self._sentences: SentenceModel | None = None
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> FloatArray:
         """`(N, D)` float32 of unit length for N sentences."""
-        if self._sentences is None:
-            self._sentences = SentenceModel()
-        features = torch.from_numpy(self._sentences.embed(texts))
+        features = torch.from_numpy(self._sentence_model().embed(texts))
         out: FloatArray = self._towers.text(features).numpy()
         return out
+
+    def read(self, sentence: str, possible: frozenset[Objection]) -> Reading | None:
+        """What the reader makes of a sentence; None if the embedder was made without one.
+
+        Args:
+            sentence: to read.
+            possible: the objections that its words allow.
+        """
+        if self._reader is None:
+            return None
+        (tokens,) = self._sentence_model().tokens([sentence])
+        return self._reader.read(tokens, possible)
+
+    def _sentence_model(self) -> SentenceModel:
+        if self._sentences is None:
+            self._sentences = SentenceModel()
+        return self._sentences
 
     @torch.inference_mode()
     def embed_video(self, clips: Image) -> FloatArray:

@@ -1,8 +1,14 @@
-"""How well a prompt grounds: whether it says something that the embedder has seen happen."""
+"""How well a prompt grounds: whether it says something that the embedder has seen happen.
+
+The embedding of a sentence always lies near some concept. So a sentence is looked at in three more
+ways before it may be acted on: its words (`wording`), a second reader that sees each of them
+(`reader`), and whether the two readers agree on what it asks for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +16,15 @@ import numpy.typing as npt
 
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.vlm.base import VideoTextEmbedder
+from genrl_ros.vlm.reader import Objection, Reading
+from genrl_ros.vlm.wording import Wording, read_wording
+
+_OBJECTIONS: Mapping[Objection, str] = {
+    'unclear': 'this does not say clearly what to do; the nearest known concept is: {}',
+    'negated': 'this says what not to do; say what to do',
+    'several': 'this asks for several things; ask for one at a time',
+    'unrelated': 'this seems to be about something else; the nearest known concept is: {}',
+}
 
 
 @dataclass(frozen=True)
@@ -17,7 +32,8 @@ class ConceptBank:
     """Where the videos of each known concept lie.
 
     Attributes:
-        names: of the C concepts, such as `microwave/opening`.
+        names: of the C concepts: a thing and what becomes of it, such as `microwave/opening`, or
+            a word for what concerns no thing.
         words: the same for people, such as `opening the microwave`.
         centroids: `(C, D)` float32 of unit length.
         least_score: a prompt that scores less is about something else.
@@ -38,6 +54,20 @@ class KnowsConcepts(Protocol):
     bank: ConceptBank
 
 
+@runtime_checkable
+class ReadsSentences(KnowsConcepts, Protocol):
+    """An embedder that carries a reader."""
+
+    def read(self, sentence: str, possible: frozenset[Objection]) -> Reading | None:
+        """What the reader makes of a sentence; None if it was made without a reader.
+
+        Args:
+            sentence: to read.
+            possible: the objections that its words allow.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Grounding:
     """What a prompt means to the embedder.
@@ -47,8 +77,9 @@ class Grounding:
         concept: the nearest concept in words, such as `opening the microwave`.
         runner_up: the second nearest.
         margin: how much nearer the nearest is.
-        known: whether the score suffices, or could not be judged; else it must not be acted on.
-        well_grounded: whether score and margin both suffice.
+        known: whether it asks for something that the embedder knows, as far as that can be judged;
+            else it must not be acted on.
+        well_grounded: whether there is no doubt at all.
         warning: why the prompt may not mean what the user thinks; '' if it is clear.
     """
 
@@ -90,6 +121,63 @@ def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> 
     elif margin < bank.least_margin:
         warning = f'this may mean: {concept}, or: {runner_up}'
     return Grounding(score, concept, runner_up, margin, known, not warning, warning)
+
+
+def ground_sentence(embedder: VideoTextEmbedder, sentence: str) -> tuple[FloatArray, Grounding]:
+    """Embedding `(D,)` of a sentence, and what it means, or why it is not to be acted on."""
+    embedding = embedder.embed_text([sentence])[0]
+    grounding = ground(embedder, embedding)
+    wording = read_wording(sentence)
+    if wording.halts:
+        return embedding, _refuse(grounding, 'this asks to stop, which is no task')
+    if wording.forbids and not wording.affirmed:
+        return embedding, _refuse(grounding, _OBJECTIONS['negated'])
+    if not grounding.known:
+        return embedding, grounding
+    reading = None
+    if isinstance(embedder, ReadsSentences):
+        asked = wording.affirmed if wording.forbids else sentence
+        reading = embedder.read(asked, _possible(read_wording(asked)))
+    if reading is None:
+        if wording.forbids:
+            grounding = _refuse(grounding, _OBJECTIONS['negated'])
+        return embedding, grounding
+    assert isinstance(embedder, KnowsConcepts)
+    return embedding, _compare(grounding, reading, embedder.bank, wording)
+
+
+def _compare(
+    grounding: Grounding, reading: Reading, bank: ConceptBank, wording: Wording
+) -> Grounding:
+    """What the embedding means, in the light of how the sentence was read."""
+    if reading.objection is not None:
+        text = _OBJECTIONS[reading.objection].format(grounding.concept)
+        return _refuse(grounding, text)
+    nearest = bank.words.index(grounding.concept)
+    if nearest == reading.concept:
+        return grounding
+    doubt = f'this may mean: {bank.words[reading.concept]}, or: {grounding.concept}'
+    if wording.forbids or _differ(bank.names[nearest], bank.names[reading.concept]):
+        return _refuse(grounding, f'{doubt}; say it in other words')
+    return replace(grounding, well_grounded=False, warning=doubt)
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two concepts are of different things, or of opposite directions."""
+    (thing, _, act), (other_thing, _, other_act) = one.partition('/'), other.partition('/')
+    return thing != other_thing or {act, other_act} == {'opening', 'closing'}
+
+
+def _refuse(grounding: Grounding, warning: str) -> Grounding:
+    return replace(grounding, known=False, well_grounded=False, warning=warning)
+
+
+def _possible(wording: Wording) -> frozenset[Objection]:
+    """The objections that the words of a sentence allow."""
+    by_words = {'negated': wording.denies, 'several': wording.joins}
+    found: list[Objection] = ['unclear', 'unrelated']
+    found += [objection for objection in ('negated', 'several') if by_words[objection]]
+    return frozenset(found)
 
 
 def choose_threshold(good: FloatArray, bad: FloatArray) -> float:

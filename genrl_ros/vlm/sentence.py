@@ -92,14 +92,35 @@ class SentenceModel:
         empty = np.zeros((0, SENTENCE_DIM), np.float32)
         return np.concatenate([empty, *batches])
 
-    def _embed(self, texts: Sequence[str]) -> FloatArray:
+    @torch.inference_mode()
+    def tokens(self, texts: Sequence[str]) -> list[FloatArray]:
+        """Each token in its context, start and end included: `(T, 384)` float32 a sentence."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        found: dict[int, FloatArray] = {}
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            hidden, mask = self._hidden([texts[i] for i in chosen])
+            for i, states, length in zip(chosen, hidden, mask.sum(1).tolist(), strict=True):
+                found[i] = states[:length].numpy().copy()
+        return [found[i] for i in range(len(texts))]
+
+    def words(self) -> list[str]:
+        """Plain words of the tokenizer's vocabulary, sorted."""
+        vocabulary = self._tokenizer.get_vocab()
+        return sorted(word for word in vocabulary if word.isascii() and word.isalpha())
+
+    def _hidden(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = self._tokenizer(
             list(texts), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors='pt'
         )
         hidden = self._model(
             input_ids=tokens['input_ids'], attention_mask=tokens['attention_mask']
         ).last_hidden_state
-        mask = tokens['attention_mask'][..., None].to(hidden.dtype)
+        return hidden, tokens['attention_mask']
+
+    def _embed(self, texts: Sequence[str]) -> FloatArray:
+        hidden, attended = self._hidden(texts)
+        mask = attended[..., None].to(hidden.dtype)
         mean = (hidden * mask).sum(1) / mask.sum(1)
         unit: FloatArray = torch.nn.functional.normalize(mean, dim=-1).numpy()
         return unit

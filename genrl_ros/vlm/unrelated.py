@@ -1,10 +1,21 @@
-"""Sentences that no clip shows: what a well grounded embedder has to turn away."""
+"""Sentences about life at large: what an embedder has to turn away, unless its domain does it.
+
+What is foreign depends on the domain: "run fast" is no task of an arm, and one of a walker.
+`foreign_sentences` leaves out what a domain's own sentences say.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from genrl_ros.vlm.phrases import normalise
+
+OTHER_ROBOTS = (
+    *('run fast', 'do a backflip', 'stand on one leg', 'jump over the fence', 'lie down flat'),
+)
 TRAINING = (
     *('walk the dog in the park', 'a man rides a bicycle', 'the cat sleeps on the sofa'),
-    *('run fast', 'do a backflip', 'stand on one leg', 'jump over the fence', 'lie down flat'),
+    *OTHER_ROBOTS,
     *('the stock market fell today', 'play the piano', 'swim across the lake', 'write a letter'),
     *('a train arrives at the station', 'children play football', 'the sun sets at the sea'),
     *('drive the car to work', 'plant a tree in the garden', 'paint the wall blue', 'go shopping'),
@@ -48,3 +59,30 @@ HELD_OUT = (
     *('take a photograph', 'dig a hole', 'row the boat', 'change the password', 'vote for me'),
     *('history of the Roman empire', 'the shares lost four percent', 'roll the dice'),
 )
+
+
+def foreign_sentences(own: Iterable[str], others: Iterable[str] = ()) -> tuple[str, ...]:
+    """Sentences that a domain has to turn away, however its own are spelled.
+
+    A sentence is left out if all its words, endings aside, stand in one of the domain's own.
+
+    Args:
+        own: the domain's own sentences: those of its concepts, its prompts and paraphrases.
+        others: sentences of other domains.
+    """
+    kept = [_roots(sentence) for sentence in own]
+    foreign = dict.fromkeys((*TRAINING, *others))
+    return tuple(s for s in foreign if not any(_roots(s) <= roots for roots in kept))
+
+
+def _roots(sentence: str) -> frozenset[str]:
+    return frozenset(_root(word) for word in normalise(sentence).split())
+
+
+def _root(word: str) -> str:
+    """A word without its ending: `running`, `runs` and `run` are one."""
+    for ending in ('ing', 'es', 's', 'ed'):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word.removesuffix(ending)
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word

@@ -170,6 +170,8 @@ def test_what_is_missing_of_a_video_is_told(user, video) -> None:
         ({}, 'the prompt is empty'),
         ({'prompt': 'open', 'video_path': 'clip.mp4'}, 'either a prompt or a video_path'),
         ({'prompt': '   '}, 'prompt is empty'),
+        ({'prompt': 'Stop!'}, 'no task, .* call command_gate/emergency_stop'),
+        ({'prompt': 'please wait'}, 'no task, .* call command_gate/emergency_stop'),
         ({'prompt': 'x' * 1001}, 'has 1001 characters; at most 1000'),
         ({'prompt': 'open\nthe microwave'}, r'control character U\+000A'),
         ({'prompt': 'open\x1b[31m'}, r'control character U\+001B'),

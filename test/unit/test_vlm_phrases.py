@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genrl_ros.domains.kitchen.held_out import HELD_OUT
@@ -11,10 +12,13 @@ from genrl_ros.domains.kitchen.phrases import (
     describe,
     training_phrases,
 )
+from genrl_ros.domains.kitchen.reader_sentences import objections, requests
 from genrl_ros.domains.kitchen.source import SOURCE
 from genrl_ros.training.embedder.make import check_phrases
+from genrl_ros.training.embedder.make_reader import check_sentences
 from genrl_ros.vlm import unrelated
 from genrl_ros.vlm.phrases import normalise, without
+from genrl_ros.vlm.reader import OBJECTIONS
 
 FACTS = Path(__file__).resolve().parents[2] / 'docs' / 'facts.md'
 
@@ -74,3 +78,48 @@ def test_concepts_are_described_in_words() -> None:
     assert describe('microwave/opening') == 'opening the microwave'
     assert describe('bottom_burner/opening') == 'switching on the bottom burner'
     assert len({describe(name) for name in CONCEPTS}) == len(CONCEPTS)
+
+
+def own_sentences() -> list[str]:
+    """All that the kitchen itself says."""
+    texts = [text for texts in training_phrases().values() for text in texts]
+    texts += [text for texts in HELD_OUT.values() for text in texts]
+    return [*texts, *EVALUATION_PROMPTS]
+
+
+def test_what_is_foreign_depends_on_the_domain() -> None:
+    kitchen = unrelated.foreign_sentences(own_sentences())
+    assert set(unrelated.OTHER_ROBOTS) <= set(kitchen)
+    walker = unrelated.foreign_sentences(['Running fast!', 'do backflips', 'spider walking fast'])
+    assert not {'run fast', 'a spider walks'} & set(walker)
+    assert 'stand on one leg' in walker and 'run fast' not in walker
+
+
+def test_sentences_of_other_domains_are_foreign_unless_they_are_ones_own() -> None:
+    foreign = unrelated.foreign_sentences(
+        ['open the microwave'], others=['gallop along', 'Opens the microwave']
+    )
+    assert 'gallop along' in foreign
+    assert 'Opens the microwave' not in foreign
+
+
+def test_nothing_of_the_kitchen_is_foreign_to_it() -> None:
+    own = {normalise(text) for text in own_sentences()}
+    foreign = unrelated.foreign_sentences(own_sentences())
+    assert not own & {normalise(text) for text in foreign}
+
+
+def test_the_reader_objects_to_nothing_of_the_kitchen_and_learns_nothing_held_out() -> None:
+    rng = np.random.default_rng(3)
+    asked = requests(rng)
+    own = [*(text for texts in asked.values() for text in texts), *EVALUATION_PROMPTS]
+    refused = objections(rng, own, ('lullaby', 'harbour', 'senate'))
+    assert set(refused) == set(OBJECTIONS) and all(len(texts) > 400 for texts in refused.values())
+    objected = {normalise(text) for texts in refused.values() for text in texts}
+    assert not objected & {normalise(text) for text in own}
+    check_sentences({**asked, **refused}, SOURCE)
+
+
+def test_a_leak_into_the_reader_is_found() -> None:
+    with pytest.raises(ValueError, match='switch light on'):
+        check_sentences({'idle': ('Switch the LIGHT on!',)}, SOURCE)

@@ -164,8 +164,8 @@ def _set_task(session: Session, run: DemoRun, console: Console) -> None:
     console.print(f'decoded goal: {run.folder / "goal.mp4"}, {run.folder / "goal.png"}')
     if not answer.learn:
         raise ValueError(
-            f'{run.prompt!r} resembles nothing that the embedder knows, so it is not learned; '
-            '`genrl learn --force` learns it all the same'
+            f'{run.prompt!r} is not learned ({answer.message}); `genrl learn --force` learns it '
+            'all the same'
         )
     console.print(answer.message)
 

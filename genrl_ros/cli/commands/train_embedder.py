@@ -12,9 +12,12 @@ from genrl_ros.cli.session import stage, training_session
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.domains import registry
 from genrl_ros.training.embedder.clips import ClipConfig, Clips, make_clips
+from genrl_ros.training.embedder.reader import ReaderTraining
 from genrl_ros.training.embedder.source import ConceptSource
 from genrl_ros.training.embedder.takes import TrainConfig
 from genrl_ros.training.engine.run import Run
+
+RECORD = RecordConfig(report_every=10, keep=2, picture_every=0)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Config:
     """How the clips are made."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """How the embedder is trained."""
+    reader_of: Path | None = None
+    """Folder of an embedder whose reader alone is made anew, which says what prompts are not to be
+    acted on. The embeddings, and what world models know the embedder by, stay as they are."""
+    reader: ReaderTraining = field(default_factory=ReaderTraining)
+    """How the reader is trained."""
 
     def __post_init__(self) -> None:
         if not registry.get(self.domain).concepts:
@@ -50,24 +58,48 @@ def main(config: Config) -> int:
     """
     from genrl_ros.training.embedder.make import train_and_measure
 
+    source: ConceptSource = registry.load(registry.get(config.domain).concepts)
+    if config.reader_of is not None:
+        return _reader_alone(config, source, config.reader_of)
     out = config.out or config.run / 'model'
     if (out / 'embedder.json').exists():
-        raise FileExistsError(f'{out} holds an embedder: choose another --out, or move it away')
-    record = RecordConfig(report_every=10, keep=2, picture_every=0)
+        raise FileExistsError(
+            f'{out} holds an embedder: choose another --out, or move it away; --reader-of {out} '
+            'makes its reader alone'
+        )
     with training_session(
-        config.run, record, 'cpu', config.train.precision, config.budget_s
+        config.run, RECORD, 'cpu', config.train.precision, config.budget_s
     ) as run:
-        source: ConceptSource = registry.load(registry.get(config.domain).concepts)
         clips = _clips(config, source, run)
         with stage('video tower', config.train.steps, run) as watched:
             scores = train_and_measure(
                 source, clips, out, config.train, watched, f'genrl train-embedder {config.domain}'
             )
+        _make_reader(config, source, out, run)
         for cameras in ('held_out_clips', 'published_camera'):
             found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
             print(f'{cameras}: {found}')
         print(f'embedder: {out}, all scores in embedder.json')
     return 0
+
+
+def _reader_alone(config: Config, source: ConceptSource, folder: Path) -> int:
+    with training_session(config.run, RECORD, 'cpu', 'float32', config.budget_s) as run:
+        _make_reader(config, source, folder, run)
+    return 0
+
+
+def _make_reader(config: Config, source: ConceptSource, folder: Path, run: Run) -> None:
+    from genrl_ros.training.embedder.make_reader import make_reader
+
+    with stage('reader', config.reader.steps, run) as watched:
+        scores = make_reader(
+            source, folder, config.reader, watched,
+            f'genrl train-embedder {config.domain} --reader-of {folder}',
+        )  # fmt: skip
+    for name, score in scores.items():
+        print(f'{name}: {score["driven"]} of {score["sentences"]} would be driven')
+    print(f'reader: {folder}, all scores in reader.json')
 
 
 def _clips(config: Config, source: ConceptSource, run: Run) -> Clips:

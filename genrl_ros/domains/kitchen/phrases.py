@@ -295,7 +295,11 @@ _KETTLE_WORDS = {
 }
 
 
-def _grammar(element: str, phase: str) -> Grammar:
+def grammar_of(concept: str) -> Grammar:
+    """All ways to say a concept."""
+    if '/' not in concept:
+        return {'idle': _IDLE, 'wandering': _WANDERING}[concept]
+    element, phase = concept.split('/')
     statements = _STATEMENTS.get(element, _BURNER_STATEMENTS)
     opening, closing = _ACTS[element]
     acts = {'opening': opening, 'closing': closing, 'reaching': _REACH, 'touching': _TOUCH}
@@ -324,9 +328,7 @@ def describe(concept: str) -> str:
 
 def training_phrases() -> Phrases:
     """Sentences of every concept, the same at every call, without the evaluation prompts."""
-    grammars = {f'{e}/{p}': _grammar(e, p) for e in ELEMENTS for p in PHASES}
-    grammars |= {'idle': _IDLE, 'wandering': _WANDERING}
     return {
-        concept: draw(grammars[concept], SENTENCES_A_CONCEPT, seed, EVALUATION_PROMPTS)
+        concept: draw(grammar_of(concept), SENTENCES_A_CONCEPT, seed, EVALUATION_PROMPTS)
         for seed, concept in enumerate(CONCEPTS)
     }

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from genrl_ros.domains.kitchen import phrases
 from genrl_ros.domains.kitchen.held_out import HELD_OUT
+from genrl_ros.domains.kitchen.measured_sentences import MEASURED
 from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
+from genrl_ros.domains.kitchen.reader_sentences import objections, requests
 
 if TYPE_CHECKING:
     from genrl_ros.domains.kitchen.film_studio import FilmStudio
@@ -19,6 +21,10 @@ class KitchenConcepts:
     opposites = {element: (f'{element}/opening', f'{element}/closing') for element in ELEMENTS}
     evaluation_prompts = phrases.EVALUATION_PROMPTS
     held_out = HELD_OUT
+    things = tuple(noun for element in ELEMENTS for noun in phrases.NOUNS[element])
+    measured = MEASURED
+    requests = staticmethod(requests)
+    objections = staticmethod(objections)
     describe = staticmethod(phrases.describe)
     training_phrases = staticmethod(phrases.training_phrases)
 

