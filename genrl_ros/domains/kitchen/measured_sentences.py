@@ -1,7 +1,7 @@
 """Sentences that the kitchen's reader is chosen and measured with.
 
 `CHOICE` is what the sentences that it learns, its settings and its threshold were chosen with.
-`TEST` was written after all of that was settled, none of it is learned, and it is looked at for its
+`TEST` was written after all of that was settled. None of it is learned; it is looked at for its
 error rates alone.
 """
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from genrl_ros.domains.kitchen import near_misses as near
 from genrl_ros.domains.kitchen import wider_phrases as wider
+from genrl_ros.domains.kitchen.held_out import HELD_OUT
+from genrl_ros.domains.kitchen.measured_sentences import TEST
 from genrl_ros.domains.kitchen.phrases import (
     CONCEPTS,
     ELEMENTS,
@@ -29,18 +31,24 @@ PLAIN, WIDER, WRAPPED = 180, 200, 140
 """Sentences a concept: of its grammar, of the wider one, and of both with words around them."""
 SWITCHED = ('light', 'bottom_burner', 'top_burner')
 
+KEPT = (
+    *EVALUATION_PROMPTS,
+    *(text for texts in (*HELD_OUT.values(), *TEST.values()) for text in texts),
+)
+"""What is measured with, and never learned."""
+
 T = TypeVar('T')
 
 
 def requests(rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
-    """Sentences of every concept, without the evaluation prompts."""
+    """Sentences of every concept, none of `KEPT` among them."""
     return {concept: _requests(concept, rng) for concept in CONCEPTS}
 
 
 def objections(
     rng: np.random.Generator, own: Iterable[str], words: Sequence[str]
 ) -> dict[Objection, tuple[str, ...]]:
-    """Sentences to object to, by the reason, none of them among the kitchen's own.
+    """Sentences to object to, by the reason, none of `KEPT` or of the kitchen's own among them.
 
     Args:
         rng: source of randomness.
@@ -55,7 +63,7 @@ def objections(
         'several': draw.several(),
         'negated': draw.negated(),
     }
-    return {kind: tuple(without(drawn[kind], own)) for kind in OBJECTIONS}
+    return {kind: tuple(without(drawn[kind], (*own, *KEPT))) for kind in OBJECTIONS}
 
 
 def nouns(element: str) -> tuple[str, ...]:
@@ -83,7 +91,7 @@ def _requests(concept: str, rng: np.random.Generator) -> tuple[str, ...]:
     if phase != 'open':
         wrapped = imperatives + more
         chosen += [_pick(wider.MANNER, rng).format(_pick(wrapped, rng)) for _ in range(WRAPPED)]
-    return tuple(without(dict.fromkeys(chosen), EVALUATION_PROMPTS))
+    return tuple(without(dict.fromkeys(chosen), KEPT))
 
 
 def _wider(element: str, phase: str) -> tuple[str, ...]:
