@@ -130,6 +130,8 @@ def ground_sentence(embedder: VideoTextEmbedder, sentence: str) -> tuple[FloatAr
     wording = read_wording(sentence)
     if wording.halts:
         return embedding, _refuse(grounding, 'this asks to stop, which is no task')
+    if wording.asks:
+        return embedding, _refuse(grounding, 'this is a question; say what to do')
     if wording.forbids and not wording.affirmed:
         return embedding, _refuse(grounding, _OBJECTIONS['negated'])
     if not grounding.known:

@@ -1,4 +1,4 @@
-"""What the words of a request say by themselves: what it forbids, and whether it is a halt.
+"""What the words of a request say by themselves: what it forbids, and whether it halts or asks.
 
 Sentence models hardly hear a negation: "do not open it" lies beside "open it". So negation is read
 from the words, clause by clause. A prohibition ends at a comma, a full stop or a word such as
@@ -35,10 +35,11 @@ _DETERRED = re.compile(
     r'|stop \w+ing|hands? off|off[- ]limits|forget (?:about|the|it)|keep (?:away|clear|off|out)'
     r'|(?:stay|steer|move|go|get) (?:away|clear) (?:from|of)|beware|spar(?:e|ing)|taboo'
     r'|(?:bad|terrible|stupid|dangerous|wrong) idea|(?:dangerous|wrong|unsafe|illegal) to)\b'
-    r'|\bkeep\b.*\b(?:from \w+ing|out of|off)\b'
+    r'|\b(?:keep|keeps|keeping|stay|stays)\b.*\b(?:from \w+ing|out of|off|away|clear)\b'
     r'|\b(?:leave|leaves|leaving|be left|keep|keeps|keeping|kept|stay|stays|remain|remains)\b.*'
     r'\b(?:alone|closed|shut|off|untouched|unopened|unlit|dark|cold|locked|in peace)\b'
-    r'|\b(?:leave|leaves|leaving|be left|keep)\b.*\b(?:as|the way|where) (?:it|they|the)\b'
+    r'|\b(?:leave|leaves|leaving|be left|keep'
+    r'|(?:let|must|should|shall|has to|have to|needs? to|ought to)\b.* (?:stay|remain|rest))\b.*\b(?:as|the way|where) (?:it|they|the)\b'
     r'|\blet\b.*\b(?:be|alone)$'
 )
 _CUT = re.compile(r'\b(?:without|instead of|rather than|in place of|not (?:the|a|an|my|that)\b).*')
@@ -46,7 +47,10 @@ _CUT = re.compile(r'\b(?:without|instead of|rather than|in place of|not (?:the|a
 _EXCEPT = re.compile(
     r'\b(?:except|unless|other than|apart from|any(?:thing)? but|everything but|all but)\b'
 )
-_REFUSAL = re.compile(r'^(?:no|nope|nah|not|never|no way|not really|of course not|rather not)$')
+_REFUSAL = re.compile(
+    r'^(?:(?:please|oh|well|of course|certainly|rather|better|\w+ly|i think|i hope) )*'
+    r'(?:no|nope|nah|not|never|no way|not really)(?: (?:at all|now|today|please|thanks|thank you))*$'
+)
 _BACK_REFERENCE = re.compile(r'\b(?:do|try|even) (?:it|that|this|so)\b|\bon second thoughts?\b')
 _DENIAL = re.compile(
     r"\b(?:no|not|never|cannot|none|nobody|nothing|without|hardly|neither|nor|dont)\b|n't\b"
@@ -60,6 +64,11 @@ _HALTS = re.compile(
     r'|stand by|whoa)(?: (?:it|that|this|there|now|all|everything|moving|driving|robot|the robot'
     r'|the arm|a moment|a second|at once|immediately|right now|please))*$'
 )
+_QUESTION = re.compile(
+    r'^(?:how|what|why(?! (?:not|don.t you))|where|who|whose|whom|when|which|is|are|was|were|does'
+    r'|did|has|had|do (?:you|we|they|i)|am)\b'
+)
+"""How questions begin that ask for an answer; "can you" asks for an act."""
 _ADDRESS = re.compile(r'^(?:please|robot|hey|ok|now|oh|no|immediately)\s+')
 
 
@@ -73,6 +82,7 @@ class Wording:
         denies: whether there is any word of denial.
         joins: whether there is a word or sign that joins requests, or that means all things.
         halts: whether it asks to stop the robot, and for no task.
+        asks: whether it is a question.
     """
 
     forbids: bool
@@ -80,6 +90,7 @@ class Wording:
     denies: bool
     joins: bool
     halts: bool
+    asks: bool
 
 
 def read_wording(sentence: str) -> Wording:
@@ -99,7 +110,8 @@ def read_wording(sentence: str) -> Wording:
         affirmed=affirmed,
         denies=forbids or taken_back or bool(_DENIAL.search(plain)),
         joins=bool(_JOINT.search(text)),
-        halts=_halts(text),
+        halts=bool(_HALTS.search(_bare(text))),
+        asks=bool(_QUESTION.search(_bare(text))),
     )
 
 
@@ -112,8 +124,9 @@ def _affirm(clause: str) -> str:
     return _CUT.sub('', clause).strip() if _CUT.search(clause_of_motion) else clause
 
 
-def _halts(text: str) -> bool:
-    words = ' '.join(re.sub(r'[^a-z ]+', ' ', text).split())
+def _bare(text: str) -> str:
+    """The words of a sentence without whom it speaks to."""
+    words = ' '.join(re.sub(r"[^a-z' ]+", ' ', text).split())
     while (shorter := _ADDRESS.sub('', words)) != words:
         words = shorter
-    return bool(_HALTS.search(words))
+    return words

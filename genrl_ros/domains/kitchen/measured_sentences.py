@@ -1,8 +1,9 @@
 """Sentences that the kitchen's reader is chosen and measured with.
 
-`CHOICE` is what the sentences that it learns, its settings and its threshold were chosen with.
-`TEST` was written after all of that was settled. None of it is learned; it is looked at for its
-error rates alone.
+`CHOICE` is what the sentences that it learns, its settings, its threshold and the rules of wording
+were chosen with. None of the others is learned. `TEST` was written after the reader was settled;
+two rules of wording were mended by what it got wrong, which is on the embedder's card. `ACCEPTANCE`
+was written after everything was settled, and nothing was changed by it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,47 @@ CHOICE: Mapping[Kind, tuple[str, ...]] = {
         *('switch off your phone', 'the front burner of public attention', 'unscrew the bulb'),
         *('open season on ducks', 'knobs are sold separately', 'the oven is preheated'),
         *('light a cigarette', 'open the taxi door', 'activate the windows licence'),
-        'close the tap',
+        *('close the tap', 'the spotlight was turned on the goalkeeper after his mistake'),
+        *('open the parachute at nine hundred metres', 'close the valve behind the boiler'),
+        *('switch the subtitles to French', 'light snow is expected over the hills'),
+        *('the museum of kitchen design opens on Friday', 'push the pram up the hill'),
+        *('slide your card through the reader', 'the shadow cabinet demanded an inquiry'),
+        *('my uncle repairs microwaves for a living', 'pick a kettle that matches the toaster'),
+        *('the chandelier hung above the ballroom', 'close the loophole in the tax law'),
+        *('burn the leaves in the back garden', 'move to the suburbs'),
+        *('open the wine and let it breathe', 'turn the mattress over once a year'),
+        *('the lamp shade has a stain', 'pull the sledge through the snow'),
+        *('reach the top of the mountain by noon', 'touch your toes ten times'),
+        *('how hot does a stove get', 'there are crumbs in the microwave'),
+        *('the door to the cellar is locked', 'she hinged her argument on a rumour'),
+        *('put the cereal back into the cupboard', 'heat the swimming pool for the guests'),
+        *('turn on the sprinkler in the garden', 'the switchboard operator connected the call'),
+        *('close the gap to the leader of the race', 'open the blinds in the bedroom'),
+        *('switch off the alarm clock', 'the lighting designer won an award'),
+        *('bring me a cup of tea from the kettle', 'the stove in the cabin burns wood'),
+        *('lift the barbell over your head', 'a slide projector hummed in the dark'),
+        *('the burner of the lantern needs a new wick', 'start the washing machine at noon'),
+        'the cupboards of the old house were painted green',
+        *('the curtain closed and the audience applauded', 'open a can of tuna for the cat'),
+        *('a kettle of hawks circled over the valley', 'light up the stage for the next band'),
+        *('the burner on the grill needs cleaning', 'switch the tyres before the winter'),
+        *('close the laptop lid', 'the light bulb was invented in the nineteenth century'),
+        *('slide into second base', 'turn the key in the ignition'),
+        *('the cabinet approved a new budget for schools', 'put a plaster on the burn'),
+        *('push the start button on the microwave', 'bake a cake in the oven'),
+        *('dust off the old lamp in the attic', 'hinges squeak in the haunted house'),
+        *('move the cursor to the end of the line', 'the airport reopened after the storm'),
+        *('open the attachment in the second email', 'lift the car with a jack'),
+        *('the kitchen staff went on strike', 'cupboard doors are sold by the metre'),
+        *('pull the plug out of the bath', 'heat rises to the ceiling'),
+        *('the dark side of the moon is never lit', 'switch sides at half time'),
+        *('turn the pages slowly', 'reach an agreement before midnight'),
+        *('the elevator doors closed in front of me', 'touch the screen with two fingers'),
+        *('pour water into the kettle', 'store the plates in the cabinet', 'light a match'),
+        *('the traffic light turned green', 'knock on the microwave and sing a song'),
+        *('shut down the power station', 'turn the soil before planting'),
+        *('close the umbrella indoors', 'the hot plate was auctioned for charity'),
+        'open the piano and play a waltz',
     ),
     'negated': (
         *('do not open the microwave', 'never open the microwave'),
@@ -82,7 +123,26 @@ CHOICE: Mapping[Kind, tuple[str, ...]] = {
         *("let's not open the hinged cabinet", 'nobody is to turn on the lamp'),
         *('open the microwave? no', 'opening the microwave is a bad idea, so do not do it'),
         *("isn't it better to leave the light off", "the burner shouldn't be turned on"),
-        "won't you leave the microwave closed",
+        *("won't you leave the microwave closed", 'do not slide the cabinet door to the right'),
+        *('please do not activate the light', 'never ever light the burner'),
+        *('the kettle has to stay where it is', "I don't think you should open the microwave"),
+        *("don't bother opening the cabinet", 'leave the microwave door shut'),
+        *('the lamp should remain switched off', 'you had better not touch the burner'),
+        *('it is forbidden to open the hinged cabinet', 'refrain from switching on the stove'),
+        *('keep the kettle where it is', 'no one should turn on the light'),
+        *('turn on the light? rather not', 'stop pushing the kettle'),
+        *('the robot must never open the microwave', 'prevent the sliding cabinet from opening'),
+        *('open the hinged cabinet under no condition', "don't let the burner get hot"),
+        *('skip opening the microwave', 'please do not open the sliding cabinet'),
+        *("don't move the kettle to the back", 'never switch off the light'),
+        *('you must not touch the microwave', 'keep the hinged cabinet closed at all times'),
+        *('leave the stove alone', 'the burner is not to be turned on'),
+        *('do not reach for the kettle', 'stop switching on the lamp'),
+        *('avoid touching the light switch', 'there is no need to close the microwave'),
+        *('I would rather you did not slide the cabinet', 'let the kettle stay where it is'),
+        *('not the microwave', 'anything but the top burner', 'nobody should touch the kettle'),
+        *('the cabinet must stay shut', 'do not even think about opening the microwave'),
+        *('without opening the cabinet', "the light shouldn't come on"),
     ),
     'unclear': (
         *('twist the light knob', 'slide the cupboard open', 'open everything'),
@@ -214,8 +274,45 @@ TEST: Mapping[Kind, tuple[str, ...]] = {
     ),
 }
 
+ACCEPTANCE: Mapping[Kind, tuple[str, ...]] = {
+    'unrelated': (
+        *('the curtain rises at eight and the lights go down', 'open the zip of the tent'),
+        *('the grocery closes early on Christmas Eve', 'switch your brain on before you speak'),
+        *('turn the wheel hard to the left', 'he burned all the bridges behind him'),
+        *('a light aircraft landed on the beach', 'the cabinet secretary denied the rumours'),
+        *('the kettle I ordered never arrived', 'sell my microwave to the neighbours'),
+        *('slide the ring onto her finger', 'push the boat into the water'),
+        *('pull a rabbit out of the hat', 'move your queen to d five'),
+        *('close the deal by tomorrow', 'the lamp fell off the desk and broke'),
+        *('open the garage with the remote', 'the stove is from the nineteen fifties'),
+        *('reach for the moon', 'touch up the paint on the bumper'),
+        *('turn on the air conditioning in the office', 'shut the gate so that the sheep stay in'),
+        *('lift the curse from the castle', 'put the tray in the oven'),
+        *('the cupboard was delivered in three boxes', 'heat the tar until it melts'),
+        *('light entertainment at its best', 'the bottom of the ocean is cold'),
+        *('twist the rope around the pole', 'a burning sensation in the stomach'),
+        *('measure the height of the cabinet', 'take a photo of the kettle'),
+        *('write the word microwave on the wall', 'open the floodgates', 'close the fridge'),
+        *('the hinge of history', 'top up my phone card'),
+        *('switch on the projector in the meeting room', 'the door bell rang twice'),
+        'push the swing higher',
+    ),
+    'negated': (
+        *('do not touch the hinged cabinet', "please don't turn the top burner on"),
+        *('never push the kettle', 'you are not to open the cabinet'),
+        *('I forbid you to switch on the light', 'leave the light as it is'),
+        *('keep the microwave closed', 'the sliding cabinet should stay shut'),
+        *('no switching on of the stove', 'stop reaching for the microwave'),
+        *("don't close the hinged cabinet yet", 'refuse to turn on the burner'),
+        *('stay away from the light switch', "it's dangerous to open the microwave"),
+        *('under no circumstances move the kettle', "the robot shouldn't slide the cabinet"),
+        *('open the sliding cabinet? no way', 'not the light', 'we do not need the burner on'),
+        "let's not switch the light off",
+    ),
+}
+
 MEASURED = {
     f'{name}/{kind}': sentences
-    for name, sets in (('choice', CHOICE), ('test', TEST))
+    for name, sets in (('choice', CHOICE), ('test', TEST), ('acceptance', ACCEPTANCE))
     for kind, sentences in sets.items()
 }

@@ -10,7 +10,7 @@ import numpy as np
 from genrl_ros.domains.kitchen import near_misses as near
 from genrl_ros.domains.kitchen import wider_phrases as wider
 from genrl_ros.domains.kitchen.held_out import HELD_OUT
-from genrl_ros.domains.kitchen.measured_sentences import TEST
+from genrl_ros.domains.kitchen.measured_sentences import ACCEPTANCE, TEST
 from genrl_ros.domains.kitchen.phrases import (
     CONCEPTS,
     ELEMENTS,
@@ -33,7 +33,11 @@ SWITCHED = ('light', 'bottom_burner', 'top_burner')
 
 KEPT = (
     *EVALUATION_PROMPTS,
-    *(text for texts in (*HELD_OUT.values(), *TEST.values()) for text in texts),
+    *(
+        text
+        for texts in (*HELD_OUT.values(), *TEST.values(), *ACCEPTANCE.values())
+        for text in texts
+    ),
 )
 """What is measured with, and never learned."""
 

@@ -24,7 +24,7 @@ from genrl_ros.vlm.reader import DESCRIPTION, FORMAT_VERSION, WEIGHTS, ReaderNet
 from genrl_ros.vlm.sentence import FILES, SentenceModel
 from genrl_ros.vlm.weights import identity_of
 
-LEAST_REQUEST = 0.5
+LEAST_REQUEST = 0.6
 """A sentence that is less likely a request is asked back; chosen with the held-out sentences."""
 SURE = 1.96
 """Standard deviations of a 95 % interval."""
@@ -40,7 +40,7 @@ def check_sentences(training: Mapping[str, Sequence[str]], source: ConceptSource
     """
     learned = {normalise(text) for texts in training.values() for text in texts}
     kept = [*source.evaluation_prompts, *unrelated.HELD_OUT]
-    tests = [texts for name, texts in source.measured.items() if name.startswith('test/')]
+    tests = [texts for name, texts in source.measured.items() if not name.startswith('choice/')]
     for texts in (*source.held_out.values(), *tests):
         kept += texts
     leaked = [text for text in kept if normalise(text) in learned]
@@ -129,7 +129,7 @@ def _driven(embedder: EmbeddedEmbedder, texts: Sequence[str]) -> Scores:
     return {
         'sentences': len(texts),
         'driven': len(driven),
-        'interval': [round(low, 3), round(high, 3)],
+        'interval': [max(0.0, round(low, 3)), min(1.0, round(high, 3))],
         'driven_by_score_alone': len(before),
     }
 
