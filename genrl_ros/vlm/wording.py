@@ -39,7 +39,8 @@ _DETERRED = re.compile(
     r'|\b(?:leave|leaves|leaving|be left|keep|keeps|keeping|kept|stay|stays|remain|remains)\b.*'
     r'\b(?:alone|closed|shut|off|untouched|unopened|unlit|dark|cold|locked|in peace)\b'
     r'|\b(?:leave|leaves|leaving|be left|keep'
-    r'|(?:let|must|should|shall|has to|have to|needs? to|ought to)\b.* (?:stay|remain|rest))\b.*\b(?:as|the way|where) (?:it|they|the)\b'
+    r'|(?:let|must|should|shall|has to|have to|needs? to|ought to)\b.* (?:stay|remain|rest))'
+    r'\b.*\b(?:as|the way|where) (?:it|they|the)\b'
     r'|\blet\b.*\b(?:be|alone)$'
 )
 _CUT = re.compile(r'\b(?:without|instead of|rather than|in place of|not (?:the|a|an|my|that)\b).*')
@@ -49,7 +50,8 @@ _EXCEPT = re.compile(
 )
 _REFUSAL = re.compile(
     r'^(?:(?:please|oh|well|of course|certainly|rather|better|\w+ly|i think|i hope) )*'
-    r'(?:no|nope|nah|not|never|no way|not really)(?: (?:at all|now|today|please|thanks|thank you))*$'
+    r'(?:no|nope|nah|not|never|no way|not really)'
+    r'(?: (?:at all|now|today|please|thanks|thank you))*$'
 )
 _BACK_REFERENCE = re.compile(r'\b(?:do|try|even) (?:it|that|this|so)\b|\bon second thoughts?\b')
 _DENIAL = re.compile(

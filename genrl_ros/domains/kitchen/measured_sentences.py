@@ -2,8 +2,8 @@
 
 `CHOICE` is what the sentences that it learns, its settings, its threshold and the rules of wording
 were chosen with. None of the others is learned. `TEST` was written after the reader was settled;
-two rules of wording were mended by what it got wrong, which is on the embedder's card. `ACCEPTANCE`
-was written after everything was settled, and nothing was changed by it.
+two rules of wording were mended by what it got wrong, which is on the embedder's card.
+`ACCEPTANCE` was written after everything was settled, and nothing was changed by it.
 """
 
 from __future__ import annotations
