@@ -301,7 +301,7 @@ ACCEPTANCE: Mapping[Kind, tuple[str, ...]] = {
         *('do not touch the hinged cabinet', "please don't turn the top burner on"),
         *('never push the kettle', 'you are not to open the cabinet'),
         *('I forbid you to switch on the light', 'leave the light as it is'),
-        *('keep the microwave closed', 'the sliding cabinet should stay shut'),
+        *('keep the microwave locked up tonight', 'the sliding cabinet should stay shut'),
         *('no switching on of the stove', 'stop reaching for the microwave'),
         *("don't close the hinged cabinet yet", 'refuse to turn on the burner'),
         *('stay away from the light switch', "it's dangerous to open the microwave"),
