@@ -8,11 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from genrl_ros.behavior.matching import target_features
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.world_model.images import to_uint8
 from genrl_ros.world_model.mfwm import MFWM
 
 STEPS = 16
+LAST = 4
+"""States at the end of a goal's trajectory that show it reached."""
+TRAJECTORIES = 8
+"""Of one goal, which differ in their first state."""
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,18 @@ def make_goal(
     frames = to_uint8(model.tokenizer.decode(stoch))
     tokens = stoch.argmax(-1).to(torch.uint8)
     return DecodedGoal(embedding, tokens.cpu().numpy(), frames.cpu().numpy())
+
+
+@torch.no_grad()
+def last_features(model: MFWM, embedding: FloatArray, seed: int = 0) -> torch.Tensor:
+    """Features g(s) of the goal's last states, `(N, E)` float32 of `TRAJECTORIES` times `LAST`.
+
+    Args:
+        model: the world model, on the CPU.
+        embedding: `(D,)` of the prompt.
+        seed: of the random draws.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        prompt = torch.from_numpy(np.ascontiguousarray(embedding, np.float32))
+        return target_features(model, prompt, TRAJECTORIES, STEPS)[-LAST:].flatten(0, 1)

@@ -237,6 +237,11 @@ class Domain:
         """Simulated seconds of one episode."""
         return self.episode_steps * self.robot.step_s
 
+    @property
+    def has_goals(self) -> bool:
+        """Whether its tasks are done once something is reached; running, for one, never is."""
+        return any(task.score.kind == 'success' for task in self.tasks)
+
     def task(self, name: str) -> Task:
         """The task of that name.
 

@@ -160,7 +160,7 @@ def test_everything_wrong_is_reported_at_once(tmp_path) -> None:
         "joint_states.joints must be a list of names, is ['extra', 3]",
         "joint_states.rate_hz must be a number, is '1e2' (write 1e-4 as 1.0e-4)",
         "unknown key 'typo'; known: name, command_rate_hz, camera, commands, joint_states, "
-        'action_repeat, episode_steps, use_sim_time, urdf',
+        'action_repeat, episode_steps, home, use_sim_time, urdf',
     ]
     assert sorted(caught.value.problems) == sorted(wanted)
 

@@ -1,6 +1,6 @@
 """The policy bundle: a folder with all that a robot needs to act, and nothing that runs code.
 
-Three ONNX graphs and one JSON file. Whoever writes one calls `write_bundle`, so that a bundle is
+Three ONNX graphs, or four, and one JSON file. Whoever writes one calls `write_bundle`, so that a bundle is
 either complete or not there; whoever reads one calls `load_bundle`, which checks every promise of
 the JSON file before a graph is touched.
 """
@@ -23,6 +23,8 @@ FORMAT_VERSION = 1
 MANIFEST = 'policy.json'
 ENCODER, STEP, ACTOR = 'encoder.onnx', 'step.onnx', 'actor.onnx'
 GRAPHS = (ENCODER, STEP, ACTOR)
+GOAL = 'goal.onnx'
+"""How well latents match the goal; not there where a goal is nothing to stop at."""
 MAX_MANIFEST_BYTES = 64 * 1024
 MAX_GRAPH_BYTES = 256 * 1024 * 1024
 
@@ -50,6 +52,7 @@ class PolicyDescription:
         mfwm: sha256 of the world model that it was learned in.
         updates: actor-critic updates that it has had.
         imagined_return: mean discounted return of its imagined rollouts, unitless.
+        episode_steps: agent steps of an episode, as it was learned for; 0 where it is not said.
     """
 
     domain: str
@@ -66,11 +69,14 @@ class PolicyDescription:
     mfwm: str
     updates: int
     imagined_return: float
+    episode_steps: int = 0
 
     def __post_init__(self) -> None:
         for name in ('image_size', 'action_repeat', 'stoch', 'classes', 'deter'):
             if getattr(self, name) < 1:
                 raise BundleError(f'"{name}" must be at least 1, but is {getattr(self, name)}')
+        if self.episode_steps < 0:
+            raise BundleError(f'"episode_steps" must not be negative: {self.episode_steps}')
         if not self.action_names or len(set(self.action_names)) != len(self.action_names):
             raise BundleError('"action_names" must name every channel once')
         if len(self.action_scale) != len(self.action_names):
@@ -128,12 +134,12 @@ def write_bundle(
     Args:
         folder: where it will be; must not exist yet.
         description: what it is for.
-        graphs: the serialized ONNX graphs, by the names in `GRAPHS`.
+        graphs: the serialized ONNX graphs, by the names in `GRAPHS`, and `GOAL` if there is one.
 
     Raises:
         BundleError: if a graph is missing or the folder exists.
     """
-    if set(graphs) != set(GRAPHS):
+    if set(graphs) - {GOAL} != set(GRAPHS):
         raise BundleError(f'a bundle has the graphs {GRAPHS}, not {tuple(sorted(graphs))}')
     fields = asdict(description)
     learning = {name: fields.pop(name) for name in ('updates', 'imagined_return')}
@@ -144,8 +150,8 @@ def write_bundle(
             **fields,
             'encoder_sha256': _sha256(graphs[ENCODER]),
             'files': {
-                name: {'sha256': _sha256(graphs[name]), 'bytes': len(graphs[name])}
-                for name in GRAPHS
+                name: {'sha256': _sha256(graph), 'bytes': len(graph)}
+                for name, graph in graphs.items()
             },
             'created': created,
             'learning': learning,
@@ -196,9 +202,8 @@ def load_bundle(path: Path, robot: RobotSpec | None = None) -> PolicyBundle:
     except BundleError as error:
         raise BundleError(f'{path / MANIFEST}: {error}') from None
     graphs = {}
-    for name in GRAPHS:
+    for name, (size, digest) in files.items():
         graphs[name] = _read(path / name, MAX_GRAPH_BYTES)
-        size, digest = files[name]
         if len(graphs[name]) != size:
             raise BundleError(
                 f'{path / name} has {len(graphs[name])} bytes where {MANIFEST} says {size}: '
@@ -227,7 +232,7 @@ def _parse(
     learning = _field(manifest, 'learning', dict)
     files = _field(manifest, 'files', dict)
     records = {}
-    for name in GRAPHS:
+    for name in (*GRAPHS, *((GOAL,) if GOAL in files else ())):
         record = _field(files, name, dict)
         records[name] = (_field(record, 'bytes', int), _field(record, 'sha256', str))
     description = PolicyDescription(
@@ -245,6 +250,7 @@ def _parse(
         mfwm=_field(manifest, 'mfwm', str),
         updates=_field(learning, 'updates', int),
         imagined_return=_field(learning, 'imagined_return', float),
+        episode_steps=_field({'episode_steps': 0, **manifest}, 'episode_steps', int),
     )
     return (
         description,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from genrl_ros.serving.policy.ending import Ending
 from genrl_ros.serving.policy.runner import PolicyRunner, Tokens
 
 
@@ -20,28 +21,38 @@ class Driver:
     Attributes:
         runner: the policy.
         steps: actions that the policy has computed since it took over.
+        ended: why its episode is over, for people; empty before, and if it never is.
     """
 
-    def __init__(self, runner: PolicyRunner, answer_dt_s: float | None = None) -> None:
+    def __init__(
+        self,
+        runner: PolicyRunner,
+        answer_dt_s: float | None = None,
+        ending: Ending | None = None,
+    ) -> None:
         """Begin an episode.
 
         Args:
             runner: the policy.
             answer_dt_s: seconds between two observations; a control period unless given.
+            ending: what ends an episode; None if nothing does.
         """
-        self.runner = runner
+        self.runner, self._ending = runner, ending
         self.steps = 0
         about = runner.bundle.description
         self._size = about.action_dim
         answer_dt_s = answer_dt_s or about.control_dt_s
         act_after_s = about.action_repeat * about.control_dt_s - 0.5 * answer_dt_s
         self._act_after_ns = round(act_after_s * 1e9)
+        self._action = np.zeros(self._size, np.float32)
         self.reset()
 
     def reset(self) -> None:
         """Start an episode: forget the hidden state and what was done."""
         self.runner.reset()
-        self._sent, self._times = np.zeros(self._size), 0
+        self._sent, self._times, self.ended = np.zeros(self._size), 0, ''
+        if self._ending is not None:
+            self._ending.begin()
         self.interrupt()
 
     def interrupt(self) -> None:
@@ -51,10 +62,18 @@ class Driver:
     def observe(self, tokens: Tokens, stamp_ns: int) -> npt.NDArray[np.float32]:
         """The action `(A,)` in [-1, 1] that answers an observation newer than all before.
 
+        Once the episode has `ended`, it is the last one, and nothing more is computed.
+
         Raises:
             PolicyError: if the policy has no finite answer; its hidden state is forgotten then.
         """
+        if self.ended:
+            return self._action
         if self._acted_ns is None or stamp_ns - self._acted_ns >= self._act_after_ns:
+            if self._ending is not None:
+                self.ended = self._ending.see(self.runner.match(tokens))
+                if self.ended:
+                    return self._action
             last = self._sent / max(1, self._times)
             self._sent, self._times = np.zeros(self._size), 0
             self._acted_ns = None

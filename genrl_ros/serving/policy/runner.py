@@ -14,6 +14,7 @@ from genrl_ros.config.model import UNIMIX
 from genrl_ros.serving.policy.bundle import (
     ACTOR,
     ENCODER,
+    GOAL,
     MAX_GRAPH_BYTES,
     STEP,
     BundleError,
@@ -128,10 +129,12 @@ class PolicyRunner:
             inputs={'tokens': ('tensor(int64)', tokens), 'deter': ('tensor(float)', deter)},
             outputs={'action': ('tensor(float)', action)},
         )
+        self._goal = _goal_session(bundle)
         self._encoder: Encoder | None = None
         self.reset()
         try:
             self.act(np.zeros(tokens, np.int64), np.zeros(action, np.float32))
+            self.match(np.zeros(tokens, np.int64))
         except PolicyError as error:
             raise BundleError(f'{bundle.path}: {error} on its first step') from None
         self.reset()
@@ -160,6 +163,24 @@ class PolicyRunner:
                     f'policy.json says {wanted[0]}, {wanted[1]} and {wanted[2]}'
                 )
         return self._encoder.encode(image)
+
+    def match(self, tokens: Tokens) -> float | None:
+        """How well an observation `(S,)` matches the goal's last states, at most 1.
+
+        None if the bundle does not know.
+
+        Raises:
+            PolicyError: if the graph fails, or its answer is not finite or of another shape.
+        """
+        if self._goal is None:
+            return None
+        try:
+            (answer,) = self._goal.run(['match'], {'tokens': np.asarray(tokens, np.int64)[None]})
+        except Exception as error:  # ONNX Runtime raises a type of its own for each kind of fault
+            raise PolicyError(f'the goal cannot be compared: {_first_line(error)}') from None
+        if answer.shape != (1, 1) or not np.isfinite(answer).all():
+            raise PolicyError('the goal cannot be compared: the answer is not one finite number')
+        return float(answer[0, 0])
 
     def act(
         self, tokens: Tokens, last_action: npt.NDArray[np.floating]
@@ -198,6 +219,20 @@ class PolicyRunner:
             raise PolicyError('the policy gives values that are not finite')
         self._deter, self._previous = deter, current
         return np.asarray(np.clip(answer[0], -1.0, 1.0), np.float32)
+
+
+def _goal_session(bundle: PolicyBundle) -> ort.InferenceSession | None:
+    if GOAL not in bundle.graphs:
+        return None
+    name = f'{bundle.path / GOAL}'
+    session = _session(bundle.graphs[GOAL], name)
+    _check_signature(
+        session,
+        name,
+        inputs={'tokens': ('tensor(int64)', (bundle.description.stoch,))},
+        outputs={'match': ('tensor(float)', (1,))},
+    )
+    return session
 
 
 def _session(graph: bytes, name: str) -> ort.InferenceSession:

@@ -8,7 +8,7 @@ channels, and *values* are the part of a command that one message carries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -181,6 +181,24 @@ class JointStates:
 
 
 @dataclass(frozen=True)
+class Home:
+    """Where a robot begins its tasks, and how it gets there.
+
+    Attributes:
+        positions: of joints that are commanded by velocity or position (rad, m), by their names;
+            other joints stay where they are.
+        speed: largest speed of a joint on the way (rad/s, m/s).
+        tolerance: how far a joint may be from home and count as there (rad, m).
+    """
+
+    __pydantic_config__ = STRICT
+
+    positions: Annotated[Mapping[str, Finite], Field(min_length=1)]
+    speed: Positive
+    tolerance: Positive = 0.03
+
+
+@dataclass(frozen=True)
 class Measured:
     """Where the channels are: `(A,)` positions and velocities, NaN for an axis."""
 
@@ -212,7 +230,9 @@ class Embodiment:
         commands: the topics that take commands.
         joint_states: where the robot tells where it is.
         action_repeat: commands that one action of the policy lasts.
-        episode_steps: agent steps after which a recorded run is cut into episodes.
+        episode_steps: agent steps after which a recorded run is cut into episodes, and a policy
+            ends that does not say after how many it does.
+        home: where it is driven before each task; None if it begins from wherever it is.
         use_sim_time: whether stamps and time come from `/clock`.
     """
 
@@ -225,6 +245,7 @@ class Embodiment:
     joint_states: JointStates = field(default_factory=JointStates)
     action_repeat: Count = 1
     episode_steps: Count = 250
+    home: Home | None = None
     use_sim_time: bool = False
 
     @property

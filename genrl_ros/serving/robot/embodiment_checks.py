@@ -12,6 +12,7 @@ from genrl_ros.serving.robot.embodiment import (
     Channel,
     CommandGroup,
     Embodiment,
+    Home,
     Limits,
     Quantity,
 )
@@ -55,6 +56,7 @@ def problems_of(robot: Embodiment) -> list[str]:
         *_of_ages(robot),
         *_of_names(robot),
         *_of_reactions(robot),
+        *(() if robot.home is None else _of_home(robot, robot.home)),
         *(
             f'{channel.name}: {problem}'
             for channel in robot.channels
@@ -104,6 +106,30 @@ def _of_reactions(robot: Embodiment) -> Iterator[str]:
                 f'{channel.name}: reaction is `{channel.reaction}`, but time stops for all '
                 'channels or for none: write `stop_time` everywhere'
             )
+
+
+def _of_home(robot: Embodiment, home: Home) -> Iterator[str]:
+    if robot.stops_time:
+        yield 'home is for robots that can rest, and reaction `stop_time` says that it cannot'
+    channels = {channel.joint: channel for channel in robot.channels if channel.joint}
+    for joint, position in home.positions.items():
+        channel = channels.get(joint)
+        if channel is None or channel.quantity == 'effort':
+            known = [name for name, each in channels.items() if each.quantity != 'effort']
+            yield (
+                f'home.positions: {joint[:40]!r} is not commanded by velocity or position; '
+                f'those are: {", ".join(known) or "none"}'
+            )
+            continue
+        low, high = channel.limits.position or (position, position)
+        if not low <= position <= high:
+            yield (
+                f'home.positions: {joint} is {position:g}, outside of its limits of {low:g} to '
+                f'{high:g}'
+            )
+        highest = channel.limits.velocity
+        if highest is not None and home.speed > highest + TOLERANCE:
+            yield f'home.speed is {home.speed:g}, above the limit of velocity {highest:g} of {joint}'
 
 
 def _of_names(robot: Embodiment) -> Iterator[str]:

@@ -15,6 +15,7 @@ from genrl_ros.serving.robot.embodiment import (
     Channel,
     CommandGroup,
     Embodiment,
+    Home,
     JointStates,
     Limits,
 )
@@ -36,6 +37,8 @@ NEEDS = {
     'tuple_type': 'a list',
     'too_short': 'a list with something in it',
     'dataclass_type': 'keys and values',
+    'mapping_type': 'keys and values',
+    'dict_type': 'keys and values',
 }
 """What a value must be, by the kind of pydantic's error and with its context."""
 LISTS = {
@@ -94,7 +97,7 @@ def _need(found: ErrorDetails, path: Path, values: Any) -> str:
 
 def _unknown(parent: Sequence[int | str], key: str) -> str:
     kinds = {'camera': Camera, 'joint_states': JointStates, 'limits': Limits, 'channels': Channel}
-    kinds |= {'commands': CommandGroup}
+    kinds |= {'commands': CommandGroup, 'home': Home}
     names = [name for name in parent if isinstance(name, str)]
     kind = kinds[names[-1]] if names else Embodiment
     if key in GONE:

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genrl_ros.behavior.goal import last_features
 from genrl_ros.domains.base import RobotSpec
-from genrl_ros.serving.policy.bundle import ACTOR, ENCODER, STEP
+from genrl_ros.serving.policy.bundle import ACTOR, ENCODER, GOAL, STEP
 from genrl_ros.serving.policy.operators import check_graph
+from genrl_ros.system.arrays import FloatArray
 from genrl_ros.system.files import atomic_file, open_regular
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.checkpoint import CheckpointError, load_mfwm, save_mfwm
@@ -66,6 +68,28 @@ class ActorGraph(nn.Module):
         return mean
 
 
+class GoalGraph(nn.Module):
+    """Tokens to how well they match the goal's last states, as imagined states are rewarded."""
+
+    def __init__(self, model: MFWM, target: Tensor) -> None:
+        """Keep the features `(N, E)` of these states."""
+        super().__init__()
+        self.tokenizer, self.classes = model.tokenizer, model.config.classes
+        self.register_buffer('target', target.t().contiguous())
+        self.register_buffer('length', target.square().sum(-1)[None])
+        self.register_buffer('ones', torch.ones(target.shape[1], 1))
+        self.register_buffer('share', torch.full((len(target), 1), 1 / len(target)))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Mean score `(1, 1)`, see `behavior.matching.Matcher`."""
+        hot = (tokens.unsqueeze(-1) == torch.arange(self.classes)).float()
+        features = self.tokenizer.project(hot)
+        length = (features * features) @ self.ones
+        longest = torch.where(length < self.length, self.length, length)
+        out: Tensor = ((features @ self.target) / longest) @ self.share
+        return out
+
+
 def write_model(
     folder: Path,
     model: MFWM,
@@ -83,8 +107,16 @@ def write_model(
         temporary.write_bytes(graph)
 
 
-def export_policy(folder: Path, model: MFWM, actor: Actor) -> dict[str, bytes]:
-    """The three graphs of a policy bundle, by file name.
+def export_policy(
+    folder: Path, model: MFWM, actor: Actor, goal: FloatArray | None = None
+) -> dict[str, bytes]:
+    """The graphs of a policy bundle, by file name.
+
+    Args:
+        folder: of the world model.
+        model: the world model.
+        actor: the policy.
+        goal: `(D,)` embedding of what the policy may stop at; None if it stops at nothing.
 
     The encoder is the world model's own file, so that a robot may run either of the two.
 
@@ -100,7 +132,7 @@ def export_policy(folder: Path, model: MFWM, actor: Actor) -> dict[str, bytes]:
     tokens = torch.zeros(1, sizes.stoch, dtype=torch.long)
     deter = torch.zeros(1, sizes.deter)
     action = torch.zeros(1, sizes.action_dim)
-    return {
+    graphs = {
         ENCODER: encoder,
         STEP: _export(
             StepGraph(model), {'tokens': tokens, 'action': action, 'deter': deter}, 'deter_next'
@@ -109,6 +141,10 @@ def export_policy(folder: Path, model: MFWM, actor: Actor) -> dict[str, bytes]:
             ActorGraph(actor, sizes.classes), {'tokens': tokens, 'deter': deter}, 'action'
         ),
     }
+    if goal is not None:
+        reached = GoalGraph(model, last_features(model, goal))
+        graphs[GOAL] = _export(reached, {'tokens': tokens}, 'match')
+    return graphs
 
 
 def _export(graph: nn.Module, inputs: dict[str, Tensor], output: str) -> bytes:

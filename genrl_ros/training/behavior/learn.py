@@ -11,6 +11,7 @@ import torch
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.data.store.replay import Replay
+from genrl_ros.domains import registry
 from genrl_ros.domains.base import IMAGE_SIZE
 from genrl_ros.serving.policy.bundle import PolicyDescription, write_bundle
 from genrl_ros.system.arrays import FloatArray
@@ -117,7 +118,9 @@ def learn(
         training.adopt_best()
     if run.ranks.first:
         tell('exporting')
-        graphs = export_policy(asked.model, model.cpu(), training.agent.actor.cpu())
+        domain = registry.find(card.spec.name)
+        goal = asked.embedding if domain is None or domain.has_goals else None
+        graphs = export_policy(asked.model, model.cpu(), training.agent.actor.cpu(), goal)
         about = _describe(model, card, asked, training.done, training.best.smooth)
         write_bundle(path, about, graphs)
         Checkpoints(run.folder, training.name, run.record.keep).remove()
@@ -151,7 +154,7 @@ def _check_prior(config: LearnConfig, folder: Path, card: ModelCard) -> None:
 def _describe(
     model: MFWM, card: ModelCard, asked: Assignment, updates: int, imagined_return: float
 ) -> PolicyDescription:
-    spec, sizes = card.spec, model.config
+    spec, sizes, domain = card.spec, model.config, registry.find(card.spec.name)
     return PolicyDescription(
         domain=spec.name,
         task_id=asked.task_id,
@@ -167,4 +170,5 @@ def _describe(
         mfwm=card.sha256,
         updates=updates,
         imagined_return=imagined_return,
+        episode_steps=0 if domain is None else domain.episode_steps,
     )
