@@ -148,6 +148,23 @@ def actor_graph(action: float = 0.25, action_dim: int = 9, watched: bool = False
     )
 
 
+def goal_graph() -> bytes:
+    """1 where the first token is 0, and less by its number else."""
+    return _serialize(
+        [
+            helper.make_node('Cast', ['tokens'], ['values'], to=TensorProto.FLOAT),
+            helper.make_node('MatMul', ['values', 'first'], ['away']),
+            helper.make_node('Sub', ['one', 'away'], ['match']),
+        ],
+        [('tokens', TensorProto.INT64, [1, STOCH])],
+        [('match', TensorProto.FLOAT, [1, 1])],
+        {
+            'first': np.eye(STOCH, 1, dtype=np.float32),
+            'one': np.ones((1, 1), np.float32),
+        },
+    )
+
+
 def picky_actor_graph(action_dim: int = 9, watched: bool = False) -> bytes:
     """The action 0.25, as `actor_graph`, but it cannot be run with the last class of a token."""
     return _serialize(
@@ -265,6 +282,11 @@ def greedy_actor_graph(action_dim: int = 9, size: int = 300_000) -> bytes:
 @pytest.fixture(scope='session')
 def greedy_actor() -> bytes:
     return greedy_actor_graph()
+
+
+@pytest.fixture(scope='session')
+def goal_bytes() -> bytes:
+    return goal_graph()
 
 
 @pytest.fixture(scope='session')

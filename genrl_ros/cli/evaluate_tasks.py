@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -152,15 +152,18 @@ def run_task(
         StoppedError: if there was no time to finish.
     """
     scores: list[float] = []
+    kept: list[bool] = []
     coming = evaluate(domain, task.name, bundle, trials.episodes, trials.seed, trials.workers)
     with bar(f'run {task.name}', trials.episodes) as show, contextlib.closing(coming):
         for outcome in coming:
             scores.append(task.score.of(outcome))
+            kept.append(outcome.at_end)
             show(len(scores), f'score {summarize(scores).score:.2f}')
             if should_stop() and len(scores) < trials.episodes:
                 done = f'{len(scores)} of {trials.episodes} episodes'
                 raise StoppedError(f'{task.name} after {done}')
-    return summarize(scores)
+    at_end = mean(kept) if task.score.kind == 'success' else None
+    return replace(summarize(scores), at_end=at_end)
 
 
 def means(results: Mapping[str, Row]) -> dict[str, float]:
@@ -173,15 +176,20 @@ def means(results: Mapping[str, Row]) -> dict[str, float]:
 
 def show_scores(domain: str, results: Mapping[str, Row]) -> None:
     """Print rows as a table."""
-    columns = ('task', 'score', 'standard error', 'episodes', 'seconds', 'prompt')
+    columns = ('task', 'score', 'standard error', 'at the end', 'episodes', 'seconds', 'prompt')
     table = Table(*columns, title=domain)
     for name, row in results.items():
         for label, one in ((name, row), *(('', other) for other in row.get('paraphrases', ()))):
             table.add_row(
-                label, f'{one["score"]:.2f}', f'{one["se"]:.2f}', str(one['episodes']),
-                str(one['seconds']), one['prompt'],
+                label, f'{one["score"]:.2f}', f'{one["se"]:.2f}', _share(one.get('at_end')),
+                str(one['episodes']), str(one['seconds']), one['prompt'],
             )  # fmt: skip
     titles = {'mean': 'mean', 'paraphrases_mean': 'of the paraphrases'}
     for name, value in means(results).items():
         table.add_row(titles[name], f'{value:.2f}')
     Console().print(table)
+
+
+def _share(value: float | None) -> str:
+    """A share in digits; a dash where a task has no end, or an older record does not tell it."""
+    return '-' if value is None else f'{value:.2f}'

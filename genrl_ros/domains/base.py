@@ -125,11 +125,14 @@ class Outcome:
         return_: sum of the task's rewards over agent steps.
         success: whether the task was done at any step.
         steps: agent steps until then, or all of them.
+        at_end: whether the task was done where the policy ends on a robot: when it has seen its
+            goal for a while, or when the steps of an episode are over.
     """
 
     return_: float
     success: bool
     steps: int
+    at_end: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,13 @@ from genrl_ros.system.home import below_home
 
 CONFIRM_S = 1.0
 """How often an unchanged state is published again."""
-LEVELS = {State.DRIVING: Level.OK, State.WAITING: Level.WARN, State.HOLDING: Level.ERROR}
+LEVELS = {
+    State.WAITING: Level.WARN,
+    State.HOMING: Level.OK,
+    State.DRIVING: Level.OK,
+    State.DONE: Level.OK,
+    State.HOLDING: Level.ERROR,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,9 @@ class PolicyParameters:
     )
     trial_timeout_s: float = parameter(
         30.0, 'seconds within which a policy has to load and to act once', low=1.0, high=600.0
+    )
+    drive_on: bool = parameter(
+        False, 'drive on when the goal is reached, or the steps of an episode are over'
     )
 
 
@@ -80,12 +89,14 @@ class PolicyNode(ManagedNode):
         self._trial = Trial(self._config.trial_timeout_s)
         self._loading: Future[PolicyRunner] | None = None
         self._wanted: PolicyAnnouncement | None = None
+        self._from_here = False
         self._drive = Drive(
             robot,
             _Time(self.get_clock(), lockstep=self._config.lockstep),
             Pace(round(robot.answer_dt_s * 1e9), round(1e9 / robot.camera_rate_hz)),
             self._config.blend_s,
             1.0 if self._config.lockstep else factor,
+            drive_on=self._config.drive_on,
         )
         self._ticks = TickWatch(robot.answer_dt_s / factor)
         self._told: tuple[State, str] | None = None
@@ -114,7 +125,7 @@ class PolicyNode(ManagedNode):
 
     def deactivate(self) -> None:
         """Stop the robot."""
-        if self._drive.state is State.DRIVING:
+        if self._drive.state in (State.DRIVING, State.HOMING):
             self._act(self._drive.hold('policy_node was deactivated'))
 
     def cleanup(self) -> None:
@@ -156,19 +167,20 @@ class PolicyNode(ManagedNode):
         assert self._loader is not None
         if self._loading is not None and self._loading.done():
             try:
-                decision = self._drive.take_over(self._loading.result())
+                runner = self._loading.result()
+                decision = self._drive.take_over(runner, from_here=self._from_here)
             except Exception as error:  # whatever it is, the policy in charge has to drive on
                 reason = str(error) or type(error).__name__
                 keeps = 'keeps the one in charge' if self._drive.driver else 'has no other yet'
                 self.get_logger().error(f'refuses a policy: {reason}; {keeps}')
             else:
-                assert self._drive.driver is not None
-                about = self._drive.driver.runner.bundle.description
+                about = runner.bundle.description
                 self.get_logger().info(f'the policy for "{about.prompt}" takes over')
                 self._act(decision)
             self._loading = None
         if self._loading is None and self._wanted is not None:
             self._loading = self._loader.submit(self._load, self._wanted)
+            self._from_here = self._wanted.from_here
             self._wanted = None
 
     def _load(self, message: PolicyAnnouncement) -> PolicyRunner:
@@ -225,7 +237,8 @@ class PolicyNode(ManagedNode):
 
     def _tell_state(self, state: State, reason: str) -> None:
         now = time.monotonic()
-        changed = (state, reason) != self._told
+        on_the_way = state is State.HOMING and self._told is not None and self._told[0] is state
+        changed = (state, reason) != self._told and not on_the_way  # the rest is told in time
         if not changed and now < self._confirm_due:
             return
         if changed:

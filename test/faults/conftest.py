@@ -302,7 +302,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, encoder_bytes: bytes) -> Itera
         '/**:\n  ros__parameters:\n    use_sim_time: true\n'
         f'    model: {folder}\n    embodiment: {folder}/robot.yaml\n'
         f'    policies: {tmp_path_factory.getbasetemp()}\n    blend_s: {2 * PERIOD}\n'
-        f'    stuck_after_s: {MAX_AGE}\n    trial_timeout_s: 10.0\n'
+        f'    stuck_after_s: {MAX_AGE}\n    trial_timeout_s: 10.0\n    drive_on: true\n'
     )
     nodes = [node for node in NODES if node.name in PROCESSES] + [BRINGUP]
     with private_domain() as environment:

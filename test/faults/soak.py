@@ -109,7 +109,7 @@ def soak(hours: float, updates: int, folder: Path) -> dict:
     parameters = {
         'prompt_node': {'runs': str(folder)},
         'trainer_node': {**policies, 'updates': updates},
-        'policy_node': policies,
+        'policy_node': {**policies, 'drive_on': True},
     }
     with private_domain() as environment:
         os.environ.update(environment)

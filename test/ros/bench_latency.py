@@ -89,7 +89,7 @@ def measure(model: Path, bundle_path: Path, seconds: float) -> dict:
         os.environ.update(environment)
         parameters = {
             'encoder_node': {'model': str(model.resolve())},
-            'policy_node': {'policies': str(bundle_path.parent)},
+            'policy_node': {'policies': str(bundle_path.parent), 'drive_on': True},
             'bringup': {'nodes': list(names)},
         }
         core = min(os.sched_getaffinity(0))
@@ -114,7 +114,9 @@ def measure(model: Path, bundle_path: Path, seconds: float) -> dict:
             )
             rclpy.init()
             camera = Camera()
-            announcement = PolicyAnnouncement(path=str(bundle.path), policy_sha256=bundle.sha256)
+            announcement = PolicyAnnouncement(
+                path=str(bundle.path), policy_sha256=bundle.sha256, from_here=True
+            )
             camera.policies.publish(announcement)
             due, end = time.monotonic(), None
             while end is None or time.monotonic() < end:

@@ -45,6 +45,7 @@ class Robot:
             'prompt': bundle.description.prompt,
             'path': str(bundle.path),
             'policy_sha256': bundle.sha256,
+            'from_here': True,
         }
         self._policies.publish(PolicyAnnouncement(**(fields | changes)))
 

@@ -7,8 +7,9 @@ import pytest
 
 from genrl_ros.domains.environment import Environment
 from genrl_ros.domains.kitchen import DOMAIN, MAX_VELOCITY, ROBOT
-from genrl_ros.domains.kitchen.physics import JOINT_HIGH, JOINT_LOW, Kitchen
+from genrl_ros.domains.kitchen.physics import HOME, JOINT_HIGH, JOINT_LOW, Kitchen
 from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
+from genrl_ros.serving.safety.homing import Homing
 from genrl_ros.serving.safety.gate import LASTS_PERIODS
 
 KITCHEN = load_embodiment(find_embodiment('kitchen'))
@@ -48,3 +49,31 @@ def test_it_starts_within_its_limits(kitchen) -> None:
     for where, channel in zip(measured.position, KITCHEN.channels, strict=True):
         low, high = channel.limits.position
         assert low <= where <= high, channel.name
+
+
+def test_home_is_where_episodes_begin_and_the_arm_gets_there(kitchen) -> None:
+    """From anywhere: gravity and the noise of readings are against it."""
+    home = [KITCHEN.home.positions[name] for name in ROBOT.action_names]
+    np.testing.assert_allclose(home, HOME[:9], atol=0.008)
+    rng = np.random.default_rng(1)
+    for seed in range(3):
+        kitchen.reset(seed)
+        for _ in range(3):
+            command = rng.uniform(-1, 1, 9)
+            for _ in range(12):
+                kitchen.control(command)
+        homing, steps = Homing(KITCHEN), 0
+        while not homing.arrived:
+            homing.see(kitchen.joints().position)
+            assert not homing.blocked
+            command = homing.command(np.zeros(9))
+            assert np.abs(command).max() <= KITCHEN.home.speed
+            if command.any():
+                kitchen.control(command)
+            else:
+                kitchen.hold()
+            steps += 1
+        for _ in range(12):
+            kitchen.hold()
+        assert steps > 10
+        assert np.abs(kitchen.joints().position - HOME[:9]).max() < KITCHEN.home.tolerance

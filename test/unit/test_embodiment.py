@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrl_ros.serving.robot.command_values import values_of
-from genrl_ros.serving.robot.embodiment import EmbodimentError
+from genrl_ros.serving.robot.embodiment import EmbodimentError, Home
 from genrl_ros.serving.robot.embodiment_checks import MAX_AGE_PERIODS
 from genrl_ros.serving.robot.embodiment_file import (
     find_embodiment,
@@ -605,3 +605,52 @@ def test_the_size_of_images_is_read_from_older_files_and_counts_for_nothing(
     older.write_text(shipped.replace('  width: 64\n', f'  width: 64\n  size: {size}\n'))
     assert load_embodiment(older) == load_embodiment(find_embodiment('kitchen'))
     assert ('64 x 64 pixels. Remove the key' in caplog.text) == said
+
+
+def test_a_home_is_read() -> None:
+    values = arm() | {'home': {'positions': {'elbow': 1.0, 'finger': 0.01}, 'speed': 0.1}}
+    home = parse_embodiment(values, HERE).home
+    assert home == Home({'elbow': 1.0, 'finger': 0.01}, speed=0.1, tolerance=0.03)
+    assert parse_embodiment(arm(), HERE).home is None
+
+
+def test_everything_that_is_wrong_with_a_home_is_said() -> None:
+    values = arm() | {'home': {'positions': {'elbow': 3, 'extra': 0, 'wrist': 0}, 'speed': 1.0}}
+    values['commands'][1]['channels'][0]['limits']['velocity'] = 2.0
+    assert problems(values) == (
+        'home.positions: elbow is 3, outside of its limits of -2 to 2',
+        "home.positions: 'extra' is not commanded by velocity or position; those are: shoulder, "
+        'elbow, finger',
+        "home.positions: 'wrist' is not commanded by velocity or position; those are: shoulder, "
+        'elbow, finger',
+    )
+    values['home'] = {'positions': {'elbow': 1.0}, 'speed': 2.0}
+    assert problems(values) == ('home.speed is 2, above the limit of velocity 1.5 of elbow',)
+    walker = copy.deepcopy(WALKER) | {'home': {'positions': {'hip': 0.0}, 'speed': 1.0}}
+    assert problems(walker) == (
+        "home.positions: 'hip' is not commanded by velocity or position; those are: none",
+    )
+
+
+@pytest.mark.parametrize(
+    ('home', 'problem'),
+    [
+        ('there', "home must be keys and values, is 'there'"),
+        ({'speed': 1.0}, 'home.positions is missing'),
+        ({'positions': {'elbow': 1.0}}, 'home.speed is missing'),
+        ({'positions': [], 'speed': 1.0}, 'home.positions must be keys and values, is []'),
+        ({'positions': {}, 'speed': 1.0}, 'home.positions names no joint'),
+        (
+            {'positions': {'elbow': 'up'}, 'speed': 1.0},
+            "home.positions.elbow must be a number, is 'up'",
+        ),
+        ({'positions': {'elbow': 1.0}, 'speed': 0}, 'home.speed must be above 0, is 0'),
+        (
+            {'positions': {'elbow': 1.0}, 'speed': 1.0, 'way': 'up'},
+            "home: unknown key 'way'; known: positions, speed, tolerance",
+        ),
+    ],
+)
+def test_a_home_of_the_wrong_form_is_refused(home, problem) -> None:
+    (said,) = problems(arm() | {'home': home})
+    assert said.startswith(problem)

@@ -49,7 +49,8 @@ def test_the_list_is_what_the_exporter_writes(tmp_path) -> None:
         model = MFWM(config)
         write_model(tmp_path / name, model, SPEC, 'none', '0', {})
         actor = Actor(config.feat, config.units, config.layers, config.action_dim)
-        for graph in export_policy(tmp_path / name, model, actor).values():
+        goal = np.ones(config.embed_dim, np.float32) / np.sqrt(config.embed_dim, dtype=np.float32)
+        for graph in export_policy(tmp_path / name, model, actor, goal).values():
             found |= operators(graph)
     assert found == OPERATORS
 

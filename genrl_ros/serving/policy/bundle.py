@@ -1,8 +1,8 @@
 """The policy bundle: a folder with all that a robot needs to act, and nothing that runs code.
 
-Three ONNX graphs, or four, and one JSON file. Whoever writes one calls `write_bundle`, so that a bundle is
-either complete or not there; whoever reads one calls `load_bundle`, which checks every promise of
-the JSON file before a graph is touched.
+Three ONNX graphs, or four, and one JSON file. Whoever writes one calls `write_bundle`, so that a
+bundle is either complete or not there; whoever reads one calls `load_bundle`, which checks every
+promise of the JSON file before a graph is touched.
 """
 
 from __future__ import annotations

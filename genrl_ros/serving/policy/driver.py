@@ -22,6 +22,7 @@ class Driver:
         runner: the policy.
         steps: actions that the policy has computed since it took over.
         ended: why its episode is over, for people; empty before, and if it never is.
+        drive_on: whether it acts on all the same.
     """
 
     def __init__(
@@ -29,6 +30,8 @@ class Driver:
         runner: PolicyRunner,
         answer_dt_s: float | None = None,
         ending: Ending | None = None,
+        *,
+        drive_on: bool = False,
     ) -> None:
         """Begin an episode.
 
@@ -36,8 +39,9 @@ class Driver:
             runner: the policy.
             answer_dt_s: seconds between two observations; a control period unless given.
             ending: what ends an episode; None if nothing does.
+            drive_on: whether it acts on when the episode is over.
         """
-        self.runner, self._ending = runner, ending
+        self.runner, self._ending, self.drive_on = runner, ending, drive_on
         self.steps = 0
         about = runner.bundle.description
         self._size = about.action_dim
@@ -59,21 +63,21 @@ class Driver:
         """Something else was sent than the policy's action: it acts at the next observation."""
         self._acted_ns: int | None = None
 
+    def is_over(self) -> bool:
+        """Whether it acts no more until `reset`."""
+        return bool(self.ended) and not self.drive_on
+
     def observe(self, tokens: Tokens, stamp_ns: int) -> npt.NDArray[np.float32]:
         """The action `(A,)` in [-1, 1] that answers an observation newer than all before.
 
-        Once the episode has `ended`, it is the last one, and nothing more is computed.
+        Once the episode `is_over`, it is the last one, and nothing more is computed.
 
         Raises:
             PolicyError: if the policy has no finite answer; its hidden state is forgotten then.
         """
-        if self.ended:
-            return self._action
         if self._acted_ns is None or stamp_ns - self._acted_ns >= self._act_after_ns:
-            if self._ending is not None:
-                self.ended = self._ending.see(self.runner.match(tokens))
-                if self.ended:
-                    return self._action
+            if self._ends(tokens):
+                return self._action
             last = self._sent / max(1, self._times)
             self._sent, self._times = np.zeros(self._size), 0
             self._acted_ns = None
@@ -81,6 +85,11 @@ class Driver:
             self._acted_ns = stamp_ns
             self.steps += 1
         return self._action
+
+    def _ends(self, tokens: Tokens) -> bool:
+        if self._ending is not None and not self.ended:
+            self.ended = self._ending.see(self.runner.match(tokens))
+        return self.is_over()
 
     def sent(self, action: npt.NDArray[np.float64]) -> None:
         """Be told what was sent to the robot, `(A,)` as an action."""

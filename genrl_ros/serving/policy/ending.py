@@ -1,4 +1,4 @@
-"""When a policy's episode is over. Knows no ROS, no clock, and nothing that only a simulator can tell."""
+"""When a policy's episode is over. Knows no ROS, no clock, and nothing of a simulator's."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ class Home:
 
     __pydantic_config__ = STRICT
 
-    positions: Annotated[Mapping[str, Finite], Field(min_length=1)]
+    positions: Mapping[str, Finite]
     speed: Positive
     tolerance: Positive = 0.03
 

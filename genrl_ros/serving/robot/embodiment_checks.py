@@ -111,6 +111,8 @@ def _of_reactions(robot: Embodiment) -> Iterator[str]:
 def _of_home(robot: Embodiment, home: Home) -> Iterator[str]:
     if robot.stops_time:
         yield 'home is for robots that can rest, and reaction `stop_time` says that it cannot'
+    if not home.positions:
+        yield 'home.positions names no joint'
     channels = {channel.joint: channel for channel in robot.channels if channel.joint}
     for joint, position in home.positions.items():
         channel = channels.get(joint)
@@ -129,7 +131,9 @@ def _of_home(robot: Embodiment, home: Home) -> Iterator[str]:
             )
         highest = channel.limits.velocity
         if highest is not None and home.speed > highest + TOLERANCE:
-            yield f'home.speed is {home.speed:g}, above the limit of velocity {highest:g} of {joint}'
+            yield (
+                f'home.speed is {home.speed:g}, above the limit of velocity {highest:g} of {joint}'
+            )
 
 
 def _of_names(robot: Embodiment) -> Iterator[str]:

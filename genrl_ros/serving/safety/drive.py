@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.serving.policy.driver import Driver
+from genrl_ros.serving.policy.ending import Ending
 from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner, Tokens
 from genrl_ros.serving.robot.embodiment import Embodiment, Measured, Vector
 from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch, SafetyFilter
 from genrl_ros.serving.safety.gate import FORWARDING, OPEN
+from genrl_ros.serving.safety.homing import Homing
 
 EPISODE_GAP_S = 1.0
 """After so long without driving, by the robot's clock, a policy starts anew."""
@@ -27,10 +29,16 @@ JUMP_PERIODS = 2
 
 
 class State(enum.Enum):
-    """What the policy does with the robot."""
+    """What the policy does with the robot.
+
+    It waits for what it needs; the robot goes home; the policy drives; it is done, and the robot
+    rests; or the robot is held, because it must not be driven.
+    """
 
     WAITING = 'waiting'
+    HOMING = 'homing'
     DRIVING = 'driving'
+    DONE = 'done'
     HOLDING = 'holding'
 
 
@@ -95,9 +103,12 @@ class Decision:
 class Drive:
     """Answers each latent with a command, and holds the robot when it cannot.
 
+    A policy begins with the robot at home, where the embodiment declares one, and ends with the
+    robot at rest. A new policy, `reset`, or a simulator's clock that goes back begin an episode.
+
     Attributes:
         state: what the policy does with the robot.
-        reason: why, for people; empty while it drives.
+        reason: why, for people; what is left of the way home; empty while the policy drives.
         driver: the policy in charge; None before the first.
         gate: state of the command gate, as it told last.
         joint_problem: why the last joint states cannot be used; empty if they can.
@@ -113,6 +124,8 @@ class Drive:
         pace: Pace,
         blend_s: float = 0.0,
         real_time_factor: float = 1.0,
+        *,
+        drive_on: bool = False,
     ) -> None:
         """Begin without a policy.
 
@@ -122,12 +135,15 @@ class Drive:
             pace: which images are answered.
             blend_s: seconds in which a policy that starts gains full influence.
             real_time_factor: seconds of the robot's clock in one of the time of time-outs.
+            drive_on: whether a policy goes on when its episode is over.
         """
         self.state, self.reason = State.WAITING, ''
         self.driver: Driver | None = None
         self.gate, self.joint_problem = FORWARDING, ''
         self.safety = SafetyFilter(robot.channels, robot.control_dt_s, blend_s)
-        self._robot, self._time = robot, time
+        self._robot, self._time, self._drive_on = robot, time, drive_on
+        self._homing: Homing | None = None
+        """The way home, until the robot is there."""
         self._gap_s = EPISODE_GAP_S / real_time_factor
         self._drove_s = float('-inf')
         self._measured: Measured | None = None
@@ -155,9 +171,18 @@ class Drive:
         if self._judge(self.joints, stamp_ns) in (FRESH, JUMPED):
             self._measured, self._measured_ns = measured, stamp_ns
 
-    def take_over(self, runner: PolicyRunner) -> Decision:
-        """Let another policy drive from the next latent on."""
-        self.driver = Driver(runner, self._robot.answer_dt_s)
+    def take_over(self, runner: PolicyRunner, *, from_here: bool = False) -> Decision:
+        """Let another policy drive from the next latent on, or from home, if there is one.
+
+        Args:
+            runner: the policy.
+            from_here: whether it begins where the robot is.
+        """
+        robot, about = self._robot, runner.bundle.description
+        ending = Ending(about.episode_steps or robot.episode_steps, robot.spec().step_s)
+        self.driver = Driver(runner, robot.answer_dt_s, ending, drive_on=self._drive_on)
+        goes_home = robot.home is not None and not from_here
+        self._homing = Homing(robot) if goes_home else None
         self._drove_s = float('-inf')
         return self._wait('no latents yet on latent')
 
@@ -170,6 +195,8 @@ class Drive:
         """Let the policy start an episode with the next latent. False if there is none."""
         if self.driver is not None:
             self.driver.reset()
+        if self._homing is not None:
+            self._homing.begin()
         return self.driver is not None
 
     def step(self, latent: Latent | None) -> Decision | None:
@@ -190,7 +217,7 @@ class Drive:
             return self.hold(str(error))
 
     def hold(self, reason: str) -> Decision:
-        """Do what each channel declares; the policy acts at the next observation."""
+        """Do what each channel declares; the policy acts at the next observation, if it does."""
         assert self.driver is not None
         command = None
         if self.gate not in OPEN:
@@ -199,9 +226,12 @@ class Drive:
             position = None if self._measured is None else self._measured.position
             command = self._go(self.driver, lambda _, age_s: self.safety.react(position, age_s))
         self.driver.interrupt()
-        self.state = State.WAITING if self.state is State.WAITING else State.HOLDING
-        self.reason = reason
-        return Decision(self.state, reason, command, self._stamp_ns)
+        if self.driver.is_over():
+            self.state, self.reason = State.DONE, self.driver.ended
+        else:
+            self.state = State.WAITING if self.state is State.WAITING else State.HOLDING
+            self.reason = reason
+        return Decision(self.state, self.reason, command, self._stamp_ns)
 
     def _answer(self, driver: Driver, latent: Latent) -> Decision | None:
         ours = driver.runner.bundle.encoder_sha256
@@ -220,11 +250,37 @@ class Drive:
         if problem := self._problem():
             return self.hold(problem)
         assert self._measured is not None
-        self._begin_if_needed(driver, self._measured, jumped=verdict == JUMPED)
+        jumped = verdict == JUMPED
+        if jumped and driver.is_over() and self._robot.use_sim_time:
+            driver.reset()
+        if driver.is_over():
+            return self.hold(driver.ended)
+        self._begin_if_needed(driver, self._measured, jumped=jumped)
+        if self._homing is not None:
+            self._homing.see(self._measured.position)
+            if not self._homing.arrived:
+                return self._go_home(driver, self._homing, self._measured.position)
+            self._homing, self._drove_s = None, float('-inf')
+            self._begin_if_needed(driver, self._measured, jumped=False)
         action = driver.observe(latent.tokens, latent.stamp_ns)
+        if driver.is_over():
+            return self.hold(driver.ended)
         command = self._follow(driver, action, self._measured.position)
-        self.state, self.reason = State.DRIVING, ''
-        return Decision(self.state, '', command, self._stamp_ns)
+        self.state = State.DRIVING
+        self.reason = f'{driver.ended}; it drives on' if driver.ended else ''
+        return Decision(self.state, self.reason, command, self._stamp_ns)
+
+    def _go_home(self, driver: Driver, homing: Homing, position: Vector) -> Decision:
+        if homing.blocked:
+            self.state = State.HOLDING
+            return self.hold(f'{homing.blocked}; call policy/reset to try again')
+
+        def follow(reference: Vector, age_s: float) -> Vector:
+            return self.safety.follow(homing.command(reference), position, age_s)
+
+        command = self._go(driver, follow)
+        self.state, self.reason = State.HOMING, homing.remaining
+        return Decision(self.state, self.reason, command, self._stamp_ns)
 
     def _is_due(self, stamp_ns: int) -> bool:
         """Whether an image is to be answered: of a faster camera's, only some are."""
@@ -242,6 +298,8 @@ class Drive:
             driver.reset()
             self.safety.start(measured.position, measured.velocity, blend=gap)
             self._reference = np.where(np.isnan(measured.position), 0.0, measured.position)
+            if self._homing is not None and (jumped or not self._homing.blocked):
+                self._homing.begin()
         self._drove_s = now_s
 
     def _follow(

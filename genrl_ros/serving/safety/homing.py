@@ -5,11 +5,9 @@ Knows no ROS and no clock: it is asked once for each image that is answered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrl_ros.serving.robot.embodiment import Channel, Home, Vector
+from genrl_ros.serving.robot.embodiment import Embodiment, Vector
 
 GAIN = 0.25
 """Share of what is left that a velocity covers in the time of one answer."""
@@ -24,7 +22,7 @@ SETTLE_S = 10.0
 
 
 class Homing:
-    """Drives a robot home, slowly: velocities in proportion to what is left, positions in steps.
+    """Brings a robot home, slowly: velocities in proportion to what is left, positions in steps.
 
     What pulls at a joint all the time, such as gravity, is learned near home from the error that
     it leaves. The robot is there once it has rested there for a moment, within the tolerance.
@@ -34,19 +32,16 @@ class Homing:
         blocked: why home cannot be reached, for people; empty if it may be.
     """
 
-    def __init__(self, home: Home, channels: Sequence[Channel], answer_dt_s: float) -> None:
-        """Plan the way.
-
-        Args:
-            home: where to, and how fast.
-            channels: in the order of the command vector.
-            answer_dt_s: seconds from one call of `see` to the next.
-        """
+    def __init__(self, robot: Embodiment) -> None:
+        """Plan the way of a robot that declares a home."""
+        assert robot.home is not None
+        home, channels = robot.home, robot.channels
         self._names = [channel.joint for channel in channels]
         self._units = [channel.unit.removesuffix('/s') for channel in channels]
         self._target = np.array([home.positions.get(name, np.nan) for name in self._names])
         self._by_position = np.array([channel.quantity == 'position' for channel in channels])
-        self._speed, self._tolerance, self._dt = home.speed, home.tolerance, answer_dt_s
+        self._speed, self._tolerance = home.speed, home.tolerance
+        self._answer_s, self._command_s = robot.answer_dt_s, robot.control_dt_s
         self.begin()
 
     def begin(self) -> None:
@@ -74,15 +69,16 @@ class Homing:
             self._limit_s = PATIENCE * farthest / self._speed + SETTLE_S
             if farthest <= self._tolerance:
                 self.arrived = True
-        self._spent_s += self._dt
+        self._spent_s += self._answer_s
         self._rest(farthest)
         if self._spent_s > self._limit_s and not self.arrived:
             self.blocked = f'cannot get home: after {self._spent_s:.0f} s {self.remaining}'
         self._steer()
 
-    def command(self, reference: Vector, period_s: float) -> Vector:
-        """The next command `(A,)`, a period after the last one, `reference`."""
-        step = np.clip(self._target - reference, -self._speed * period_s, self._speed * period_s)
+    def command(self, reference: Vector) -> Vector:
+        """The next command `(A,)` after `reference`; `see` comes first."""
+        longest = self._speed * self._command_s
+        step = np.clip(self._target - reference, -longest, longest)
         return np.where(self._by_position, reference + np.nan_to_num(step), self._velocity)
 
     def _rest(self, farthest: float) -> None:
@@ -90,7 +86,7 @@ class Homing:
         if not self._resting:
             self._resting, self._rests_s = farthest <= AIM * self._tolerance, 0.0
             return
-        self._rests_s += self._dt
+        self._rests_s += self._answer_s
         self._resting = farthest <= self._tolerance
         self.arrived = self.arrived or (self._resting and self._rests_s >= REST_S)
 
@@ -98,8 +94,8 @@ class Homing:
         if self._resting or self.arrived or self.blocked:
             self._velocity = np.zeros_like(self._velocity)
             return
-        gain = GAIN / self._dt
+        gain = GAIN / self._answer_s
         near = np.abs(self._left) * gain < self._speed
-        self._pull = self._pull + np.where(near, self._left * gain**2 / 4 * self._dt, 0.0)
+        self._pull = self._pull + np.where(near, self._left * gain**2 / 4 * self._answer_s, 0.0)
         self._pull = np.clip(self._pull, -self._speed, self._speed)
         self._velocity = np.clip(gain * self._left + self._pull, -self._speed, self._speed)

@@ -71,6 +71,11 @@ class ActorGraph(nn.Module):
 class GoalGraph(nn.Module):
     """Tokens to how well they match the goal's last states, as imagined states are rewarded."""
 
+    target: Tensor
+    length: Tensor
+    ones: Tensor
+    share: Tensor
+
     def __init__(self, model: MFWM, target: Tensor) -> None:
         """Keep the features `(N, E)` of these states."""
         super().__init__()
