@@ -43,7 +43,11 @@ def test_a_driven_episode_is_recorded_as_it_was(
     policies = bench.observer.create_publisher(PolicyAnnouncement, 'policy', qos.LATCHED)
     policies.publish(
         PolicyAnnouncement(
-            task_id='t', prompt='p', path=str(bundle.path), policy_sha256=bundle.sha256
+            task_id='t',
+            prompt='p',
+            path=str(bundle.path),
+            policy_sha256=bundle.sha256,
+            from_here=True,
         )
     )
     bench.until(lambda: sum(command.any() for command in env.commands) > 30, 'a driven episode')

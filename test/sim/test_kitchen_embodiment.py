@@ -9,8 +9,8 @@ from genrl_ros.domains.environment import Environment
 from genrl_ros.domains.kitchen import DOMAIN, MAX_VELOCITY, ROBOT
 from genrl_ros.domains.kitchen.physics import HOME, JOINT_HIGH, JOINT_LOW, Kitchen
 from genrl_ros.serving.robot.embodiment_file import find_embodiment, load_embodiment
-from genrl_ros.serving.safety.homing import Homing
 from genrl_ros.serving.safety.gate import LASTS_PERIODS
+from genrl_ros.serving.safety.homing import Homing
 
 KITCHEN = load_embodiment(find_embodiment('kitchen'))
 
