@@ -16,7 +16,7 @@ from genrl_ros.system.environment import check_drawing, check_ranks, check_ros
 COMMANDS = {
     'up': 'start the nodes of a domain without ROS launch',
     'task': 'set a task on a running graph, and watch',
-    'demo': 'prompt, goal, learning, driving: the whole method, once',
+    'demo': 'prompt, goal, policy, driving: the whole method, once',
     'eval': 'measure success rates in the simulator, without ROS',
     'film': 'film a task as an expert does it: a video prompt',
     'learn': 'learn the policy of one prompt in imagination',

@@ -121,7 +121,7 @@ class NodeProcesses:
                 continue
             if not self._may_respawn(name):
                 raise NodeFailedError(f'{name} has ended with status {status}{self._said(name)}')
-            print(f'{name} has ended with status {status}; starts it again', file=sys.stderr)
+            print(f'{name} has ended with status {status}; restarting it', file=sys.stderr)
             self._processes[name] = self._start(name)
 
     def _may_respawn(self, name: str) -> bool:

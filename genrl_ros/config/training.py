@@ -173,11 +173,10 @@ class PriorConfig:
     steps: int = 8
     """Steps of each, from anywhere in it, each with a clip that follows."""
     delay: int = 4
-    """Steps after the next one at which the earliest such clip ends. Less than four, and the clip
-    shows what happened before the action; the eight of a whole clip, and a motion that is nearly
-    finished can only be followed by undoing it."""
+    """Steps from the one after an action to the end of the earliest clip that labels it. Below 4,
+    the clip shows the past; at 8, motions that are nearly finished are undone."""
     discount: float = 0.91
-    """Chance of each further step of delay. Near clips ask for the straight way to them."""
+    """Chance of each further step of delay. Near clips teach the short way."""
     dropout: float = 0.1
     """Share of the features that are left out at random, against learning episodes by heart."""
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05, ema=0.998)

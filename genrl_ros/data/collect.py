@@ -53,7 +53,7 @@ def collect(
     """Add episodes until the store holds at least `frames` frames, and mend those that are torn.
 
     Episode i depends on `seed` and i alone: not on the number of workers, nor on whether the
-    collection was interrupted and taken up again.
+    collection was interrupted.
 
     Args:
         store: where to.

@@ -221,8 +221,8 @@ class Bringup(Node):
         silent = now - node.answered_s > SILENT_S
         if silent and not node.silent:
             self.get_logger().error(
-                f'{node.name}: has not answered for {SILENT_S:g} s: it is stuck, or has ended; '
-                'see its log, and start it anew'
+                f'{node.name}: has not answered for {SILENT_S:g} s: it is stuck or has exited; '
+                'see its log, and restart it'
             )
         elif node.silent and not silent:
             self.get_logger().info(f'{node.name}: answers again')
@@ -245,9 +245,9 @@ class Bringup(Node):
         node.lost += 1
         if node.lost >= LOSSES and not self._complete:
             raise BringupError(
-                f'{node.name}: has ended {LOSSES} times in a transition; see its log'
+                f'{node.name}: exited {LOSSES} times during a transition; see its log'
             )
-        self.get_logger().warning(f'{node.name}: has ended in a transition; brings it up again')
+        self.get_logger().warning(f'{node.name}: exited during a transition; configures it again')
 
     def _raise(self, node: Managed, now: float, *, may_activate: bool) -> None:
         """Take a node one step further towards being active."""

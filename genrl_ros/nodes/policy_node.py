@@ -171,7 +171,7 @@ class PolicyNode(ManagedNode):
                 decision = self._drive.take_over(runner, from_here=self._from_here)
             except Exception as error:  # whatever it is, the policy in charge has to drive on
                 reason = str(error) or type(error).__name__
-                keeps = 'keeps the one in charge' if self._drive.driver else 'has no other yet'
+                keeps = 'keeps the current one' if self._drive.driver else 'there is no other'
                 self.get_logger().error(f'refuses a policy: {reason}; {keeps}')
             else:
                 about = runner.bundle.description

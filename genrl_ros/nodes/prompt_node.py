@@ -213,8 +213,8 @@ class PromptNode(ManagedNode):
         was_busy = self._trainer_busy
         self._publish(goal)
         if self.count_subscribers('goal') == 0:
-            return 'will be learned as soon as there is a trainer'
-        return 'replaces what was being learned' if was_busy else 'will be learned now'
+            return 'no trainer_node runs; its policy is made once there is one'
+        return 'replaces what was being learned' if was_busy else 'its policy is made now'
 
     def _publish(self, goal: Goal) -> None:
         if goal.learn:

@@ -43,9 +43,9 @@ class SimParameters:
         1.0, 'simulated seconds a second of wall time', low=0.05, high=10.0
     )
     lockstep: bool = parameter(
-        False, 'wait for the answer to an image, where there was one to the image before'
+        False, 'wait for the answer to each image, once images are answered'
     )
-    seed: int = parameter(0, 'seed of the noise on joint readings, from activation on', low=0)
+    seed: int = parameter(0, 'seed of the noise on joint readings', low=0)
 
 
 class SimNode(ManagedNode):
@@ -169,7 +169,7 @@ class SimNode(ManagedNode):
         self._answers = False
         if self._command.any():
             self.get_logger().warning(
-                f'nobody has answered an image for {PATIENCE_S:g} s: time goes on without'
+                f'no command has answered an image for {PATIENCE_S:g} s: time goes on without one'
             )
         return False
 

@@ -280,7 +280,7 @@ class TrainerNode(ManagedNode):
         self._start_next()
 
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
-        """Whoever began to learn a task stops it; whoever watches stops to watch."""
+        """Whoever began to learn a task stops it; a watcher only leaves."""
         for job in (self._job, self._next):
             if job is not None and handle in job.waiting:
                 if job.owner is handle:
@@ -376,7 +376,7 @@ class TrainerNode(ManagedNode):
     def _watch(self) -> None:
         self._ask()
         for handle in self._leaving:
-            _execute(handle, LearnTask.Result(message='stopped to watch; learning goes on'))
+            _execute(handle, LearnTask.Result(message='no longer watched; learning goes on'))
         self._leaving.clear()
         job = self._job
         if job is not None and job.worker is not None:

@@ -1,4 +1,4 @@
-"""Environment variables that ROS and MuJoCo read, checked before they stumble over them."""
+"""Environment variables that ROS and MuJoCo read, checked before they fail on them."""
 
 from __future__ import annotations
 

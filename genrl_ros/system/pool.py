@@ -56,8 +56,8 @@ class WorkerPool(ProcessPoolExecutor):
         self.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise OSError(
-                f'{self._what} ended abruptly: what it said is above; if that is nothing, memory '
-                'may have run out: try fewer --workers'
+                f'{self._what} ended abruptly: see its output above; no output usually means that '
+                'memory ran out (use fewer --workers)'
             ) from error
 
 

@@ -103,7 +103,7 @@ def test_a_node_that_dies_while_it_is_configured_is_brought_up_when_it_is_back(
 
 
 def test_a_node_that_always_dies_is_given_up(bench, slow) -> None:
-    with pytest.raises(BringupError, match='policy_node: has ended 3 times in a transition'):
+    with pytest.raises(BringupError, match='policy_node: exited 3 times during a transition'):
         for _ in range(LOSSES + 1):
             slow.die_in_configure()
 

@@ -80,7 +80,7 @@ def test_nodes_end_together_and_leave_nothing(processes, tmp_path) -> None:
     assert not any(alive(pid) for pid in pids)
     assert shared_memory.remove_dead(before) == []
     for node in SOME:
-        assert says(tmp_path, node.name, 'ends, as it was told to')
+        assert says(tmp_path, node.name, 'ends, as asked')
 
 
 def test_a_node_that_dies_is_named_and_its_shared_memory_removed(processes, tmp_path) -> None:

@@ -164,7 +164,7 @@ def test_who_watches_does_not_own_the_task(start, bench) -> None:
     watcher.cancel_goal_async()
     status, result = user.result(watcher)
     assert (status, result.message) == (
-        GoalStatus.STATUS_CANCELED, 'stopped to watch; learning goes on'
+        GoalStatus.STATUS_CANCELED, 'no longer watched; learning goes on'
     )  # fmt: skip
     bench.until(lambda: user.announced, 'the policy')
     assert user.announced[0].task_id == 'one' and user.announced[0].final

@@ -27,7 +27,7 @@ class Config:
     frames: int = 120_000
     """Frames wanted; whole episodes are collected until there are as many."""
     out: Path | None = None
-    """Folder of the dataset; `data/DOMAIN` unless given. An interrupted collection is taken up."""
+    """Folder of the dataset; `data/DOMAIN` unless given. An interrupted one is resumed."""
     seed: int = 1
     """Seed of the dataset; the same data come from the same seed, whatever the workers."""
     workers: int = 2

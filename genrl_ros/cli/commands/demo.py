@@ -1,4 +1,4 @@
-"""The whole method once: a sentence, its goal, a policy learned in imagination, the robot acting.
+"""The whole method once: a sentence, its goal, its policy, the robot acting.
 
 Exit status 0 only if the robot reached what the sentence asked for, within three episodes.
 """
@@ -55,8 +55,8 @@ class Config:
     """Task of the domain that the robot is measured by. Unless given, the one that the prompt asks
     for in the task's own words; without a prompt, the first of the domain."""
     learn: bool = False
-    """Learn in imagination before driving. Without it the policy that learning starts from drives
-    at once, and nothing is gained by learning in the domains that ship yet."""
+    """Learn in imagination before driving; in the shipped domains this gains nothing yet. Without
+    it, the policy that learning starts from drives at once."""
     runs: Path = Path('runs')
     """The artefacts go into a folder below this one, named by the time."""
     updates: int = 200

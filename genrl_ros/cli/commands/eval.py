@@ -46,7 +46,7 @@ class Config:
     video: Path | None = None
     """Video to use in place of a prompt; needs one task."""
     paraphrases: bool = False
-    """Also ask for each task in three other ways, and tell what that loses."""
+    """Also ask for each task in its three other ways, and compare."""
     policy: Path | None = None
     """Bundle to run instead of learning one; needs one task."""
     episodes: int = 20

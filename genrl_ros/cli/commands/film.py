@@ -26,9 +26,9 @@ class Config:
     distance_m: float = 2.35
     """Distance of the camera; the robot's is at 2.2 m."""
     azimuth_deg: float = 79.0
-    """Direction of the camera; the robot's is at 70 degrees."""
+    """Azimuth of the camera; the robot's is at 70 degrees."""
     elevation_deg: float = -30.0
-    """Height of the camera; the robot's is at -35 degrees."""
+    """Elevation of the camera, negative when it looks down; the robot's is at -35 degrees."""
     seed: int = 4242
     """Seed of the episode."""
 

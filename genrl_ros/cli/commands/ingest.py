@@ -1,9 +1,9 @@
 """Make a dataset of recorded runs: rosbag2 recordings of a robot, MCAP or sqlite3.
 
-Images and commands are put in step with the control rate, gaps split episodes, and torn bags are
-read as far as they go. What becomes of each bag is reported: what is left out, how often, and why.
-A recording that is in already, whole or longer, is not added again; one that was unfinished then
-is replaced. A dataset is of one embodiment file: to change that, make it again.
+Images and commands are synchronised to the command rate, gaps split episodes, and torn bags are
+read as far as they go. A report says for each bag what is left out, how often, and why. A
+recording that the dataset holds already is not added again; an unfinished one is replaced by its
+finished form. A dataset belongs to one embodiment file: if that changes, make the dataset again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Config:
     """Arguments of `genrl ingest`."""
 
     bags: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar='BAG [BAG ...]')]
-    """Bags: rosbag2 folders, `.mcap` or `.db3` files, or folders with such in them."""
+    """Bags: rosbag2 folders, `.mcap` or `.db3` files, or folders that hold these."""
     robot: str
     """Embodiment file of the robot, or the name of a shipped one, such as `kitchen`."""
     out: Path | None = None

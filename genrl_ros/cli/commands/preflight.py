@@ -1,9 +1,9 @@
 """Check a running graph against an embodiment file, before anything moves.
 
-Looks at every topic: is it there, of the right type, at the right rate, with stamps of now; are
-encoding, size and frame of the image as promised; are all joints there, and within their limits;
-does a controller take the commands, with its joints in the same order; does nobody else send any.
-Publishes nothing. The exit status is 0 only if everything is as the file says.
+It checks each topic: presence, type, rate, and age of the stamps; encoding, size and frame of the
+image; that all joints are there and within their limits; that a controller takes the commands,
+with its joints in the same order; and that no other node sends commands. It publishes nothing. The
+exit status is 0 only if everything is as the file says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Set a task on a running graph, and watch how it is learned: `genrl task "open the microwave"`.
+"""Set a task on a running graph, and watch: `genrl task "open the microwave"`.
 
 It finds the graph that `genrl up` runs on this machine; with ROS_DOMAIN_ID set, the one in that
-ROS domain. Ctrl-C only stops to watch; `--stop` stops learning.
+ROS domain. Ctrl-C only ends the watching; `--stop` stops learning.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Config:
     preview: bool = False
     """Show the goal only; nothing is learned, and nothing moves."""
     queue: bool = False
-    """Wait for the task that the robot is at; without it, this one replaces it."""
+    """Begin after the task that is being learned; without it, this one replaces that."""
     from_here: bool = False
     """Begin where the robot is, without going home first."""
     wait: bool = False
-    """Wait until the robot has done with the task."""
+    """Wait until the policy of the task has ended."""
     stop: bool = False
     """Stop what is being learned, and set no task."""
     namespace: str = ''
@@ -59,7 +59,7 @@ class Config:
 
 
 def main(config: Config) -> int:
-    """Set the task; 0 if it was accepted, and with a policy that drives, where one is learned."""
+    """Set the task; 0 if it was accepted and, unless it is a preview, a policy drives."""
     namespace = _talk_to(config.namespace)
     from genrl_ros.nodes.clients.session import Session, SessionError
 
@@ -129,5 +129,5 @@ def _set(config: Config, session: Session, console: Console) -> int:
         if config.wait:
             console.print(session.wait_for_end(answer.task_id))
     except KeyboardInterrupt:
-        console.print('stopped to watch; the task goes on (genrl task --stop stops learning)')
+        console.print('no longer watching; the task goes on (genrl task --stop stops learning)')
     return 0

@@ -1,13 +1,12 @@
 """Make a world model from nothing: collect, embed, pretrain, evaluate, export.
 
-Every stage goes on where it was interrupted, and is passed over when its result is there and is of
-the asked settings. So a machine that is borrowed for half an hour moves a model forward:
-`genrl train-all kitchen --budget-s 1700`, again and again, until it says that it is finished.
-More updates, and more frames, go on with the same model; any other change begins a new one, in a
-folder of its own beside it.
+Stages resume, and are skipped if finished with the same settings. So half an hour at a time is
+enough: repeat `genrl train-all kitchen --budget-s 1700` until it says that it is finished. More
+updates go on with the same model (more frames alone do not retrain); any other change begins a new
+one, in a folder of its own. The defaults are the domain's training recipe in `config/train`.
 
-On several processes: `torchrun --nproc-per-node N --no-python -- genrl train-all ...`; collecting
-and evaluating is the first one's work.
+On several processes: `torchrun --nproc-per-node N --no-python -- genrl train-all ...`; the first
+one collects and evaluates.
 """
 
 from __future__ import annotations

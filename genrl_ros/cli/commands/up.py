@@ -1,4 +1,4 @@
-"""Start the nodes of a domain where there is no ROS launch: same nodes, same parameter file.
+"""Start the nodes of a domain where there is no ROS launch: same nodes, same parameter files.
 
 The graph keeps to the loopback, in a ROS domain that is free. A node that ends by itself is
 started again. Ctrl-C ends all of it.
@@ -43,7 +43,7 @@ class Config:
     real_time_factor: float = 1.0
     """Simulated seconds a second, at most; 1 on a robot."""
     use_sim: bool = True
-    """Simulate; not where a robot has drivers with the same topics."""
+    """The simulator; `--no-use-sim` where a robot has drivers with the same topics."""
     ros_domain: int | None = None
     """ROS domain; without it, ROS_DOMAIN_ID or else a free one."""
 

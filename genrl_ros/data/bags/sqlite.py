@@ -115,7 +115,7 @@ class SqliteFile:
         except (sqlite3.Error, OSError) as error:
             raise TornError(str(error)) from None
         if found is None or not isinstance(found[0], bytes):
-            raise TornError('it is there no more')
+            raise TornError('it has disappeared')
         return found[0]
 
     def close(self) -> None:

@@ -172,8 +172,8 @@ class EpisodeStore:
         if broken:
             raise EpisodeError(
                 f'{len(broken)} of {len(self.episode_ids)} episodes are missing or damaged, first '
-                f'{self.episode_path(broken[0])}. The command that made them makes them '
-                f'again; the last one was: {self.manifest["command"]}'
+                f'{self.episode_path(broken[0])}. Rerun the command that made '
+                f'them; the last one was: {self.manifest["command"]}'
             )
 
     @property

@@ -42,7 +42,7 @@ class Source(ABC, Generic[Part]):
     """Draws episodes uniformly, and a part of each.
 
     Held-out episodes are never drawn. A store that is still growing is looked at anew every few
-    hundred batches; episodes that lack something are passed over. Two sources of the same finished
+    hundred batches; episodes that lack something are left out. Two sources of the same finished
     store, seed and sizes draw the same batches. Drawing costs nothing and has an order; reading
     what was drawn may be done at any time, by any thread.
 

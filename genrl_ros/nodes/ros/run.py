@@ -53,7 +53,7 @@ def run(make_node: Callable[[], Node]) -> int:
         executor.add_node(node)
         while not stopping:
             executor.spin_once(timeout_sec=SIGNAL_CHECK_S)
-        node.get_logger().info('ends, as it was told to')
+        node.get_logger().info('ends, as asked')
         return 0
     except (ExternalShutdownException, KeyboardInterrupt):
         return 0
