@@ -127,7 +127,7 @@ def test_a_node_that_does_not_answer_any_more_is_told(bench, slow, monkeypatch) 
     bench.until(lambda: slow.said('active'), 'the node to be active')
     monkeypatch.setattr(bringup, 'SILENT_S', 2.0)
     slow.get_stuck()
-    stuck = 'policy_node: has not answered for 2 s: it is stuck, or has ended; see its log'
+    stuck = 'policy_node: has not answered for 2 s: it is stuck or has exited; see its log'
     bench.until(lambda: any(line.startswith(stuck) for line in said), 'the bring-up to notice')
     slow.get_free()
     bench.until(lambda: 'policy_node: answers again' in said, 'the bring-up to notice')
