@@ -9,7 +9,7 @@ import dataclasses
 import importlib.util
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from genrl_ros.cli.discovery import private_domain
 from genrl_ros.serving.policy.bundle import PolicyBundle, PolicyDescription, write_bundle
 
 # Processes that tests start do not look into the current folder: `-P`. So the checkout is named.
@@ -28,9 +29,6 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 TIERS = ('unit', 'sim', 'ros', 'launch')
 ROOT = Path(__file__).parent
-DOMAINS = 101  # ROS domains 1 to 101 keep clear of the ports that Linux hands out itself
-
-_next_domain = itertools.count(os.getpid())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,12 +44,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A ROS domain of this test's own, on the loopback; child processes inherit it."""
-    domain = next(_next_domain) % DOMAINS + 1
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    return domain
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS domain of this test's own, on the loopback; child processes inherit it.
+
+    It stays taken meanwhile, so that another run of the tests beside this one takes others.
+    """
+    monkeypatch.delenv('ROS_DOMAIN_ID', raising=False)
+    with private_domain() as environment:
+        for name in ('ROS_DOMAIN_ID', 'ROS_AUTOMATIC_DISCOVERY_RANGE'):
+            monkeypatch.setenv(name, environment[name])
+        yield int(environment['ROS_DOMAIN_ID'])
 
 
 STOCH, CLASSES, DETER = 4, 5, 6

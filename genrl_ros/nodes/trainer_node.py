@@ -7,9 +7,9 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 from uuid import uuid4
 
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
@@ -21,6 +21,7 @@ from unique_identifier_msgs.msg import UUID
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
 from genrl_ros.config.training import Device
+from genrl_ros.nodes.learning_job import Job, conclude
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.conversions import Goal
 from genrl_ros.nodes.ros.diagnostics import Level, Status
@@ -36,12 +37,6 @@ from genrl_ros.system.room import check_room
 from genrl_ros.training.behavior.learn_worker import LearnRequest
 
 FEEDBACK_S = 0.5
-LINE_S = 10.0
-"""How often the log tells how learning goes."""
-STARTING = {
-    'stage': 'starting', 'update': 0, 'imagined_return': 0.0, 'updates_per_s': 0.0,
-    'remaining_s': 0.0,
-}  # fmt: skip
 WAITING = 32
 """How many goals may wait for one task."""
 WORKER = (sys.executable, '-P', '-m', 'genrl_ros.training.behavior.learn_worker')
@@ -76,32 +71,6 @@ class TrainerParameters:
         0.5, 'GiB that stay free on the disk: with less, nothing is learned', low=0.0
     )
     device: str = parameter('cpu', 'what the worker computes on: cpu or cuda')
-
-
-@dataclass
-class Job:
-    """A task that is being learned, and everybody who waits for it.
-
-    Attributes:
-        goal: what is learned.
-        updates: how long.
-        owner: whose goal began it; cancelling another one only stops to watch. None if it was set
-            on the topic: only `stop_learning` and another task stop it then.
-        waiting: goals that get feedback and the result.
-        worker: the process that learns.
-        told: the progress that was last given as feedback.
-        stopped_because: why it was stopped; empty if it was not.
-        replaced: whether another task takes its place.
-    """
-
-    goal: Goal
-    updates: int
-    owner: ServerGoalHandle | None = None
-    waiting: list[ServerGoalHandle] = field(default_factory=list)
-    worker: LearnWorker | None = None
-    told: dict[str, Any] = field(default_factory=dict)
-    stopped_because: str = ''
-    replaced: bool = False
 
 
 class TrainerNode(ManagedNode):
@@ -158,7 +127,6 @@ class TrainerNode(ManagedNode):
         self._client = ActionClient(self, LearnTask, 'learn_task')
         self.create_service(Trigger, 'stop_learning', self._on_stop)
         self._ours, self._leaving = b'', list[ServerGoalHandle]()
-        self._line_due_s = 0.0
         self.every(FEEDBACK_S, self._watch)
 
     def activate(self) -> None:
@@ -376,7 +344,7 @@ class TrainerNode(ManagedNode):
     def _watch(self) -> None:
         self._ask()
         for handle in self._leaving:
-            _execute(handle, LearnTask.Result(message='no longer watched; learning goes on'))
+            conclude(handle, LearnTask.Result(message='no longer watched; learning goes on'))
         self._leaving.clear()
         job = self._job
         if job is not None and job.worker is not None:
@@ -389,29 +357,9 @@ class TrainerNode(ManagedNode):
 
     def _give_feedback(self, job: Job) -> None:
         """Tell what is new of a job, and now and then in the log."""
-        assert job.worker is not None
-        progress = {**STARTING, 'of': job.updates, **job.worker.progress}
-        if progress != job.told:
-            job.told = progress
-            feedback = LearnTask.Feedback(
-                stage=str(progress['stage']),
-                update=int(progress['update']),
-                of=int(progress['of']),
-                imagined_return=float(progress['imagined_return']),
-                updates_per_s=float(progress['updates_per_s']),
-                remaining_s=float(progress['remaining_s']),
-            )
-            for handle in job.waiting:
-                handle.publish_feedback(feedback)
-        now = time.monotonic()
-        if now >= self._line_due_s:
-            self._line_due_s = now + LINE_S
-            rate = progress['updates_per_s']
-            left = f', {rate:.1f} a second, {progress["remaining_s"]:.0f} s left' if rate else ''
-            self.get_logger().info(
-                f'{progress["stage"]} "{job.goal.prompt}": update {progress["update"]} of '
-                f'{progress["of"]}{left}'
-            )
+        job.give_feedback()
+        if line := job.line(time.monotonic()):
+            self.get_logger().info(line)
 
     def _conclude(self, job: Job) -> None:
         assert job.worker is not None
@@ -454,37 +402,13 @@ class TrainerNode(ManagedNode):
                 f'announces the policy for "{job.goal.prompt}" on policy, after '
                 f'{result.updates} updates'
             )
-        self._tell(job, result)
+        job.tell(result)
 
     def _end(self, job: Job, message: str) -> None:
         """A job ends without a policy."""
         log = self.get_logger().info if job.stopped_because else self.get_logger().error
         log(f'"{job.goal.prompt}": {message}')
-        self._tell(job, LearnTask.Result(success=False, message=message))
-
-    def _tell(self, job: Job, result: LearnTask.Result) -> None:
-        """Give the result to everybody who waits for it."""
-        for handle in job.waiting:
-            _execute(handle, result)
-
-
-def _execute(handle: ServerGoalHandle, result: LearnTask.Result) -> None:
-    """End a goal.
-
-    Goals are executed only when they end: rclpy's executors would poll a callback that waits as
-    fast as they can, for minutes.
-    """
-
-    def conclude(handle: ServerGoalHandle) -> LearnTask.Result:
-        if handle.is_cancel_requested:
-            handle.canceled()
-        elif result.success:
-            handle.succeed()
-        else:
-            handle.abort()
-        return result
-
-    handle.execute(conclude)
+        job.tell(LearnTask.Result(success=False, message=message))
 
 
 def _never_executed(_: ServerGoalHandle) -> LearnTask.Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from types import FrameType
 
@@ -42,6 +43,7 @@ def run(make_node: Callable[[], Node]) -> int:
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, stop)
+    warnings.filterwarnings('ignore', module='rclpy')  # they name its files, and nobody here
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # whatever it is, it comes from how the process was started
