@@ -208,6 +208,8 @@ class Domain:
         film: `module:function` that films an expert at a task (see `registry.film`); '' if none.
         first_object: where in the `state` of recorded episodes the things begin that tasks move.
         camera_fov_deg: vertical field of view of its camera.
+        experts_steps: agent steps in which the experts of its data have done any of its tasks; 0
+            where there are none, or tasks have no end.
         embodiment: the shipped embodiment file of the robot.
     """
 
@@ -222,6 +224,7 @@ class Domain:
     film: str = ''
     first_object: int = 0
     camera_fov_deg: float = 45.0
+    experts_steps: int = 0
     embodiment: str = ''
 
     def __post_init__(self) -> None:
@@ -239,6 +242,11 @@ class Domain:
     def episode_s(self) -> float:
         """Simulated seconds of one episode."""
         return self.episode_steps * self.robot.step_s
+
+    @property
+    def attempt_steps(self) -> int:
+        """Agent steps after which a policy ends on a robot, whether it is done or not."""
+        return self.experts_steps or self.episode_steps
 
     @property
     def has_goals(self) -> bool:

@@ -51,7 +51,8 @@ def run_episode(environment: Environment, policy: PolicyRunner, seed: int) -> Ou
     domain = environment.domain
     image = environment.reset(seed)
     policy.reset()
-    ending = Ending(domain.episode_steps, domain.robot.step_s)
+    steps_at_most = policy.bundle.description.attempt_steps or domain.episode_steps
+    ending = Ending(steps_at_most, domain.robot.step_s)
     action = np.zeros(domain.robot.action_dim, np.float32)
     total, steps, success, done, at_end = 0.0, 0, False, False, False
     while True:

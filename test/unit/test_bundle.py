@@ -233,26 +233,26 @@ def test_serving_needs_neither_torch_nor_ros() -> None:
 def test_the_goal_and_the_steps_of_an_episode_are_read_where_they_are(
     make_bundle, goal_bytes
 ) -> None:
-    bundle = load_bundle(make_bundle(graphs={'goal.onnx': goal_bytes}, episode_steps=70).path)
-    assert bundle.description.episode_steps == 70
+    bundle = load_bundle(make_bundle(graphs={'goal.onnx': goal_bytes}, attempt_steps=70).path)
+    assert bundle.description.attempt_steps == 70
     runner = PolicyRunner(bundle)
     assert [runner.match(np.array([first, 3, 3, 3])) for first in (0, 2)] == [1.0, -1.0]
     older = load_bundle(make_bundle().path)
-    assert older.description.episode_steps == 0
+    assert older.description.attempt_steps == 0
     assert PolicyRunner(older).match(np.zeros(4, np.int64)) is None
 
 
 def test_a_bundle_from_before_episodes_ended_is_read(make_bundle) -> None:
     bundle = make_bundle()
-    edit(bundle, episode_steps=None)
+    edit(bundle, attempt_steps=None)
     assert load_bundle(bundle.path).description == bundle.description
 
 
 @pytest.mark.parametrize('steps', [-1, 1.5, 'many'])
 def test_steps_that_make_no_sense_are_refused(make_bundle, steps) -> None:
     bundle = make_bundle()
-    edit(bundle, episode_steps=steps)
-    with pytest.raises(BundleError, match='episode_steps'):
+    edit(bundle, attempt_steps=steps)
+    with pytest.raises(BundleError, match='attempt_steps'):
         load_bundle(bundle.path)
 
 

@@ -260,7 +260,7 @@ def test_a_home_out_of_reach_is_said_once_and_held(make_bundle) -> None:
 
 def test_a_policy_ends_after_its_steps_and_another_begins(make_bundle) -> None:
     bench = Bench()
-    bench.drive.take_over(PolicyRunner(make_bundle(action=0.25, episode_steps=3)))
+    bench.drive.take_over(PolicyRunner(make_bundle(action=0.25, attempt_steps=3)))
     seen = [bench.see() for _ in range(8)]
     assert [decision.state for decision in seen] == [State.DRIVING] * 6 + [State.DONE] * 2
     assert seen[-1].reason == 'its 3 steps, 0.5 s, are over'
@@ -289,7 +289,7 @@ def test_an_older_policy_ends_after_the_steps_of_the_embodiment(make_bundle) -> 
 @pytest.mark.parametrize('simulated', [True, False])
 def test_a_clock_that_goes_back_wakes_a_simulated_robot_alone(make_bundle, simulated) -> None:
     bench = Bench(robot=dataclasses.replace(ROBOT, use_sim_time=simulated))
-    bench.drive.take_over(PolicyRunner(make_bundle(episode_steps=1)))
+    bench.drive.take_over(PolicyRunner(make_bundle(attempt_steps=1)))
     for _ in range(3):
         bench.see()
     assert bench.drive.state is State.DONE
@@ -299,7 +299,7 @@ def test_a_clock_that_goes_back_wakes_a_simulated_robot_alone(make_bundle, simul
 
 def test_a_policy_that_is_to_drive_on_says_when_its_episode_was_over(make_bundle) -> None:
     bench = Bench(drive_on=True)
-    bench.drive.take_over(PolicyRunner(make_bundle(action=0.25, episode_steps=2)))
+    bench.drive.take_over(PolicyRunner(make_bundle(action=0.25, attempt_steps=2)))
     last = [bench.see() for _ in range(9)][-1]
     assert (last.state, last.command.tolist()) == (State.DRIVING, [0.5] * 9)
     assert last.reason == 'its 2 steps, 0.3 s, are over; it drives on'

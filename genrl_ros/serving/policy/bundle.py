@@ -52,7 +52,7 @@ class PolicyDescription:
         mfwm: sha256 of the world model that it was learned in.
         updates: actor-critic updates that it has had.
         imagined_return: mean discounted return of its imagined rollouts, unitless.
-        episode_steps: agent steps of an episode, as it was learned for; 0 where it is not said.
+        attempt_steps: agent steps after which it ends; 0 where it is not said.
     """
 
     domain: str
@@ -69,14 +69,14 @@ class PolicyDescription:
     mfwm: str
     updates: int
     imagined_return: float
-    episode_steps: int = 0
+    attempt_steps: int = 0
 
     def __post_init__(self) -> None:
         for name in ('image_size', 'action_repeat', 'stoch', 'classes', 'deter'):
             if getattr(self, name) < 1:
                 raise BundleError(f'"{name}" must be at least 1, but is {getattr(self, name)}')
-        if self.episode_steps < 0:
-            raise BundleError(f'"episode_steps" must not be negative: {self.episode_steps}')
+        if self.attempt_steps < 0:
+            raise BundleError(f'"attempt_steps" must not be negative: {self.attempt_steps}')
         if not self.action_names or len(set(self.action_names)) != len(self.action_names):
             raise BundleError('"action_names" must name every channel once')
         if len(self.action_scale) != len(self.action_names):
@@ -250,7 +250,7 @@ def _parse(
         mfwm=_field(manifest, 'mfwm', str),
         updates=_field(learning, 'updates', int),
         imagined_return=_field(learning, 'imagined_return', float),
-        episode_steps=_field({'episode_steps': 0, **manifest}, 'episode_steps', int),
+        attempt_steps=_field({'attempt_steps': 0, **manifest}, 'attempt_steps', int),
     )
     return (
         description,

@@ -11,22 +11,21 @@ HELD_STEPS = 8
 class Ending:
     """Ends an episode after its steps, or once the camera has shown its goal for a while.
 
-    The goal counts as held by the world model's own measure, the one that rewards imagined states.
-    It may be wrong: of 52 simulated episodes in the kitchen, 47 of 50 that were done at some time
-    were done when it ended them, and 2 that were never done ended by it (docs/ros.md).
+    The goal counts as seen by the world model's own measure, the one that rewards imagined states.
+    It may be wrong, and less sure where the scene is not as it was in the data (docs/ros.md).
 
     Attributes:
         reason: why it is over, for people; empty before.
     """
 
-    def __init__(self, episode_steps: int, step_s: float) -> None:
+    def __init__(self, steps: int, step_s: float) -> None:
         """Begin an episode.
 
         Args:
-            episode_steps: agent steps that it has at most.
+            steps: agent steps that it has at most.
             step_s: seconds of each.
         """
-        self._steps, self._step_s = episode_steps, step_s
+        self._steps, self._step_s = steps, step_s
         self.begin()
 
     def begin(self) -> None:

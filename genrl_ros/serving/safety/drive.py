@@ -179,7 +179,7 @@ class Drive:
             from_here: whether it begins where the robot is.
         """
         robot, about = self._robot, runner.bundle.description
-        ending = Ending(about.episode_steps or robot.episode_steps, robot.spec().step_s)
+        ending = Ending(about.attempt_steps or robot.episode_steps, robot.spec().step_s)
         self.driver = Driver(runner, robot.answer_dt_s, ending, drive_on=self._drive_on)
         goes_home = robot.home is not None and not from_here
         self._homing = Homing(robot) if goes_home else None

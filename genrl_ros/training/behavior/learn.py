@@ -170,5 +170,5 @@ def _describe(
         mfwm=card.sha256,
         updates=updates,
         imagined_return=imagined_return,
-        episode_steps=0 if domain is None else domain.episode_steps,
+        attempt_steps=0 if domain is None else domain.attempt_steps,
     )
