@@ -73,7 +73,7 @@ GRAPH = (
     Permissions(
         'prompt_node',
         publish=('goal', 'goal/image_raw'),
-        subscribe=('learn_task/_action/status',),
+        subscribe=('learn_task/_action/status', 'policy', 'policy_state'),
         reply=('set_task',),
     ),
     Permissions(

@@ -11,7 +11,7 @@ from pathlib import Path
 from action_msgs.msg import GoalStatus, GoalStatusArray
 from sensor_msgs.msg import Image
 
-from genrl_interfaces.msg import LatentGoal
+from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
 from genrl_interfaces.srv import SetTask
 from genrl_ros.data.pictures import side_by_side, write_png
 from genrl_ros.data.video import VideoLimits, write_video
@@ -23,6 +23,7 @@ from genrl_ros.nodes.prompter import (
     check_prompt,
     read_allowed_video,
 )
+from genrl_ros.nodes.robot_watch import RobotWatch
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.conversions import Goal
 from genrl_ros.nodes.ros.diagnostics import Level, Status
@@ -38,6 +39,8 @@ from genrl_ros.system.time_limit import within
 WATCH_S = 0.25
 START_GRACE_S = 3.0
 """How long the trainer may take to say that it has begun."""
+END_GRACE_S = 1.0
+"""How long the policy's announcement may come after the end of learning."""
 FILES_S = VideoLimits().timeout_s + 5.0
 """How long reading a video or writing a goal may take: a drive may not answer."""
 VIDEO_SCALE = 4
@@ -59,7 +62,7 @@ class PromptParameters:
     allowed_folders: tuple[str, ...] = parameter(
         ('.',), 'folders that a video_path may be in; relative: below GENRL_HOME'
     )
-    queue: int = parameter(8, 'tasks that may wait for the trainer', low=1)
+    queue: int = parameter(8, 'tasks that may wait for those before them', low=1)
     keep_goals: int = parameter(200, 'how many goals are kept in runs; older ones go', low=1)
     keep_goals_gib: float = parameter(1.0, 'GiB that they may have together', low=0.0)
     min_free_gib: float = parameter(
@@ -71,7 +74,8 @@ class PromptNode(ManagedNode):
     """Serves `set_task`.
 
     Whether the trainer is busy it sees on the status topic of `learn_task`. A task that replaces
-    another goes out at once; one that is queued waits here until the trainer has ended.
+    another goes out at once; one that is queued waits here until the one before it was learned
+    and done.
     """
 
     def __init__(
@@ -97,7 +101,8 @@ class PromptNode(ManagedNode):
         self._queue: deque[Goal] = deque()
         self._passed_on = ''
         self._busy = False
-        self._asked_at = float('-inf')
+        self._asked_at = self._ended_at = float('-inf')
+        self._robot = RobotWatch()
         self._frames: list[Image] = []
         self._next_frame = 0
 
@@ -106,6 +111,8 @@ class PromptNode(ManagedNode):
         self.create_subscription(
             GoalStatusArray, 'learn_task/_action/status', self._on_status, qos.LATCHED
         )
+        self.create_subscription(PolicyAnnouncement, 'policy', self._robot.announced, qos.LATCHED)
+        self.create_subscription(PolicyState, 'policy_state', self._robot.tells, qos.LATCHED)
         self.create_service(SetTask, 'set_task', self._on_set_task)
         self.every(WATCH_S, self._watch)
         self.every(self._prompter.step_s, self._show_frame)
@@ -126,10 +133,20 @@ class PromptNode(ManagedNode):
     def _trainer_busy(self) -> bool:
         return self._busy or time.monotonic() - self._asked_at < START_GRACE_S
 
+    @property
+    def _at_work(self) -> bool:
+        """Whether a task is being learned or done, as far as there is a robot."""
+        announces_yet = time.monotonic() - self._ended_at < END_GRACE_S
+        does = self.count_publishers('policy_state') > 0 and self._robot.busy
+        return self._trainer_busy or announces_yet or does
+
     def _on_status(self, message: GoalStatusArray) -> None:
+        was_busy = self._busy
         self._busy = any(goal.status in _ACTIVE for goal in message.status_list)
         if self._busy:
             self._asked_at = float('-inf')
+        elif was_busy:
+            self._ended_at = time.monotonic()
 
     def _on_set_task(
         self, request: SetTask.Request, response: SetTask.Response
@@ -193,9 +210,9 @@ class PromptNode(ManagedNode):
         if request.if_busy not in (SetTask.Request.REPLACE, SetTask.Request.QUEUE,
                                    SetTask.Request.REFUSE):  # fmt: skip
             raise PromptError('if_busy must be REPLACE (0), QUEUE (1) or REFUSE (2)')
-        if request.preview_only or not self._trainer_busy:
+        if request.preview_only:
             return
-        if request.if_busy == SetTask.Request.REFUSE:
+        if request.if_busy == SetTask.Request.REFUSE and self._trainer_busy:
             raise PromptError('another task is being learned, and if_busy is REFUSE')
         if request.if_busy == SetTask.Request.QUEUE and len(self._queue) >= self._config.queue:
             raise PromptError(
@@ -207,9 +224,9 @@ class PromptNode(ManagedNode):
         if not goal.learn:
             self._publish(goal)
             return 'a preview only: call learn_task to learn it'
-        if if_busy == SetTask.Request.QUEUE and (self._trainer_busy or self._queue):
+        if if_busy == SetTask.Request.QUEUE and (self._at_work or self._queue):
             self._queue.append(goal)
-            return f'waits for the task that is being learned, as number {len(self._queue)}'
+            return f'waits for the task before it, as number {len(self._queue)}'
         was_busy = self._trainer_busy
         self._publish(goal)
         if self.count_subscribers('goal') == 0:
@@ -223,7 +240,7 @@ class PromptNode(ManagedNode):
         self._goals.publish(conversions.to_goal(goal, self.get_clock().now().to_msg()))
 
     def _watch(self) -> None:
-        if self._queue and not self._trainer_busy:
+        if self._queue and not self._at_work:
             goal = self._queue.popleft()
             self.get_logger().info(f'passes on "{goal.prompt}", which has waited')
             self._publish(goal)

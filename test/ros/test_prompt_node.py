@@ -13,13 +13,14 @@ import pytest
 from action_msgs.msg import GoalStatus, GoalStatusArray
 from sensor_msgs.msg import Image
 
-from genrl_interfaces.msg import LatentGoal
+from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
 from genrl_interfaces.srv import SetTask
 from genrl_ros.data.video import Video, read_video, write_video
 from genrl_ros.nodes import prompt_node, prompter
 from genrl_ros.nodes.bringup import Bringup
 from genrl_ros.nodes.prompt_node import PromptNode
 from genrl_ros.nodes.prompter import GroundedGoal
+from genrl_ros.nodes.robot_watch import TAKE_OVER_S, RobotWatch
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import from_goal
 
@@ -326,3 +327,62 @@ def test_a_task_is_refused_where_the_disk_is_nearly_full(bench, tmp_path) -> Non
     assert f'GiB are free where {tmp_path / "runs"} is' in answer.message
     assert 'min_free_gib' in answer.message
     assert not (tmp_path / 'runs').exists()
+
+
+def test_a_queued_task_waits_until_the_robot_has_done_the_one_before(
+    user, bench, monkeypatch
+) -> None:
+    """One after the other: done, driving on, and one of which no policy comes."""
+    looks: list[RobotWatch] = []
+    busy = RobotWatch.busy.fget
+    monkeypatch.setattr(
+        RobotWatch, 'busy', property(lambda robot: looks.append(robot) or busy(robot))
+    )
+    policies = bench.observer.create_publisher(PolicyAnnouncement, 'policy', qos.LATCHED)
+    states = bench.observer.create_publisher(PolicyState, 'policy_state', qos.LATCHED)
+    for publisher in (policies, states):
+        bench.connected(publisher)
+
+    def learned(task_id: str) -> None:
+        user.trainer_is(GoalStatus.STATUS_EXECUTING)
+        policies.publish(PolicyAnnouncement(task_id=task_id))
+        user.trainer_is(GoalStatus.STATUS_SUCCEEDED)
+
+    def goes_on(after: int) -> None:
+        bench.until(lambda: len(user.goals) == after + 1, f'task {after + 1}')
+
+    asked = [user.set_task('task 0').task_id]
+    learned(asked[0])
+    states.publish(PolicyState(task_id=asked[0], state='homing'))
+    for number in (1, 2):
+        answer = user.set_task(f'task {number}', if_busy=QUEUE)
+        assert answer.accepted and f'as number {number}' in answer.message
+        asked.append(answer.task_id)
+    for state in ('driving', 'holding', 'driving'):
+        states.publish(PolicyState(task_id=asked[0], state=state))
+        seen = len(looks)
+        bench.until(lambda seen=seen: len(looks) > seen + 2, 'it to look at the robot')
+        assert len(user.goals) == 1
+    states.publish(PolicyState(task_id=asked[0], state='done'))
+    goes_on(1)
+    asked.append(user.set_task('task 3', if_busy=QUEUE).task_id)
+    learned(asked[1])
+    states.publish(PolicyState(task_id=asked[1], state='driving', reason='it drives on'))
+    goes_on(2)
+    user.trainer_is(GoalStatus.STATUS_EXECUTING)
+    user.trainer_is(GoalStatus.STATUS_ABORTED)  # no policy comes of it
+    goes_on(3)
+    assert user.task_ids() == asked
+
+
+def test_a_policy_that_never_takes_over_is_not_waited_for_for_ever() -> None:
+    now = 100.0
+    robot = RobotWatch(lambda: now)
+    assert not robot.busy
+    robot.announced(PolicyAnnouncement(task_id='new'))
+    robot.tells(PolicyState(task_id='old', state='done'))
+    assert robot.busy
+    now += TAKE_OVER_S
+    assert not robot.busy
+    robot.tells(PolicyState(task_id='new', state='homing'))
+    assert robot.busy
