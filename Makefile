@@ -74,7 +74,7 @@ $(STAMPS)/package: $(PACKAGE) $(STAMPS)/interfaces
 	@$(BIN)/python setup.py --quiet build_ext --inplace  # for tests, which run in the checkout
 	@touch $@
 
-fmt: setup  ## Format the code, and mend what can be mended by itself.
+fmt: setup  ## Format the code, and apply automatic fixes.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -100,7 +100,7 @@ check: lint type test-unit  ## What takes a minute: before each commit.
 # Fault tests are called fault_*.py, so that `make test` does not run them.
 FAULTS := $(PYTEST) -m '' -o python_files='fault_*.py' -o python_functions='fault_*'
 
-faults: setup  ## Break a running graph in every way; writes docs/faults.md.
+faults: setup  ## Break a running graph in many ways; writes docs/faults.md.
 	@$(FAULTS) test/faults --faults-report docs/faults.md
 
 HOURS ?= 8

@@ -57,8 +57,10 @@ class BringupError(RuntimeError):
 class BringupParameters:
     """Parameters of the bring-up."""
 
-    nodes: tuple[str, ...] = parameter(tuple(node.name for node in NODES), 'which nodes')
-    use_sim: bool = parameter(True, 'whether those that simulate are among them')
+    nodes: tuple[str, ...] = parameter(
+        tuple(node.name for node in NODES), 'names of the nodes to bring up'
+    )
+    use_sim: bool = parameter(True, 'whether the simulator is among them')
     prompt: str = parameter('', 'a task to begin with; empty: wait for set_task')
 
 

@@ -62,7 +62,7 @@ class TrainerParameters:
     )
     threads: int = parameter(1, 'CPU threads of the worker', low=1)
     precision: str = parameter(
-        'auto', 'of products in losses: float32, bf16, or auto: bf16 if fast'
+        'auto', 'precision of matrix products: float32, bf16, or auto: bf16 if fast'
     )
     seed: int = parameter(0, 'seed of learning', low=0)
     keep_policies: int = parameter(50, 'how many policies are kept; older ones go', low=1)
@@ -264,7 +264,7 @@ class TrainerNode(ManagedNode):
             self._stop(job, 'stopped by stop_learning')
         prompts = ', '.join(f'"{job.goal.prompt}"' for job in jobs)
         response.success = bool(jobs)
-        response.message = f'stops to learn {prompts}' if jobs else 'nothing is being learned'
+        response.message = f'stops learning {prompts}' if jobs else 'nothing is being learned'
         return response
 
     def _stop(self, job: Job, because: str, *, replaced: bool = False) -> None:
@@ -274,7 +274,7 @@ class TrainerNode(ManagedNode):
         job.stopped_because = because
         if job.worker is not None:
             job.worker.stop()
-        self.get_logger().info(f'stops to learn "{job.goal.prompt}": {because}')
+        self.get_logger().info(f'stops learning "{job.goal.prompt}": {because}')
 
     def _start_next(self) -> None:
         if self._job is not None or self._next is None:
@@ -285,7 +285,11 @@ class TrainerNode(ManagedNode):
             self._end(self._job, self._job.stopped_because)
             self._job = None
             return
-        self.get_logger().info(f'learns "{goal.prompt}" with {self._job.updates} updates')
+        self.get_logger().info(
+            f'learns "{goal.prompt}" with {self._job.updates} updates'
+            if self._job.updates
+            else f'exports the policy that learning "{goal.prompt}" starts from'
+        )
         self._tidy()
         try:
             self._check_model(goal)
@@ -376,9 +380,15 @@ class TrainerNode(ManagedNode):
         stopped = job.stopped_because and (
             f'{job.stopped_because}; the best policy so far is kept, but does not drive'
         )
+        prompt = f'"{job.goal.prompt}"'
+        done = (
+            f'learned {prompt}'
+            if learned['updates']
+            else f'exported the policy that learning {prompt} starts from'
+        )
         result = LearnTask.Result(
             success=not stopped,
-            message=stopped or f'learned "{job.goal.prompt}"',
+            message=stopped or done,
             policy_path=str(bundle.path),
             updates=int(learned['updates']),
             imagined_return=float(learned['imagined_return']),

@@ -191,7 +191,7 @@ def test_learning_can_be_stopped_whoever_began_it(start, bench) -> None:
     user.set_goal('one', learn=True)
     watcher = user.ask_until_accepted('one')
     answer = bench.call(Trigger, 'stop_learning', stop)
-    assert (answer.success, answer.message) == (True, 'stops to learn "do one"')
+    assert (answer.success, answer.message) == (True, 'stops learning "do one"')
     status, result = user.result(watcher)
     assert status == GoalStatus.STATUS_ABORTED
     assert result.message == 'stopped by stop_learning; there is no policy yet'

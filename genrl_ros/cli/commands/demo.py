@@ -172,7 +172,21 @@ def _set_task(session: Session, run: DemoRun, console: Console) -> None:
 
 def _get_policy(config: Config, session: Session, run: DemoRun, console: Console) -> None:
     assert run.answer is not None
-    run.stages.begin('learn in imagination' if config.learn else 'get the policy')
+    if config.learn:
+        _learn(session, run)
+    else:
+        run.stages.begin('get the policy')
+        with console.status('the trainer exports the policy that learning starts from'):
+            run.learned = session.follow_learning(
+                run.answer.task_id, lambda _: None, START_TIMEOUT_S
+            )
+    run.stages.begin('take over the policy')
+    session.wait_for_policy(run.answer.task_id, POLICY_TIMEOUT_S)
+
+
+def _learn(session: Session, run: DemoRun) -> None:
+    assert run.answer is not None
+    run.stages.begin('learn in imagination')
     with bar('starting') as show:
 
         def on_feedback(feedback: Any) -> None:
@@ -181,10 +195,7 @@ def _get_policy(config: Config, session: Session, run: DemoRun, console: Console
             show(feedback.update, note, feedback.of, feedback.stage)
 
         run.learned = session.follow_learning(run.answer.task_id, on_feedback, START_TIMEOUT_S)
-    if config.learn:
-        write_curve(run.folder / 'learning_curve.png', run.curve, run.answer.concept)
-    run.stages.begin('take over the policy')
-    session.wait_for_policy(run.answer.task_id, POLICY_TIMEOUT_S)
+    write_curve(run.folder / 'learning_curve.png', run.curve, run.answer.concept)
 
 
 def _drive(domain: Domain, session: Session, run: DemoRun, console: Console) -> None:

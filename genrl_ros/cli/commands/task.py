@@ -116,11 +116,12 @@ def _set(config: Config, session: Session, console: Console) -> int:
     if not answer.learn:
         return 0 if config.preview else 1
     try:
-        with bar('starting') as show:
+        with bar('making the policy') as show:
 
             def on_feedback(feedback: Any) -> None:
-                note = f'{feedback.updates_per_s:.1f}/s  return {feedback.imagined_return:.2f}'
-                show(feedback.update, note, feedback.of, feedback.stage)
+                if feedback.of:  # else nothing is learned
+                    note = f'{feedback.updates_per_s:.1f}/s  return {feedback.imagined_return:.2f}'
+                    show(feedback.update, note, feedback.of, feedback.stage)
 
             learned = session.follow_learning(answer.task_id, on_feedback, ANSWER_TIMEOUT_S)
         console.print(f'{learned.message}: {learned.policy_path}')
