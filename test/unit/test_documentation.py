@@ -52,6 +52,41 @@ def test_a_command_that_the_readme_names_elsewhere_is_not_listed() -> None:
     assert listed_commands(readme) == ['a', 'b']
 
 
+OPTION = r'(?<!\S)--[a-z][\w.-]*'
+
+
+def named_options(page: str) -> dict[str, set[str]]:
+    """The options that a page gives to each `genrl COMMAND`; on a line, or in `backticks`."""
+    found: dict[str, set[str]] = {}
+    page = page.replace('\\\n', ' ')
+    for command, rest in re.findall(r'(?:^|[\s`(])genrl ([a-z-]+)([^`\n#]*)', page):
+        found.setdefault(command, set()).update(re.findall(OPTION, rest))
+    return found
+
+
+def test_every_command_and_option_that_a_page_names_exists(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    named: dict[str, set[str]] = {}
+    for page in [*PAGES, *(ROOT / 'models').glob('*/CARD.md')]:
+        for command, options in named_options(page.read_text(encoding='utf-8')).items():
+            named.setdefault(command, set()).update(options)
+    named.pop('--version', None)
+    assert set(named) == set(cli.COMMANDS)
+    unknown = {}
+    for command, options in named.items():
+        with pytest.raises(SystemExit):
+            cli.main([command, '--help'])
+        known = re.findall(r'--[a-z][\w.-]*', capsys.readouterr().out)
+        unknown[command] = options - set(known)
+    assert {command: options for command, options in unknown.items() if options} == {}
+
+
+def test_options_of_a_page_are_found() -> None:
+    page = 'x\n    genrl up a \\\n      --no-sim   # --not\n`genrl task --stop` or `--other`\n'
+    assert named_options(page) == {'up': {'--no-sim'}, 'task': {'--stop'}}
+
+
 def test_the_figures_of_the_documentation_are_those_of_the_results() -> None:
     shown: set[str] = set()
     for page in PAGES:
