@@ -46,6 +46,7 @@ def test_a_task_and_its_paraphrases_are_measured_once(tmp_path: Path) -> None:
     row = report['tasks']['light']
     asked = [other['prompt'] for other in row['paraphrases']]
     assert (row['episodes'], tuple(asked)) == (1, LIGHT.paraphrases)
+    assert row['at_end'] in (0.0, 1.0)
     assert report['mean'] == row['score']
     assert (report['domain'], report['seed']) == ('kitchen', config.seed)
     assert re.fullmatch(r'20\d\d-\d\d-\d\d', report['date']) and report['machine']['name']
