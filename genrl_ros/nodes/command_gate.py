@@ -46,6 +46,12 @@ LEVELS = {
 }
 
 
+CAUSES = {
+    'joint states': "the simulator's or the driver's joint states are late",
+    'no command': 'policy_node is late, or has nothing to answer',
+}
+
+
 @dataclass(frozen=True)
 class GateParameters:
     """Parameters of the command gate."""
@@ -69,7 +75,7 @@ class CommandGate(ManagedNode):
         super().__init__('command_gate', **options)
         self._config = declare(self, GateParameters)
         self._told = ('', '')
-        self._flicker = Flicker()
+        self._flicker = Flicker(CAUSES)
 
     def configure(self) -> None:
         """Read the embodiment. The gate begins stopped."""

@@ -41,6 +41,12 @@ LEVELS = {
 }
 
 
+CAUSES = {
+    'joint_states': "the simulator's or the driver's joint states are late",
+    'latent': 'encoder_node is late',
+}
+
+
 @dataclass(frozen=True)
 class PolicyParameters:
     """Parameters of the policy node: what the robot is, and where policies may come from."""
@@ -77,7 +83,7 @@ class PolicyNode(ManagedNode):
         super().__init__('policy_node', **options)
         self._config = declare(self, PolicyParameters)
         self._loader: ThreadPoolExecutor | None = None
-        self._flicker = Flicker()
+        self._flicker = Flicker(CAUSES)
 
     def configure(self) -> None:
         """Read the embodiment, and begin to listen for policies and joint states."""

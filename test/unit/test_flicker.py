@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from genrl_ros.serving.safety.flicker import Flicker
 
 
@@ -26,3 +28,17 @@ def test_changes_far_apart_are_all_told() -> None:
     flicker = Flicker(window_s=5.0)
     told = [flicker.change(text, 6.0 * index) for index, text in enumerate('abab')]
     assert told == ['a', 'b', 'a', 'b']
+
+
+def test_a_summary_names_what_is_late_and_a_busy_processor(monkeypatch) -> None:
+    monkeypatch.setattr(os, 'getloadavg', lambda: (99.0, 0.0, 0.0))
+    flicker = Flicker({'latent': 'encoder_node is late', 'joint': 'the driver is late'})
+    for state in (
+        'holding: nothing fresh on latent',
+        'driving',
+        'holding: nothing fresh on latent',
+    ):
+        flicker.change(state, 0.0)
+    said = flicker.summary(5.0)
+    assert 'encoder_node is late; this processor is busy: load 99.0' in said
+    assert 'driver' not in said
