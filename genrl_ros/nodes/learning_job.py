@@ -75,6 +75,8 @@ class Job:
             return ''
         self.line_due_s = now_s + LINE_S
         progress = self.progress
+        if not progress['of']:  # nothing is learned
+            return f'{progress["stage"]} "{self.goal.prompt}"'
         rate = progress['updates_per_s']
         left = f', {rate:.1f} a second, {progress["remaining_s"]:.0f} s left' if rate else ''
         return (

@@ -16,6 +16,7 @@ from std_srvs.srv import Trigger
 
 from genrl_interfaces.action import LearnTask
 from genrl_interfaces.msg import LatentGoal, PolicyAnnouncement, PolicyState
+from genrl_ros.nodes.learning_job import Job
 from genrl_ros.nodes.ros import qos
 from genrl_ros.nodes.ros.conversions import Goal, to_goal
 from genrl_ros.nodes.trainer_node import WAITING, TrainerNode
@@ -107,6 +108,12 @@ def test_a_goal_that_asks_for_it_is_learned_and_announced(start, bench, tmp_path
     assert (announced.task_id, announced.prompt, announced.final) == ('one', 'do one', True)
     assert announced.path == str(tmp_path / 'policies' / 'one')
     assert (announced.updates, announced.imagined_return) == (10, 1.0)
+
+
+def test_the_log_counts_updates_only_where_something_is_learned() -> None:
+    goal = Goal('one', 'do one', 'text', np.ones(4, np.float32) / 2, '', learn=True)
+    assert Job(goal, updates=0).line(0.0) == 'starting "do one"'
+    assert Job(goal, updates=10).line(0.0) == 'starting "do one": update 0 of 10'
 
 
 def test_the_action_gives_feedback_and_a_result(start) -> None:
