@@ -26,6 +26,7 @@ class ManagedNode(LifecycleNode):
     Attributes:
         steady: a clock that nobody sets, for time-outs.
         active: whether the node may act.
+        loading: whether it is being configured.
     """
 
     def __init__(self, name: str, **options: Any) -> None:
@@ -37,7 +38,7 @@ class ManagedNode(LifecycleNode):
         """
         super().__init__(name, **options)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.active = False
+        self.active = self.loading = False
         self._failure = ''
         self._diagnostics = Diagnostics(self)
         self.create_timer(DIAGNOSTICS_S, self.tell, clock=self.steady)
@@ -90,7 +91,11 @@ class ManagedNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy."""
-        done = self._try('configure', self.configure)
+        self.loading = True
+        try:
+            done = self._try('configure', self.configure)
+        finally:
+            self.loading = False
         if done is not TransitionCallbackReturn.SUCCESS:
             self._forget()
         return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -32,14 +33,14 @@ def run(make_node: Callable[[], Node]) -> int:
     Returns:
         The exit status: 0 after a signal, 1 after an error, which is logged.
     """
-    node = None
+    node: Node | None = None
     stopping = False
 
     def stop(signum: int, frame: FrameType | None) -> None:
         nonlocal stopping
-        starting, stopping = node is None and not stopping, True
-        if starting:  # whatever it is loading need not be waited for
-            raise KeyboardInterrupt
+        first, stopping = not stopping, True
+        if first and (node is None or getattr(node, 'loading', False)):
+            raise KeyboardInterrupt  # whatever it is loading need not be waited for
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, stop)
@@ -89,5 +90,11 @@ def _line(error: Exception) -> str:
 
 
 def main(make_node: Callable[[], Node]) -> None:
-    """Run a node and exit with its status."""
-    sys.exit(run(make_node))
+    """Run a node and exit with its status, without taking the interpreter and libraries down.
+
+    That would take seconds on a busy machine, and a signal meanwhile would change the status.
+    """
+    status = run(make_node)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
