@@ -316,3 +316,15 @@ def test_a_policy_ends_when_it_has_seen_its_goal_for_a_while(make_bundle, goal_b
     states = [bench.see(there).state for _ in range(18)]
     assert states == [State.DRIVING] * 15 + [State.DONE] * 3
     assert bench.drive.reason == 'the goal has been seen for 1.3 s'
+
+
+def test_a_simulator_that_is_reset_while_the_gate_is_closed_begins_an_episode(make_bundle) -> None:
+    bench = Bench()
+    bench.drive.take_over(PolicyRunner(make_bundle(attempt_steps=1)))
+    for _ in range(3):
+        bench.see()
+    bench.drive.gate = STOPPED
+    bench.offset = -50.0
+    assert bench.see().state is State.DONE
+    bench.drive.gate = FORWARDING
+    assert bench.see().state is State.DRIVING

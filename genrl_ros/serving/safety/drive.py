@@ -146,6 +146,8 @@ class Drive:
         """The way home, until the robot is there."""
         self._gap_s = EPISODE_GAP_S / real_time_factor
         self._drove_s = float('-inf')
+        self._jumped = False
+        """Whether the clock has gone back since the last episode."""
         self._measured: Measured | None = None
         self._measured_ns, self._stamp_ns = 0, 0
         self._reference: Vector | None = None
@@ -183,7 +185,7 @@ class Drive:
         self.driver = Driver(runner, robot.answer_dt_s, ending, drive_on=self._drive_on)
         goes_home = robot.home is not None and not from_here
         self._homing = Homing(robot) if goes_home else None
-        self._drove_s = float('-inf')
+        self._drove_s, self._jumped = float('-inf'), False
         return self._wait('no latents yet on latent')
 
     def begin(self) -> Decision:
@@ -247,10 +249,11 @@ class Drive:
         if verdict not in (FRESH, JUMPED) or not self._is_due(latent.stamp_ns):
             return None
         self._stamp_ns = latent.stamp_ns
+        self._jumped = self._jumped or verdict == JUMPED
         if problem := self._problem():
             return self.hold(problem)
         assert self._measured is not None
-        jumped = verdict == JUMPED
+        jumped, self._jumped = self._jumped, False
         if jumped and driver.is_over() and self._robot.use_sim_time:
             driver.reset()
         if driver.is_over():
