@@ -418,3 +418,32 @@ def test_a_clock_that_goes_back_starts_an_episode_and_nothing_else(
     bench.until(lambda: see() or len(robot.commands) > count + 5, 'commands at the new time')
     assert resets == [1]
     assert robot.state()[0] == 'driving'
+
+
+def test_a_stop_and_another_task_interrupt_the_way_home(robot, make_bundle) -> None:
+    """The joints of this robot stay at zero, far from home."""
+    gate = robot.bench.observer.create_publisher(
+        DiagnosticStatus, 'command_gate/state', qos.LATCHED
+    )
+    robot.announce(make_bundle(action=0.25), from_here=False)
+    robot.drive_until(lambda: robot.state()[0] == 'homing', 'the way home')
+    assert robot.state()[1] == 'panda_joint4 is 2.48 rad from home'
+    robot.drive_until(lambda: len(robot.commands) > 3, 'commands')
+    assert max(map(abs, robot.last_command())) <= 0.5
+    gate.publish(DiagnosticStatus(message=STOPPED))
+    robot.drive_until(lambda: robot.state() == ('holding', 'command_gate is stopped'), 'a hold')
+    gate.publish(DiagnosticStatus(message=FORWARDING))
+    robot.drive_until(lambda: robot.state()[0] == 'homing', 'the way home again')
+    robot.announce(make_bundle(action=-0.5, task_id='second'))
+    robot.drive_until(lambda: robot.state()[0] == 'driving', 'another task, from here')
+    robot.drive_until(lambda: robot.last_command() == [-1.0] * 9, 'its commands')
+
+
+def test_a_policy_that_has_ended_rests_until_it_is_asked_again(robot, make_bundle) -> None:
+    robot.announce(make_bundle(action=0.25, attempt_steps=3))
+    robot.drive_until(lambda: robot.state()[0] == 'done', 'the end')
+    assert robot.state()[1] == 'its 3 steps, 0.5 s, are over'
+    robot.drive_until(lambda: robot.last_command() == [0.0] * 9, 'rest')
+    assert robot.bench.call(Trigger, 'policy/reset', Trigger.Request()).success
+    robot.drive_until(lambda: robot.last_command() == [0.5] * 9, 'another episode')
+    robot.drive_until(lambda: robot.state()[0] == 'done', 'its end')
