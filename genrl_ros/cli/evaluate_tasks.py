@@ -162,7 +162,7 @@ def run_task(
             if should_stop() and len(scores) < trials.episodes:
                 done = f'{len(scores)} of {trials.episodes} episodes'
                 raise StoppedError(f'{task.name} after {done}')
-    at_end = mean(kept) if task.score.kind == 'success' else None
+    at_end = float(mean(kept)) if task.score.kind == 'success' else None
     return replace(summarize(scores), at_end=at_end)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -136,7 +137,8 @@ class PolicyNode(ManagedNode):
 
     def cleanup(self) -> None:
         """Let go of the policy."""
-        self._drive.driver = None
+        with contextlib.suppress(AttributeError):  # it may not have come that far
+            self._drive.driver = None
         if self._loader is not None:
             self._loader.shutdown(wait=False, cancel_futures=True)
             self._trial.end()

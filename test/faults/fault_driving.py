@@ -338,7 +338,7 @@ def fault_images_are_lost(driving, measured) -> None:
     commands = [when for when, command in robot.commands if when > began]
     holds = sum(1 for when, state in robot.states if when > began and state.state == 'holding')
     longest = max(b - a for a, b in itertools.pairwise(commands))
-    measured(f'30 % of images lost for 8 s: {holds} holds, drives on; '
+    measured(f'30 % of images lost for 8 s: {holds} holds, keeps driving; '
              f'longest silence on the command topic {ms(longest)}')  # fmt: skip
     assert longest <= 2 * T + 0.1
     driving.mend()
@@ -355,7 +355,7 @@ def fault_the_clock_jumps(driving, measured, hours) -> None:
     driving.until(lambda: time.monotonic() > began + 0.5, 'a while')
     driving.wait_driving()
     gaps = [b[0] - a[0] for a, b in itertools.pairwise(robot.commands[count:])]
-    measured(f'{hours:+d} h: drives on, longest silence {ms(max(gaps))}, '
+    measured(f'{hours:+d} h: keeps driving, longest silence {ms(max(gaps))}, '
              f'shortest {ms(min(gaps))}')  # fmt: skip
     assert max(gaps) <= 2 * T + 0.1
     assert sum(gap < T / 4 for gap in gaps) <= 2, 'a burst'

@@ -105,7 +105,7 @@ def fault_policy_that_never_answers(
         'hour of work': (slow_actor, 'not loaded and run once within 10 s'),
     }[kind]
     silence = refused(driving, make_bundle(graphs={'actor.onnx': actor}), says)
-    measured(f'{kind}: refused, the policy in charge drives on, longest silence '
+    measured(f'{kind}: refused, the policy in charge keeps driving, longest silence '
              f'{silence * 1000:.0f} ms')  # fmt: skip
     assert silence < 2 * T + 0.1
     driving.announce(make_bundle(action=0.5))

@@ -367,7 +367,7 @@ def test_a_queued_task_waits_until_the_robot_has_done_the_one_before(
     goes_on(1)
     asked.append(user.set_task('task 3', if_busy=QUEUE).task_id)
     learned(asked[1])
-    states.publish(PolicyState(task_id=asked[1], state='driving', reason='it drives on'))
+    states.publish(PolicyState(task_id=asked[1], state='driving', reason='it keeps driving'))
     goes_on(2)
     user.trainer_is(GoalStatus.STATUS_EXECUTING)
     user.trainer_is(GoalStatus.STATUS_ABORTED)  # no policy comes of it

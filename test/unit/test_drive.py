@@ -302,7 +302,7 @@ def test_a_policy_that_is_to_drive_on_says_when_its_episode_was_over(make_bundle
     bench.drive.take_over(PolicyRunner(make_bundle(action=0.25, attempt_steps=2)))
     last = [bench.see() for _ in range(9)][-1]
     assert (last.state, last.command.tolist()) == (State.DRIVING, [0.5] * 9)
-    assert last.reason == 'its 2 steps, 0.3 s, are over; it drives on'
+    assert last.reason == 'its 2 steps, 0.3 s, are over; it keeps driving'
     assert bench.drive.driver.steps == 5
 
 

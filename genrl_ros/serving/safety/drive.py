@@ -270,7 +270,7 @@ class Drive:
             return self.hold(driver.ended)
         command = self._follow(driver, action, self._measured.position)
         self.state = State.DRIVING
-        self.reason = f'{driver.ended}; it drives on' if driver.ended else ''
+        self.reason = f'{driver.ended}; it keeps driving' if driver.ended else ''
         return Decision(self.state, self.reason, command, self._stamp_ns)
 
     def _go_home(self, driver: Driver, homing: Homing, position: Vector) -> Decision:
