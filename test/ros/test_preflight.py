@@ -57,6 +57,8 @@ def test_everything_that_differs_is_told(bench, preflight, counting_env, tmp_pat
     robot['use_sim_time'] = False
     robot['camera'] |= {'width': 128, 'height': 128, 'rate_hz': 30.0}
     robot['commands'][0]['channels'][3]['joint'] = 'panda_joint_4'
+    positions = robot['home']['positions']
+    positions['panda_joint_4'] = positions.pop('panda_joint4')
     robot['commands'].append(
         {
             'topic': 'gripper/commands',
