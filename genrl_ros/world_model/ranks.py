@@ -54,6 +54,10 @@ class Ranks:
         size = count // self.world
         return slice(self.rank * size, (self.rank + 1) * size)
 
+    def deal(self, names: Sequence[str]) -> list[str]:
+        """This process's part of any number of things, such as episodes to encode."""
+        return list(names[self.rank :: self.world])
+
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over the processes, in one message."""
         if self.world == 1:

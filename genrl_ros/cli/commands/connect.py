@@ -132,7 +132,7 @@ def connect(
         run: where and how it is trained.
         known: what the model's description says so far: how it was made, and its `scores`.
     """
-    mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
+    mine = run.ranks.deal(store.episode_ids)
     work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
     tokenizer = encode(store, model, run)
     name = store.spec.name
@@ -178,7 +178,7 @@ def _train_prior(
     prior, alone = how.prior, run.ranks.world == 1
     if not prior.updates:
         return
-    mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
+    mine = run.ranks.deal(store.episode_ids)
     work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
     steps = StepReplay(
         store, prior.batch, prior.steps, prior.delay, prior.discount, how.seed,
@@ -190,7 +190,7 @@ def _train_prior(
 
 def encode(store: EpisodeStore, model: MFWM, run: Run) -> str:
     """Encode the dataset where it is not yet, and give the tokenizer's identity."""
-    mine = store.episode_ids[run.ranks.rank :: run.ranks.world]
+    mine = run.ranks.deal(store.episode_ids)
     steps = encode_dataset(store, model.tokenizer, mine)
     work_through('encode', store.num_frames, steps, run)
     return weights_identity(model.tokenizer)

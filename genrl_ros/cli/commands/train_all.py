@@ -202,7 +202,7 @@ class Making:
         """Embed it."""
         store, ranks = EpisodeStore.of(self.config.domain, self.data), self.run.ranks
         embedder = load_embedder(self.config.embedder)
-        steps = embed_dataset(store, embedder, store.episode_ids[ranks.rank :: ranks.world])
+        steps = embed_dataset(store, embedder, ranks.deal(store.episode_ids))
         work_through('embed', store.num_frames, steps, self.run)
         return {'identity': embedder.identity}
 
