@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.embedder.source import ConceptSource
 from genrl_ros.training.engine.loop import Metrics, Training, train
+from genrl_ros.training.engine.one_cycle import OneCycle
 from genrl_ros.training.engine.run import Run, StoppedError
 from genrl_ros.vlm.reader import OBJECTIONS, ReaderConfig, ReaderNetwork, pad
 from genrl_ros.vlm.sentence import SentenceModel
@@ -104,24 +105,21 @@ class _Learning(Training):
         counts = torch.tensor([len(group) for group in sentences.values()])
         settings = {**asdict(config), 'sentences': sha256('\n'.join(texts).encode()).hexdigest()}
         super().__init__('reader', config.steps, settings)
-        self._config, self._done = config, 0
+        self._config = config
         self._target = torch.arange(len(counts)).repeat_interleave(counts)
         self._odds = counts.float().rsqrt()[self._target]
         self._tokens = _read(model, texts, should_stop)
         self._generator = torch.Generator().manual_seed(config.seed)
         torch.manual_seed(config.seed)
         self.network = ReaderNetwork(ReaderConfig(len(counts) - len(OBJECTIONS))).train()
-        self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser, config.learning_rate, config.steps
+        self._optimiser = OneCycle(
+            self.network.parameters(), config.learning_rate, config.weight_decay, config.steps
         )
 
     @property
     def done(self) -> int:
         """Updates done."""
-        return self._done
+        return self._optimiser.done
 
     def update(self) -> Metrics:
         """One update with sentences drawn anew, seldom classes more often than they are."""
@@ -133,33 +131,21 @@ class _Learning(Training):
             label_smoothing=self._config.smoothing,
         )
         self.guard.check(loss.item())
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self._optimiser.step()
-        self._schedule.step()
-        self._done += 1
+        self._optimiser.step(loss)
         return {'loss': loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
         """The network, its moments, and where among the draws it is."""
-        optimiser = self._optimiser.state_dict()
-        (group,) = optimiser['param_groups']
         return {
-            'done': self.done,
+            **self._optimiser.state_dict(),
             'network': self.network.state_dict(),
-            'moments': {str(index): each for index, each in optimiser['state'].items()},
-            'group': group,
-            'schedule': self._schedule.state_dict(),
             'generator': self._generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
-        self._done = int(state['done'])
         self.network.load_state_dict(state['network'])
-        moments = {int(index): each for index, each in state['moments'].items()}
-        self._optimiser.load_state_dict({'state': moments, 'param_groups': [state['group']]})
-        self._schedule.load_state_dict(dict(state['schedule']))
+        self._optimiser.load_state_dict(state)
         self._generator.set_state(state['generator'])
 
     def pass_over(self, failures: Sequence[Mapping[str, Any]]) -> None:

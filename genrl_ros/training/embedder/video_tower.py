@@ -21,6 +21,7 @@ from genrl_ros.training.embedder.takes import (
 )
 from genrl_ros.training.engine.average import Average
 from genrl_ros.training.engine.loop import Metrics, Training, train
+from genrl_ros.training.engine.one_cycle import OneCycle
 from genrl_ros.training.engine.run import Run
 from genrl_ros.vlm.embedded import TowerConfig, Towers, VideoTower, read_embedder
 
@@ -50,7 +51,7 @@ class TowerTraining(Training):
         settings = {**asdict(config), 'start': str(config.start), 'clips': dict(clips.made)}
         del settings['save_every'], settings['text_penalty']
         super().__init__('video_tower', config.steps, settings)
-        self.config, self._done = config, 0
+        self.config = config
         self.generator = torch.Generator().manual_seed(config.seed)
         self.sampler = TakeSampler(clips, np.random.default_rng(config.seed))
         towers = Towers(TowerConfig())
@@ -62,18 +63,15 @@ class TowerTraining(Training):
         self.log_scale = nn.Parameter(torch.tensor(14.0).log())
         statistics = [each for each in self.tower.buffers() if each.is_floating_point()]
         self.average = Average([*self.tower.parameters(), *statistics], config.average)
-        self.parameters = [*self.tower.parameters(), self.concepts, self.log_scale]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, config.learning_rate, config.steps, pct_start=0.1
+        parameters = [*self.tower.parameters(), self.concepts, self.log_scale]
+        self.optimiser = OneCycle(
+            parameters, config.learning_rate, config.weight_decay, config.steps, rising=0.1
         )
 
     @property
     def done(self) -> int:
         """Updates done."""
-        return self._done
+        return self.optimiser.done
 
     def update(self) -> Metrics:
         """One update with the next takes."""
@@ -85,43 +83,30 @@ class TowerTraining(Training):
         concepts = F.normalize(self.concepts, dim=-1)
         loss = video_loss(video, concepts, labels.flatten(0, 1), scale)
         self.guard.check(loss.item())
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
-        self.schedule.step()
-        self._done += 1
-        self.average.follow(self._done)
+        self.optimiser.step(loss, clip=1.0)
+        self.average.follow(self.done)
         return {'loss': loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
         """Tower, concepts, their moments and averages, and where among the takes it is."""
-        optimiser = self.optimiser.state_dict()
-        (group,) = optimiser['param_groups']
         return {
-            'done': self.done,
+            **self.optimiser.state_dict(),
             'tower': self.tower.state_dict(),
             'average': self.average.state_dict(),
             'concepts': self.concepts,
             'log_scale': self.log_scale,
-            'moments': {str(index): each for index, each in optimiser['state'].items()},
-            'group': group,
-            'schedule': self.schedule.state_dict(),
             'takes': self.sampler.state_dict(),
             'generator': self.generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
-        self._done = int(state['done'])
         self.tower.load_state_dict(state['tower'])
         self.average.load_state_dict(state['average'])
         with torch.no_grad():
             self.concepts.copy_(state['concepts'])
             self.log_scale.copy_(state['log_scale'])
-        moments = {int(index): each for index, each in state['moments'].items()}
-        self.optimiser.load_state_dict({'state': moments, 'param_groups': [state['group']]})
-        self.schedule.load_state_dict(dict(state['schedule']))
+        self.optimiser.load_state_dict(state)
         self.sampler.load_state_dict(state['takes'])
         self.generator.set_state(state['generator'])
 
