@@ -31,7 +31,8 @@ def test_a_connector_does_not_go_on_with_another_embedder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(pretrain, 'fit', lambda *args: asked.append(args[-1]))
+    monkeypatch.setattr(pretrain, 'NetworkTraining', lambda *args: args[-1])
+    monkeypatch.setattr(pretrain, 'fit', asked.append)
     replay = SimpleNamespace(embedder='e' * 64)
     pretrain.train_connector(MFWM(TINY), replay, ConnectConfig(), Run(tmp_path))  # type: ignore[arg-type]
     assert asked[0]['embedder'] == 'e' * 64

@@ -41,7 +41,7 @@ from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.behavior.learn import RECORD, Assignment, LearnResult, learn
-from genrl_ros.training.engine.fit import fit
+from genrl_ros.training.engine.fit import NetworkTraining, fit
 from genrl_ros.training.engine.run import Progress, Run
 from genrl_ros.training.model.pretrain import (
     train_connector,
@@ -141,7 +141,10 @@ class Toy:
             return value, {'error': value.detach()}
 
         run = Run(self.run, self.record, on_progress, should_stop, ranks, pictures=pictures or {})
-        fit(STAGE, net, loss, replay, self.updates, self.optim, run, built_on, settings)
+        training = NetworkTraining(
+            STAGE, net, loss, replay, self.updates, self.optim, run, built_on, settings
+        )
+        fit(training)
         return net
 
 

@@ -27,22 +27,25 @@ def tensors(batch: Mapping[str, Any], device: str | torch.device) -> dict[str, T
     }
 
 
-def fit(
-    stage: str,
-    network: nn.Module,
-    loss: Loss,
-    replay: Source[Any],
-    updates: int,
-    optim: OptimConfig,
-    run: Run,
-    built_on: str = '',
-    settings: Mapping[str, Any] | None = None,
-) -> None:
+def fit(training: NetworkTraining) -> None:
     """Train a network, continuing where an earlier run in the same folder stopped.
 
     See `loop.train`. In the end the network has the moving average of its weights, if `optim` asks
     for one. Training passes over a batch whose loss or gradient is not finite, or whose loss
     explodes.
+
+    Raises:
+        StoppedError: if `run.should_stop` said so; everything is saved.
+        FloatingPointError: if training fails again and again; the last checkpoint stays.
+        CheckpointError: if a checkpoint cannot be read or written, or is of other settings.
+        ValueError: if the processes do not train the same thing.
+    """
+    train(training, training.run)
+    training.optimizer.average.adopt()
+
+
+class NetworkTraining(Training):
+    """A network, its loss, and the batches that it is trained with.
 
     Args:
         stage: names the checkpoint `<stage>.safetensors` and the curve `<stage>.csv`.
@@ -57,20 +60,8 @@ def fit(
             hold.
 
     Raises:
-        StoppedError: if `run.should_stop` said so; everything is saved.
-        FloatingPointError: if training fails again and again; the last checkpoint stays.
-        CheckpointError: if a checkpoint cannot be read or written, or is of other settings.
-        ValueError: if the processes cannot share the batch, or do not train the same thing.
+        ValueError: if the processes cannot share the batch.
     """
-    training = NetworkTraining(
-        stage, network, loss, replay, updates, optim, run, built_on, settings
-    )
-    train(training, run)
-    training.optimizer.average.adopt()
-
-
-class NetworkTraining(Training):
-    """A network, its loss, and the batches that it is trained with; arguments as for `fit`."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
 from genrl_ros.data.store.replay import Replay, StepReplay
-from genrl_ros.training.engine.fit import fit
+from genrl_ros.training.engine.fit import NetworkTraining, fit
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.latents import dynamics_identity
 from genrl_ros.world_model.checkpoint import weights_identity
@@ -39,7 +39,10 @@ def train_world_model(model: MFWM, replay: Replay, config: WorldModelConfig, run
 
     network = nn.ModuleDict({'tokenizer': model.tokenizer, 'sequence': model.sequence})
     asked = _settings(config)
-    fit('world_model', network, loss, replay, config.updates, config.optim, run, '', asked)
+    training = NetworkTraining(
+        'world_model', network, loss, replay, config.updates, config.optim, run, '', asked
+    )
+    fit(training)
 
 
 def train_dynamics(model: MFWM, replay: Replay, config: DynamicsConfig, run: Run) -> None:
@@ -51,7 +54,10 @@ def train_dynamics(model: MFWM, replay: Replay, config: DynamicsConfig, run: Run
     built_on = weights_identity(model.tokenizer)
     asked = _settings(config)
     sequence = model.sequence
-    fit('dynamics', sequence, loss, replay, config.updates, config.optim, run, built_on, asked)
+    training = NetworkTraining(
+        'dynamics', sequence, loss, replay, config.updates, config.optim, run, built_on, asked
+    )
+    fit(training)
 
 
 def train_connector(model: MFWM, replay: Replay, config: ConnectConfig, run: Run) -> None:
@@ -63,7 +69,10 @@ def train_connector(model: MFWM, replay: Replay, config: ConnectConfig, run: Run
     network = nn.ModuleDict({'connector': model.connector, 'aligner': model.aligner})
     built_on = f'{weights_identity(model.tokenizer)} {replay.embedder}'
     asked = _settings(config) | {'embedder': replay.embedder}
-    fit('connector', network, loss, replay, config.updates, config.optim, run, built_on, asked)
+    training = NetworkTraining(
+        'connector', network, loss, replay, config.updates, config.optim, run, built_on, asked
+    )
+    fit(training)
 
 
 def train_prior(model: MFWM, replay: StepReplay, config: PriorConfig, run: Run) -> None:
@@ -74,7 +83,10 @@ def train_prior(model: MFWM, replay: StepReplay, config: PriorConfig, run: Run) 
 
     built_on = f'{dynamics_identity(model)} {weights_identity(model.aligner)}'
     asked = _settings(config)
-    fit('prior', model.prior, loss, replay, config.updates, config.optim, run, built_on, asked)
+    training = NetworkTraining(
+        'prior', model.prior, loss, replay, config.updates, config.optim, run, built_on, asked
+    )
+    fit(training)
 
 
 def _settings(config: Config) -> dict[str, Any]:
