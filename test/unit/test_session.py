@@ -139,10 +139,11 @@ def test_a_stage_that_stops_is_begun_again(tmp_path: Path) -> None:
 
 
 def explained(kind: type) -> set[str]:
-    """Fields of a dataclass that are followed by a docstring."""
+    """Fields of a dataclass and those that it inherits that are followed by a docstring."""
+    inherited = [explained(base) for base in kind.__bases__ if dataclasses.is_dataclass(base)]
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(tree, ast.ClassDef)
-    return {
+    return set().union(*inherited) | {
         field.target.id
         for field, text in zip(tree.body, tree.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign)

@@ -137,8 +137,9 @@ def test_a_world_model_is_connected_to_one_of_any_size(folder, embedder, tmp_pat
     assert load_mfwm(tmp_path / 'run' / 'model')[0].config.embed_dim == embedder.dim
 
     again = connect.Config(
-        'toy', tmp_path / 'run' / 'model', asked.data, tmp_path / 'again', embedder='embedded',
-        threads=1, connect=asked.connect, prior=asked.prior, record=asked.record,
+        'toy', tmp_path / 'run' / 'model', run=tmp_path / 'again', data=asked.data,
+        embedder='embedded', threads=1, connect=asked.connect, prior=asked.prior,
+        record=asked.record,
     )  # fmt: skip
     assert connect.main(again) == 0
     assert load_mfwm(tmp_path / 'again' / 'model')[0].config.embed_dim == 512 != embedder.dim

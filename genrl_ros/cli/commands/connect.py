@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genrl_ros.cli.options import DomainName, at_least
+from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session, work_through
-from genrl_ros.config.presets import PresetName
-from genrl_ros.config.training import ConnectConfig, Device, Precision, PriorConfig, RecordConfig
+from genrl_ros.config.training import ConnectConfig, PriorConfig
 from genrl_ros.data.pictures import grid, write_png
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay, StepReplay
@@ -36,43 +35,17 @@ from genrl_ros.world_model.mfwm import MFWM
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(TrainingOptions):
     """Arguments of `genrl connect`."""
 
     domain: DomainName
     """Domain of the world model."""
     model: Path | None = None
     """World model; the shipped one unless given."""
-    data: Path | None = None
-    """Dataset; `data/DOMAIN` unless given."""
     run: Path | None = None
     """Folder of checkpoints, curves and pictures; `runs/connect/DOMAIN` unless given."""
     out: Path | None = None
     """Where the connected model goes; `RUN/model` unless given."""
-    embedder: str = 'embedded'
-    """Video-language embedder to connect it to."""
-    preset: PresetName = 'small'
-    """Defaults of the training below."""
-    seed: int = 0
-    """Seed of all random numbers."""
-    threads: int = 2
-    """CPU threads of a process."""
-    device: Device = 'cpu'
-    """What to compute on."""
-    precision: Precision = 'float32'
-    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
-    budget_s: float | None = None
-    """Seconds after which to stop with everything saved; the same command goes on from there."""
-    record: RecordConfig = field(default_factory=RecordConfig)
-    """How often to report, save and draw."""
-    connect: ConnectConfig = field(default_factory=ConnectConfig)
-    """Training of connector and aligner."""
-    prior: PriorConfig = field(default_factory=PriorConfig)
-    """Training of the action prior."""
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, 'threads')
-        at_least(self, 0, 'seed')
 
 
 def main(config: Config) -> int:

@@ -17,17 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genrl_ros.cli.commands.connect import Connecting, connect, encode
-from genrl_ros.cli.options import DomainName, at_least
+from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session
 from genrl_ros.config.model import model_preset
-from genrl_ros.config.presets import PresetName
 from genrl_ros.config.training import (
-    ConnectConfig,
-    Device,
     DynamicsConfig,
-    Precision,
-    PriorConfig,
-    RecordConfig,
     WorldModelConfig,
 )
 from genrl_ros.data.store.episode_store import EpisodeStore
@@ -42,47 +36,21 @@ from genrl_ros.world_model.mfwm import MFWM
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(TrainingOptions):
     """Arguments of `genrl pretrain`."""
 
     domain: DomainName
     """Domain of the dataset."""
-    data: Path | None = None
-    """Dataset; `data/DOMAIN` unless given."""
     run: Path | None = None
     """Folder of checkpoints, curves and pictures; `runs/pretrain/DOMAIN` unless given."""
     out: Path | None = None
     """Where the finished model goes; `RUN/model` unless given."""
-    preset: PresetName = 'small'
-    """Sizes of the model, and the defaults of its training below."""
-    embedder: str = 'embedded'
-    """Video-language embedder to connect it to."""
-    seed: int = 0
-    """Seed of all random numbers."""
-    threads: int = 2
-    """CPU threads of a process."""
-    device: Device = 'cpu'
-    """What to compute on."""
-    precision: Precision = 'float32'
-    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
-    budget_s: float | None = None
-    """Seconds after which to stop with everything saved; the same command goes on from there."""
-    record: RecordConfig = field(default_factory=RecordConfig)
-    """How often to report, save and draw."""
     stage: Literal['all', 'world-model'] = 'all'
     """Stop after the world model and its dynamics, which need no embedder, or go on to the end."""
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """Training of tokenizer and sequence model."""
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     """Further training of the sequence model."""
-    connect: ConnectConfig = field(default_factory=ConnectConfig)
-    """Training of connector and aligner."""
-    prior: PriorConfig = field(default_factory=PriorConfig)
-    """Training of the action prior."""
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, 'threads')
-        at_least(self, 0, 'seed')
 
 
 def main(config: Config) -> int:

@@ -22,18 +22,13 @@ from typing import Any
 from genrl_ros.cli.commands import collect, pretrain
 from genrl_ros.cli.evaluate_tasks import Trials, learn_and_run, show_scores
 from genrl_ros.cli.learn_prompt import Config as Learn
-from genrl_ros.cli.options import DomainName, at_least
+from genrl_ros.cli.options import DomainName, TrainingOptions, at_least
 from genrl_ros.cli.session import training_session, work_through
 from genrl_ros.config.fingerprint import VERSION, explicit, fingerprint
 from genrl_ros.config.learning import LearnConfig
-from genrl_ros.config.presets import TRAINING, PresetName
+from genrl_ros.config.presets import TRAINING
 from genrl_ros.config.training import (
-    ConnectConfig,
-    Device,
     DynamicsConfig,
-    Precision,
-    PriorConfig,
-    RecordConfig,
     WorldModelConfig,
 )
 from genrl_ros.data.store.episode_store import EpisodeStore
@@ -60,15 +55,13 @@ tasks."""
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(TrainingOptions):
     """Arguments of `genrl train-all`."""
 
     domain: DomainName
     """Domain of the world model."""
     frames: int = 120_000
     """Frames to collect."""
-    data: Path | None = None
-    """Dataset; `data/DOMAIN` unless given."""
     data_seed: int = 1
     """Seed of the dataset."""
     run: Path | None = None
@@ -76,40 +69,21 @@ class Config:
     out: Path | None = None
     """Where the model goes in the end, with scores and card; unless given, `export` beside what
     its training leaves, so that another model gets another folder."""
-    preset: PresetName = 'small'
-    """Sizes of the model, and the defaults of its training below."""
-    embedder: str = 'embedded'
-    """Video-language embedder to connect it to."""
-    seed: int = 0
-    """Seed of training."""
     episodes: int = 20
     """Episodes a task, to evaluate with."""
-    threads: int = 2
-    """CPU threads of a process."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Simulators that run in parallel."""
-    device: Device = 'cpu'
-    """What to train on."""
-    precision: Precision = 'float32'
-    """Of products in losses; `bf16` is faster where `genrl bench` says so."""
-    budget_s: float | None = None
-    """Seconds after which to stop with everything saved; the same command goes on from there."""
-    record: RecordConfig = field(default_factory=RecordConfig)
-    """How often to report, save and draw."""
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """Training of tokenizer and sequence model."""
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     """Further training of the sequence model."""
-    connect: ConnectConfig = field(default_factory=ConnectConfig)
-    """Training of connector and aligner."""
-    prior: PriorConfig = field(default_factory=PriorConfig)
-    """Training of the action prior."""
     learning: LearnConfig = field(default_factory=LearnConfig)
     """How to learn the tasks that it is evaluated with."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, 'frames', 'episodes', 'threads', 'workers')
-        at_least(self, 0, 'seed', 'data_seed')
+        super().__post_init__()
+        at_least(self, 1, 'frames', 'episodes', 'workers')
+        at_least(self, 0, 'data_seed')
 
 
 def main(config: Config) -> int:
