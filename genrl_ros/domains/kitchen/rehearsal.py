@@ -21,7 +21,7 @@ KINDS = (*HANDLES, 'wander')
 def rehearse(studio: Studio, seed: int) -> States:
     """Record one rehearsal: a visit to an element or wandering, then perhaps a second visit.
 
-    The seed chooses everything; `seed % 7` chooses what is visited first.
+    The seed chooses everything; `seed % len(KINDS)` chooses what is visited first.
 
     Returns:
         `(T, 30)` float32 simulator positions, one a control step of 0.08 s.

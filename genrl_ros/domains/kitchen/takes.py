@@ -65,7 +65,7 @@ class Takes(ABC):
         return groups | {n: labels[:, CONCEPTS.index(n)] for n in ('idle', 'wandering')}
 
     def dress(self, states: npt.NDArray[np.float32], group: str, rng: np.random.Generator) -> None:
-        """Set elements that rest to other states; let the kettle travel, which no arm moves."""
+        """Set elements that rest to other states; let the kettle travel by itself."""
         frames = len(states)
         still = np.ptp(self.progress(states), axis=0) < STILL
         if group == 'kettle/moving':
