@@ -20,9 +20,8 @@ import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 
+from genrl_ros.system.arrays import Image
 from genrl_ros.system.files import atomic_file, open_regular
-
-Frames = npt.NDArray[np.uint8]
 
 END_S = 0.5
 """A video may end so much earlier than its file says: sound often lasts a little longer."""
@@ -62,11 +61,11 @@ class Video:
         missing: which part of the file is not among the frames, for people; '' if all of it is.
     """
 
-    frames: Frames
+    frames: Image
     times_s: npt.NDArray[np.float64]
     missing: str = ''
 
-    def clip(self, count: int) -> Frames:
+    def clip(self, count: int) -> Image:
         """The `count` frames that are shown at times evenly spread from the first to the last."""
         wanted_s = np.linspace(0, self.times_s[-1], count) + _period_s(self.times_s) / 2
         return self.frames[np.searchsorted(self.times_s, wanted_s, side='right') - 1]
@@ -183,7 +182,7 @@ def _missing(log: str, end_s: float, limits: VideoLimits) -> str:
     return f'parts of the video cannot be read ({errors[0][:200]})' if errors else ''
 
 
-def write_video(path: Path, frames: Sequence[Frames] | Frames, fps: float, scale: int = 1) -> None:
+def write_video(path: Path, frames: Sequence[Image] | Image, fps: float, scale: int = 1) -> None:
     """Write an H.264 video in an MP4 file, which appears when it is complete.
 
     Args:

@@ -6,9 +6,10 @@ import ctypes.util
 import os
 import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
+
+from genrl_ros.system.share import folders_in
 
 LAST_ROS_DOMAIN = 232
 """Beyond it there are no ports."""
@@ -161,14 +162,9 @@ def _check_middleware() -> None:
         )
 
 
-def _library_folders() -> Iterable[Path]:
-    yield Path(sys.prefix) / 'lib'
-    for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep):
-        if prefix:
-            yield Path(prefix) / 'lib'
-    for folder in os.environ.get('LD_LIBRARY_PATH', '').split(os.pathsep):
-        if folder:
-            yield Path(folder)
+def _library_folders() -> list[Path]:
+    prefixes = [Path(sys.prefix), *folders_in('AMENT_PREFIX_PATH')]
+    return [*(prefix / 'lib' for prefix in prefixes), *folders_in('LD_LIBRARY_PATH')]
 
 
 def _check_profiles(name: str) -> None:

@@ -9,6 +9,11 @@ from pathlib import Path
 PACKAGE = 'genrl_ros'
 
 
+def folders_in(variable: str) -> list[Path]:
+    """The folders that an environment variable such as `AMENT_PREFIX_PATH` lists."""
+    return [Path(part) for part in os.environ.get(variable, '').split(os.pathsep) if part]
+
+
 def _roots() -> Iterator[Path]:
     """Where the shared folders may be, the likeliest first."""
     package = Path(__file__).resolve().parents[1]
@@ -17,9 +22,8 @@ def _roots() -> Iterator[Path]:
         yield checkout
     if len(package.parents) > 3:  # PREFIX/lib/pythonX.Y/site-packages/genrl_ros
         yield package.parents[3] / 'share' / PACKAGE
-    for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep):
-        if prefix:
-            yield Path(prefix) / 'share' / PACKAGE
+    for prefix in folders_in('AMENT_PREFIX_PATH'):
+        yield prefix / 'share' / PACKAGE
 
 
 def share_path(*parts: str) -> Path:

@@ -197,7 +197,7 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
 
 
 class EmbeddedEmbedder:
-    """The shipped `VideoTextEmbedder`; see `genrl_ros.types`.
+    """The shipped `VideoTextEmbedder`; see `genrl_ros.vlm.base`.
 
     Args:
         folder: holds `embedder.safetensors` and `embedder.json`.

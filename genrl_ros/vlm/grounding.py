@@ -79,7 +79,6 @@ class Grounding:
         margin: how much nearer the nearest is.
         known: whether it asks for something that the embedder knows, as far as that can be judged;
             else it must not be acted on.
-        well_grounded: whether there is no doubt at all.
         warning: why the prompt may not mean what the user thinks; '' if it is clear.
     """
 
@@ -88,8 +87,12 @@ class Grounding:
     runner_up: str
     margin: float
     known: bool
-    well_grounded: bool
     warning: str
+
+    @property
+    def well_grounded(self) -> bool:
+        """Whether there is no doubt at all."""
+        return not self.warning
 
 
 def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> Grounding:
@@ -109,7 +112,7 @@ def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> 
         raise ValueError('an embedding without length cannot be grounded')
     if not isinstance(embedder, KnowsConcepts):
         warning = f'{embedder.name} carries no known concepts, so the prompt was not checked'
-        return Grounding(0.0, '', '', 0.0, True, False, warning)
+        return Grounding(0.0, '', '', 0.0, True, warning)
     bank = embedder.bank
     scores = np.clip(bank.centroids @ (vector / length), -1.0, 1.0)
     second, first = np.argsort(scores)[-2:]
@@ -120,7 +123,7 @@ def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> 
         warning = f'this resembles nothing that the embedder knows; the nearest is: {concept}'
     elif margin < bank.least_margin:
         warning = f'this may mean: {concept}, or: {runner_up}'
-    return Grounding(score, concept, runner_up, margin, known, not warning, warning)
+    return Grounding(score, concept, runner_up, margin, known, warning)
 
 
 def ground_sentence(embedder: VideoTextEmbedder, sentence: str) -> tuple[FloatArray, Grounding]:
@@ -161,7 +164,7 @@ def _compare(
     doubt = f'this may mean: {bank.words[reading.concept]}, or: {grounding.concept}'
     if wording.forbids or _differ(bank.names[nearest], bank.names[reading.concept]):
         return _refuse(grounding, f'{doubt}; say it in other words')
-    return replace(grounding, well_grounded=False, warning=doubt)
+    return replace(grounding, warning=doubt)
 
 
 def _differ(one: str, other: str) -> bool:
@@ -171,7 +174,7 @@ def _differ(one: str, other: str) -> bool:
 
 
 def _refuse(grounding: Grounding, warning: str) -> Grounding:
-    return replace(grounding, known=False, well_grounded=False, warning=warning)
+    return replace(grounding, known=False, warning=warning)
 
 
 def _possible(wording: Wording) -> frozenset[Objection]:

@@ -68,6 +68,18 @@ def without(sentences: Iterable[str], forbidden: Sequence[str]) -> list[str]:
     return [sentence for sentence in sentences if normalise(sentence) not in banned]
 
 
+def check_apart(learned: Iterable[str], kept: Iterable[str]) -> None:
+    """Check that nothing that is kept for measuring is learned, however it is spelled.
+
+    Raises:
+        ValueError: naming the sentences that are.
+    """
+    known = {normalise(sentence) for sentence in learned}
+    leaked = [sentence for sentence in kept if normalise(sentence) in known]
+    if leaked:
+        raise ValueError(f'these sentences must not be trained with: {", ".join(leaked)}')
+
+
 def draw(grammar: Grammar, count: int, seed: int, forbidden: Sequence[str]) -> tuple[str, ...]:
     """At most `count` different sentences of the grammar, none of them forbidden."""
     sentences = without(grammar.sentences(), forbidden)

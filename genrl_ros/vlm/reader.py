@@ -7,8 +7,7 @@ suffices. It gives no embedding, so it can be made anew without touching a world
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrl_ros.system.arrays import FloatArray
+from genrl_ros.system.files import read_json
 from genrl_ros.vlm.sentence import FILES, SENTENCE_DIM
 from genrl_ros.vlm.weights import identity_of, read_weights
 
@@ -85,12 +85,10 @@ class Reading:
 
     Attributes:
         concept: index of the likeliest concept.
-        request: probability that it is a request for a concept, in [0, 1].
         objection: the likeliest reason why it is none; None if it is one.
     """
 
     concept: int
-    request: float
     objection: Objection | None
 
 
@@ -126,7 +124,6 @@ class Reader:
         objection = OBJECTIONS[int(odds[count:].argmax())]
         return Reading(
             concept=int(odds[:count].argmax()),
-            request=request,
             objection=None if request >= self.least_request else objection,
         )
 
@@ -137,6 +134,11 @@ def pad(sentences: Sequence[FloatArray]) -> tuple[Tensor, Tensor]:
     tokens = nn.utils.rnn.pad_sequence(tensors, batch_first=True).float()
     lengths = torch.tensor([len(each) for each in tensors])
     return tokens, torch.arange(tokens.shape[1]) < lengths[:, None]
+
+
+def reader_identity(weights: Mapping[str, Tensor]) -> str:
+    """sha256 over a reader's weights, and over the sentence model that they go with."""
+    return identity_of(weights, f'reader/{FORMAT_VERSION}/{FILES["model.safetensors"]}')
 
 
 def read_reader(folder: Path, concepts: Sequence[str]) -> Reader | None:
@@ -159,7 +161,7 @@ def read_reader(folder: Path, concepts: Sequence[str]) -> Reader | None:
                 f'{path} is missing: make it with `genrl train-embedder --reader-of`'
             )
     try:
-        meta = json.loads(description.read_text())
+        meta = read_json(description)
         version, names = meta['format_version'], tuple(meta['concepts'])
         sizes = ReaderConfig(**meta['network'])
         least = float(meta['least_request'])
@@ -185,7 +187,7 @@ def read_reader(folder: Path, concepts: Sequence[str]) -> Reader | None:
     network = ReaderNetwork(sizes).eval()
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if (
-        identity_of(tensors, f'reader/{version}/{sentence_model}') != expected
+        reader_identity(tensors) != expected
         or {name: tensor.shape for name, tensor in tensors.items()} != shapes
     ):
         raise ValueError(

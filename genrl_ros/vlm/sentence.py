@@ -63,18 +63,15 @@ def verify(folder: Path) -> None:
 class SentenceModel:
     """Sentences to unit vectors, offline: mean-pooled all-MiniLM-L6-v2, frozen.
 
-    Args:
-        folder: where the model's files are; the installed package's folder unless given.
-
     Raises:
         FileNotFoundError: if the package or one of its files is missing.
         ValueError: if a file is not the expected one.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self) -> None:
         from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-        folder = package_folder() if folder is None else folder
+        folder = package_folder()
         verify(folder)
         self._tokenizer = PreTrainedTokenizerFast(
             tokenizer_file=str(folder / 'tokenizer.json'), pad_token='[PAD]', unk_token='[UNK]'

@@ -71,8 +71,8 @@ def foreign_sentences(own: Iterable[str], others: Iterable[str] = ()) -> tuple[s
         others: sentences of other domains.
     """
     kept = [_roots(sentence) for sentence in own]
-    foreign = dict.fromkeys((*TRAINING, *others))
-    return tuple(s for s in foreign if not any(_roots(s) <= roots for roots in kept))
+    foreign = {sentence: _roots(sentence) for sentence in (*TRAINING, *others)}
+    return tuple(s for s, said in foreign.items() if not any(said <= roots for roots in kept))
 
 
 def _roots(sentence: str) -> frozenset[str]:

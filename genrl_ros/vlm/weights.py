@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from genrl_ros.system.arrays import digest
@@ -27,7 +27,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ValueError: if it is torn, or no such file.
     """
     try:
-        with safe_open(path, framework='pt') as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return load_file(path)
     except Exception as error:
         raise ValueError(f'{path} is not a readable safetensors file: {error}') from error

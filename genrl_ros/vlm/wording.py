@@ -99,12 +99,14 @@ def read_wording(sentence: str) -> Wording:
     """Read the negations of an English sentence."""
     text = ' '.join(sentence.lower().replace('\u2019', "'").split())
     plain = _ENCOURAGED.sub(' ', text)
-    clauses = [clause.strip() for clause in _CLAUSE_ENDS.split(plain)]
-    kept = [_affirm(clause) for clause in clauses if clause]
-    forbids = any(rest != clause for rest, clause in zip(kept, filter(None, clauses), strict=True))
-    taken_back = bool(_EXCEPT.search(plain)) or any(
-        _REFUSAL.search(clause) or (_affirm(clause) != clause and _BACK_REFERENCE.search(clause))
-        for clause in clauses
+    clauses = [clause for part in _CLAUSE_ENDS.split(plain) if (clause := part.strip())]
+    kept = [_affirm(clause) for clause in clauses]
+    cut = [clause for clause, rest in zip(clauses, kept, strict=True) if rest != clause]
+    forbids = bool(cut)
+    taken_back = (
+        bool(_EXCEPT.search(plain))
+        or any(map(_REFUSAL.search, clauses))
+        or any(map(_BACK_REFERENCE.search, cut))
     )
     affirmed = '' if taken_back else ', '.join(filter(None, kept))
     return Wording(

@@ -164,7 +164,7 @@ def deserialize(message: BagMessage, kind: str) -> Any:
         raise BagError(_encoding_problem(message.encoding))
     if message.type != kind:
         raise BagError(f'type {message.type[:60]} where {kind} is expected')
-    store = _typestore()
+    store = typestore()
     if kind not in store.types:
         raise BagError(f'the type {kind[:60]!r} is not known')
     try:
@@ -182,7 +182,8 @@ def _encoding_problem(encoding: str) -> str:
 
 
 @functools.cache
-def _typestore() -> Typestore:
+def typestore() -> Typestore:
+    """The messages that this package reads and writes."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 

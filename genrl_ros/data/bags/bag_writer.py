@@ -10,9 +10,8 @@ from typing import Final
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
-from rosbags.typesys import Stores, get_typestore
 
-from genrl_ros.data.bags.bag import UNFINISHED
+from genrl_ros.data.bags.bag import UNFINISHED, typestore
 from genrl_ros.system.files import sync
 
 METADATA_VERSION: Final = 9
@@ -39,7 +38,7 @@ class EpisodeRecorder:
         self.folder = Path(folder)
         self.messages = 0
         self._topics = dict(topics)
-        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._store = typestore()
         self._writer: Writer | None = None
         self._connections: dict[str, Connection] = {}
         self._arrived_ns = 0

@@ -19,10 +19,15 @@ from genrl_ros.training.engine.run import Run
 from genrl_ros.vlm import unrelated
 from genrl_ros.vlm.embedded import EmbeddedEmbedder
 from genrl_ros.vlm.grounding import ground, ground_sentence
-from genrl_ros.vlm.phrases import normalise
-from genrl_ros.vlm.reader import DESCRIPTION, FORMAT_VERSION, WEIGHTS, ReaderNetwork
+from genrl_ros.vlm.phrases import check_apart
+from genrl_ros.vlm.reader import (
+    DESCRIPTION,
+    FORMAT_VERSION,
+    WEIGHTS,
+    ReaderNetwork,
+    reader_identity,
+)
 from genrl_ros.vlm.sentence import FILES, SentenceModel
-from genrl_ros.vlm.weights import identity_of
 
 LEAST_REQUEST = 0.6
 """A sentence that is less likely a request is asked back; chosen with the held-out sentences."""
@@ -38,14 +43,11 @@ def check_sentences(training: Mapping[str, Sequence[str]], source: ConceptSource
     Raises:
         ValueError: if it would.
     """
-    learned = {normalise(text) for texts in training.values() for text in texts}
     kept = [*source.evaluation_prompts, *unrelated.HELD_OUT]
     tests = [texts for name, texts in source.measured.items() if not name.startswith('choice/')]
     for texts in (*source.held_out.values(), *tests):
         kept += texts
-    leaked = [text for text in kept if normalise(text) in learned]
-    if leaked:
-        raise ValueError(f'these sentences must not be trained with: {", ".join(leaked)}')
+    check_apart([text for texts in training.values() for text in texts], kept)
 
 
 def make_reader(
@@ -95,7 +97,7 @@ def write(
     sentence_model = FILES['model.safetensors']
     meta = {
         'format_version': FORMAT_VERSION,
-        'identity': identity_of(weights, f'reader/{FORMAT_VERSION}/{sentence_model}'),
+        'identity': reader_identity(weights),
         'sentence_model': sentence_model,
         'concepts': source.concepts,
         'network': asdict(network.config),
@@ -123,8 +125,9 @@ def measure(embedder: EmbeddedEmbedder, source: ConceptSource) -> Scores:
 
 
 def _driven(embedder: EmbeddedEmbedder, texts: Sequence[str]) -> Scores:
-    driven = [text for text in texts if ground_sentence(embedder, text)[1].known]
-    before = [text for text in texts if ground(embedder, embedder.embed_text([text])[0]).known]
+    found = [ground_sentence(embedder, text) for text in texts]
+    driven = [grounding for _, grounding in found if grounding.known]
+    before = [embedding for embedding, _ in found if ground(embedder, embedding).known]
     low, high = wilson(len(driven), len(texts))
     return {
         'sentences': len(texts),
