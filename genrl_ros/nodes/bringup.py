@@ -8,6 +8,7 @@ somebody releases it, and a prompt node that comes back waits for a task.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,7 +140,6 @@ class Bringup(Node):
         self._prompt = parameters.prompt
         self._complete, self._complete_s = False, 0.0
         self._waiting: dict[str, tuple[DiagnosticStatus, float]] = {}
-        self._told_waiting = set[str]()
         self.reasons: dict[str, str] = dict.fromkeys(map(self._diagnostic_name, self._nodes), '')
         self.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS
@@ -163,13 +163,12 @@ class Bringup(Node):
             self._waiting[status.name] = status, since
         else:
             self._waiting.pop(status.name, None)
-            self._told_waiting.discard(status.name)
 
     def _tell_waiting(self, now: float) -> None:
         """Once all is active, say what a node waits for, if it does so for long."""
         for name, (status, since) in self._waiting.items():
-            if now - max(since, self._complete_s) > WAITS_S and name not in self._told_waiting:
-                self._told_waiting.add(name)
+            if now - max(since, self._complete_s) > WAITS_S:
+                self._waiting[name] = status, math.inf  # told
                 text = f'{name} is active, but: {status.message[:MAX_REASON]}'
                 is_error = status.level == DiagnosticStatus.ERROR
                 (self.get_logger().warning if is_error else self.get_logger().info)(text)

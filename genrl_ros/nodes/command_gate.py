@@ -16,7 +16,7 @@ from std_srvs.srv import Trigger
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.commands import CommandPublishers
 from genrl_ros.nodes.ros.diagnostics import Level, Status
-from genrl_ros.nodes.ros.forward_time import ForwardTime
+from genrl_ros.nodes.ros.forward_time import time_outs
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.robot import from_joint_states, from_policy_command, load_robot
@@ -80,11 +80,13 @@ class CommandGate(ManagedNode):
     def configure(self) -> None:
         """Read the embodiment. The gate begins stopped."""
         self._robot = load_robot(self._config.embodiment)
-        self._now_s = ForwardTime(self.get_clock()) if self._config.lockstep else time.monotonic
+        self._now_s, pace = time_outs(
+            self.get_clock(), self._config.real_time_factor, lockstep=self._config.lockstep
+        )
         self._gate = gate = Gate(
             self._robot.channels,
             self._robot.control_dt_s,
-            1.0 if self._config.lockstep else self._config.real_time_factor,
+            pace,
             self._robot.joint_states.max_age_s,
             self._robot.commands_per_answer,
         )

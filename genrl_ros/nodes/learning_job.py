@@ -33,7 +33,6 @@ class Job:
         told: the progress that was last given as feedback.
         line_due_s: when the log is to tell it again, in steady time.
         stopped_because: why it was stopped; empty if it was not.
-        replaced: whether another task takes its place.
     """
 
     goal: Goal
@@ -44,7 +43,6 @@ class Job:
     told: dict[str, Any] = field(default_factory=dict)
     line_due_s: float = 0.0
     stopped_because: str = ''
-    replaced: bool = False
 
     @property
     def progress(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from genrl_interfaces.msg import LatentTokens, PolicyAnnouncement, PolicyState
 from genrl_ros.data.bags.synchronise import Pace
 from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.diagnostics import Level, Status
-from genrl_ros.nodes.ros.forward_time import ForwardTime
+from genrl_ros.nodes.ros.forward_time import time_outs
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
 from genrl_ros.nodes.ros.params import declare, parameter
 from genrl_ros.nodes.ros.robot import from_joint_states, load_robot, to_policy_command
@@ -90,19 +91,19 @@ class PolicyNode(ManagedNode):
         """Read the embodiment, and begin to listen for policies and joint states."""
         self._robot = robot = load_robot(self._config.embodiment)
         factor = self._config.real_time_factor
+        now_s, pace = time_outs(self.get_clock(), factor, lockstep=self._config.lockstep)
         self._policies = below_home(self._config.policies)
         self.get_logger().info(f'takes policies from {self._policies}')
         self._loader = ThreadPoolExecutor(1, thread_name_prefix='bundle')
         self._trial = Trial(self._config.trial_timeout_s)
-        self._loading: Future[PolicyRunner] | None = None
+        self._loading: Future[tuple[PolicyRunner, bool]] | None = None
         self._wanted: PolicyAnnouncement | None = None
-        self._from_here = False
         self._drive = Drive(
             robot,
-            _Time(self.get_clock(), lockstep=self._config.lockstep),
+            _Time(self.get_clock(), now_s),
             Pace(round(robot.answer_dt_s * 1e9), round(1e9 / robot.camera_rate_hz)),
             self._config.blend_s,
-            1.0 if self._config.lockstep else factor,
+            pace,
             drive_on=self._config.drive_on,
         )
         self._ticks = TickWatch(robot.answer_dt_s / factor)
@@ -175,8 +176,8 @@ class PolicyNode(ManagedNode):
         assert self._loader is not None
         if self._loading is not None and self._loading.done():
             try:
-                runner = self._loading.result()
-                decision = self._drive.take_over(runner, from_here=self._from_here)
+                runner, from_here = self._loading.result()
+                decision = self._drive.take_over(runner, from_here=from_here)
             except Exception as error:  # whatever it is, the policy in charge has to drive on
                 reason = str(error) or type(error).__name__
                 keeps = 'keeps the current one' if self._drive.driver else 'there is no other'
@@ -188,10 +189,10 @@ class PolicyNode(ManagedNode):
             self._loading = None
         if self._loading is None and self._wanted is not None:
             self._loading = self._loader.submit(self._load, self._wanted)
-            self._from_here = self._wanted.from_here
             self._wanted = None
 
-    def _load(self, message: PolicyAnnouncement) -> PolicyRunner:
+    def _load(self, message: PolicyAnnouncement) -> tuple[PolicyRunner, bool]:
+        """The policy that was announced, and whether it starts from where the robot is."""
         path = Path(message.path).resolve()
         if not path.is_relative_to(self._policies):
             raise BundleError(f'{path} is not below {self._policies} (parameter policies)')
@@ -199,7 +200,7 @@ class PolicyNode(ManagedNode):
         if bundle.sha256 != message.policy_sha256:
             raise BundleError(f'{path} is not the bundle that was announced: sha256 differs')
         self._trial.prove(bundle)
-        return PolicyRunner(bundle)
+        return PolicyRunner(bundle), message.from_here
 
     def _on_joint_states(self, message: JointState) -> None:
         try:
@@ -283,11 +284,10 @@ class PolicyNode(ManagedNode):
 
 
 class _Time:
-    """The clock of stamps, and the one of time-outs: a steady one, or in lockstep the same."""
+    """The clock of stamps, and the time of time-outs."""
 
-    def __init__(self, clock: Clock, *, lockstep: bool) -> None:
-        self._clock = clock
-        self.now_s = ForwardTime(clock) if lockstep else time.monotonic
+    def __init__(self, clock: Clock, now_s: Callable[[], float]) -> None:
+        self._clock, self.now_s = clock, now_s
 
     def stamp_ns(self) -> int:
         return int(self._clock.now().nanoseconds)

@@ -244,7 +244,7 @@ class TrainerNode(ManagedNode):
         updates = handle.request.updates or self._config.updates
         self._next = Job(goal, updates, owner, [handle])
         if self._job is not None:
-            self._stop(self._job, f'replaced by "{goal.prompt}"', replaced=True)
+            self._stop(self._job, f'replaced by "{goal.prompt}"')
         self._start_next()
 
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
@@ -267,8 +267,7 @@ class TrainerNode(ManagedNode):
         response.message = f'stops learning {prompts}' if jobs else 'nothing is being learned'
         return response
 
-    def _stop(self, job: Job, because: str, *, replaced: bool = False) -> None:
-        job.replaced = job.replaced or replaced
+    def _stop(self, job: Job, because: str) -> None:
         if job.stopped_because:
             return
         job.stopped_because = because

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -165,21 +166,13 @@ class Session:
     def wait_for_graph(self, timeout_s: float) -> None:
         """Wait until the gate lets commands through, which is the last thing of a bring-up."""
         deadline = time.monotonic() + timeout_s
-        while self._gate not in OPEN:
-            if time.monotonic() > deadline:
-                raise SessionError(
-                    f'waited {timeout_s:.0f} s for command_gate to be active and released'
-                )
-            self.spin()
         for name, ready in (
+            ('command_gate to be active and released', lambda: self._gate in OPEN),
             ('sim_node (sim/reset)', self._reset.service_is_ready),
             ('prompt_node (set_task)', self._set_task.service_is_ready),
             ('trainer_node (learn_task)', self._learn.server_is_ready),
         ):
-            while not ready():
-                if time.monotonic() > deadline:
-                    raise SessionError(f'waited {timeout_s:.0f} s for {name}')
-                self.spin()
+            self._wait(ready, f'waited {timeout_s:.0f} s for {name}', deadline)
 
     def set_task(
         self,
@@ -251,7 +244,7 @@ class Session:
                 raise SessionError(f'trainer_node does not know the task {task_id}; see its log')
             self.spin()
         try:
-            ended = self._until(handle.get_result_async(), 'learning to end', None)
+            ended = self._until(handle.get_result_async(), 'learning to end')
         except BaseException:
             handle.cancel_goal_async()
             raise
@@ -262,11 +255,11 @@ class Session:
 
     def wait_for_policy(self, task_id: str, timeout_s: float) -> None:
         """Wait until policy_node has taken over the policy of a task."""
-        deadline = time.monotonic() + timeout_s
-        while self._policy is None or self._policy.task_id != task_id:
-            if time.monotonic() > deadline:
-                raise SessionError(f'policy_node did not take over {task_id}; see its log')
-            self.spin()
+        self._wait(
+            lambda: self._policy is not None and self._policy.task_id == task_id,
+            f'policy_node did not take over {task_id}; see its log',
+            time.monotonic() + timeout_s,
+        )
 
     def wait_for_end(self, task_id: str) -> str:
         """Wait until the policy of a task has ended, or another one drives; how, in words."""
@@ -283,13 +276,11 @@ class Session:
         return str(self._call(client, Trigger.Request(), 'stop_learning', timeout_s).message)
 
     def _wait_for_service(self, client: Any, name: str, timeout_s: float) -> None:
-        deadline = time.monotonic() + min(timeout_s, FIND_S)
-        while not client.service_is_ready():
-            if time.monotonic() > deadline:
-                raise SessionError(
-                    f'there is no {name} in the ROS domain {self._context.get_domain_id()}'
-                )
-            self.spin()
+        self._wait(
+            client.service_is_ready,
+            f'there is no {name} in the ROS domain {self._context.get_domain_id()}',
+            time.monotonic() + min(timeout_s, FIND_S),
+        )
 
     def pause(self, paused: bool) -> None:
         """Stop or resume simulated time."""
@@ -386,13 +377,18 @@ class Session:
     def _call(self, client: Any, request: Any, name: str, timeout_s: float) -> Any:
         return self._until(client.call_async(request), f'an answer of {name}', timeout_s)
 
-    def _until(self, future: Any, what: str, timeout_s: float | None) -> Any:
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while not future.done():
-            if deadline is not None and time.monotonic() > deadline:
-                raise SessionError(f'waited {timeout_s:.0f} s for {what}')
-            self.spin()
+    def _until(self, future: Any, what: str, timeout_s: float = math.inf) -> Any:
+        self._wait(
+            future.done, f'waited {timeout_s:.0f} s for {what}', time.monotonic() + timeout_s
+        )
         return future.result()
+
+    def _wait(self, ready: Callable[[], object], otherwise: str, deadline_s: float) -> None:
+        """Take in what comes until something is ready, or raise what to say otherwise."""
+        while not ready():
+            if time.monotonic() > deadline_s:
+                raise SessionError(otherwise)
+            self.spin()
 
     def spin(self) -> None:
         """Take in what comes, for a moment."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from rclpy.clock import Clock
 
 
@@ -25,3 +28,10 @@ class ForwardTime:
         self._total_s += max(0, now_ns - self._seen_ns) / 1e9
         self._seen_ns = now_ns
         return self._total_s
+
+
+def time_outs(
+    clock: Clock, real_time_factor: float, *, lockstep: bool
+) -> tuple[Callable[[], float], float]:
+    """The time that time-outs are measured in, and seconds of the robot in one of its seconds."""
+    return (ForwardTime(clock), 1.0) if lockstep else (time.monotonic, real_time_factor)
