@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from genrl_ros.behavior.matching import target_features
@@ -20,26 +17,9 @@ TRAJECTORIES = 8
 """Of one goal, which differ in their first state."""
 
 
-@dataclass(frozen=True)
-class DecodedGoal:
-    """A prompt, grounded in the world model.
-
-    Attributes:
-        embedding: `(D,)` float32 of unit length, the prompt's embedding before the aligner.
-        tokens: `(T, S)` uint8, classes of the latent goal trajectory.
-        frames: `(T, 3, 64, 64)` uint8, the trajectory decoded.
-    """
-
-    embedding: FloatArray
-    tokens: npt.NDArray[np.uint8]
-    frames: Image
-
-
 @torch.no_grad()
-def make_goal(
-    model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = STEPS
-) -> DecodedGoal:
-    """Turn an embedding into a latent trajectory and decode it.
+def make_goal(model: MFWM, embedding: FloatArray, seed: int = 0, steps: int = STEPS) -> Image:
+    """Frames `(T, 3, 64, 64)` uint8 of the latent trajectory that an embedding stands for.
 
     Args:
         model: the world model.
@@ -60,9 +40,8 @@ def make_goal(
         prompt = torch.from_numpy(np.ascontiguousarray(embedding, np.float32))
         aligned = model.aligner(prompt.to(next(model.parameters()).device))
         stoch = model.connector.generate(aligned.expand(1, steps, -1), mode=False)[0]
-    frames = to_uint8(model.tokenizer.decode(stoch))
-    tokens = stoch.argmax(-1).to(torch.uint8)
-    return DecodedGoal(embedding, tokens.cpu().numpy(), frames.cpu().numpy())
+    frames: Image = to_uint8(model.tokenizer.decode(stoch)).cpu().numpy()
+    return frames
 
 
 @torch.no_grad()

@@ -104,10 +104,9 @@ class ModelPrompter:
     def _goal(self, embedding: npt.NDArray[np.float32], grounding: Grounding) -> GroundedGoal:
         from genrl_ros.behavior.goal import make_goal
 
-        goal = make_goal(self._model, embedding)
         return GroundedGoal(
-            embedding=goal.embedding,
-            frames=goal.frames,
+            embedding=embedding,
+            frames=make_goal(self._model, embedding),
             score=grounding.score,
             concept=grounding.concept,
             margin=grounding.margin,

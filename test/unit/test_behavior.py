@@ -122,9 +122,9 @@ def test_another_prompt_gives_another_goal(model: MFWM) -> None:
     torch.manual_seed(2)
     one, other = np.eye(32, dtype=np.float32)[:2]
     goal = make_goal(model, one, seed=3)
-    assert goal.frames.shape == (16, 3, 64, 64)
-    assert np.array_equal(goal.tokens, make_goal(model, one, seed=3).tokens)
-    assert not np.array_equal(goal.frames, make_goal(model, other, seed=3).frames)
+    assert goal.shape == (16, 3, 64, 64)
+    assert np.array_equal(goal, make_goal(model, one, seed=3))
+    assert not np.array_equal(goal, make_goal(model, other, seed=3))
     with pytest.raises(ValueError, match='32 finite numbers'):
         make_goal(model, np.full(32, np.nan, np.float32))
 

@@ -91,7 +91,7 @@ def goal_strips(
         if tasks:
             prompts = [task.prompt for task in tasks]
             embeddings = embedder.embed_text(prompts)
-            goals = [make_goal(model, each).frames[::2] for each in embeddings]
+            goals = [make_goal(model, each)[::2] for each in embeddings]
             drawn = list(map(Strip, prompts, goals)) + drawn
         return drawn
 
@@ -115,7 +115,7 @@ def video_goal_strips(
         goal = make_goal(model, embedder.embed_video(clip[None])[0], steps=CLIP)
         strips += [
             Strip(f'a clip of episode {episode}, held out, from frame {start} on', clip),
-            Strip('the goal that it is understood as', goal.frames),
+            Strip('the goal that it is understood as', goal),
         ]
     return strips
 
@@ -138,9 +138,8 @@ def report_goals(
     places = {reading.name: reading.state for reading in domain.readings}
     for task in domain.tasks:
         embedding = embedder.embed_text([task.prompt])[0]
-        goals = [make_goal(model, embedding, seed) for seed in range(GOAL_SEEDS)]
-        strips.append(Strip(task.prompt, goals[0].frames[::2]))
-        frames = [goal.frames for goal in goals]
+        frames = [make_goal(model, embedding, seed) for seed in range(GOAL_SEEDS)]
+        strips.append(Strip(task.prompt, frames[0][::2]))
         recorded = [place for name in task.readings if (place := places[name]) is not None]
         if recorded:
             readings[task.name] = _reading(probe, model, frames, recorded[0])
