@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
 from genrl_ros.deploy.robot import load_robot
@@ -52,7 +52,7 @@ class Permissions:
     request: tuple[str, ...] = ()
     execute: tuple[str, ...] = ()
     call: tuple[str, ...] = ()
-    has_lifecycle: bool = field(default=True)
+    has_lifecycle: bool = True
 
 
 GATE_SERVICES = tuple(
@@ -97,7 +97,7 @@ GRAPH = (
         reply=('command_gate/open', *GATE_SERVICES),
     ),
 )
-"""The nodes of `nodes.graph`."""
+"""The nodes of `deploy.graph`."""
 
 BESIDES = (
     Permissions(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from genrl_ros.world_model.fast.norm_silu import NormSiLU
+from genrl_ros.world_model.fast.squares import squares
 from genrl_ros.world_model.layers import Dense
 
 SIDE = 8
@@ -28,15 +29,8 @@ def _channel_first(parameter: Tensor) -> Tensor:
     return parameter.unflatten(-1, (SIDE * SIDE, 3)).transpose(-1, -2).flatten(-2)
 
 
-def _split(x: Tensor, size: int) -> Tensor:
-    """`(N, H, W, C)` to `(N, H/size, W/size, size*size*C)`."""
-    n, h, w, c = x.shape
-    x = x.view(n, h // size, size, w // size, size, c).transpose(2, 3)
-    return x.reshape(n, h // size, w // size, size * size * c)
-
-
 def _join(x: Tensor, size: int) -> Tensor:
-    """The inverse of `_split`."""
+    """The inverse of `squares`, of any size."""
     n, h, w, c = x.shape
     x = x.view(n, h, w, size, size, c // (size * size)).transpose(2, 3)
     return x.reshape(n, h * size, w * size, c // (size * size))
@@ -54,7 +48,7 @@ class PatchEncoder(nn.Module):
         """Pixels by squares, `(N, 8, 8, 192)`, to tokens `(N, 16, 4 * depth)`."""
         linear = self.patch.linear
         tokens = F.linear(pixels, _channel_first(linear.weight), linear.bias)
-        out: Tensor = self.merge(_split(self.patch.activate(tokens), 2))
+        out: Tensor = self.merge(squares(self.patch.activate(tokens)))
         return out.flatten(1, 2)
 
 

@@ -144,13 +144,14 @@ def write_bundle(
     fields = asdict(description)
     learning = {name: fields.pop(name) for name in ('updates', 'imagined_return')}
     created = datetime.now(UTC).isoformat(timespec='seconds')
+    hashes = {name: _sha256(graph) for name, graph in graphs.items()}
     manifest = json.dumps(
         {
             'format_version': FORMAT_VERSION,
             **fields,
-            'encoder_sha256': _sha256(graphs[ENCODER]),
+            'encoder_sha256': hashes[ENCODER],
             'files': {
-                name: {'sha256': _sha256(graph), 'bytes': len(graph)}
+                name: {'sha256': hashes[name], 'bytes': len(graph)}
                 for name, graph in graphs.items()
             },
             'created': created,
@@ -167,7 +168,7 @@ def write_bundle(
     return PolicyBundle(
         path=folder,
         sha256=_sha256(manifest),
-        encoder_sha256=_sha256(graphs[ENCODER]),
+        encoder_sha256=hashes[ENCODER],
         created=created,
         description=description,
         graphs=dict(graphs),

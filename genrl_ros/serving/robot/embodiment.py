@@ -1,9 +1,9 @@
 """What a robot is to a policy: its camera, its joints, its limits, and how it is commanded.
 
-An embodiment is read from a file (`serving.embodiment_file`), checked as a whole before anything
-moves, and knows no ROS: values go in and come out by name, in SI units. Vectors `(A,)` are in the
-order of the channels: an *action* in [-1, 1] is the policy's, a *command* is in the units of the
-channels, and *values* are the part of a command that one message carries.
+An embodiment is read from a file (`serving.robot.embodiment_file`), checked as a whole before
+anything moves, and knows no ROS: values go in and come out by name, in SI units. Vectors `(A,)`
+are in the order of the channels: an *action* in [-1, 1] is the policy's, a *command* is in the
+units of the channels, and *values* are the part of a command that one message carries.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class GroupCommand:
 
 @dataclass(frozen=True)
 class Embodiment:
-    """A robot, as a policy may drive it. Make one with `serving.embodiment_file.load_embodiment`.
+    """A robot, as a policy may drive it; made by `serving.robot.embodiment_file.load_embodiment`.
 
     There are three rates. The robot gets `command_rate_hz` commands a second. The policy acts
     once in `action_repeat` of them. The camera sends `camera.rate_hz` images a second: at least
@@ -366,8 +366,9 @@ class Embodiment:
                 f'joint states have {len(names)} names, {len(positions)} positions and '
                 f'{len(velocities)} velocities'
             )
-        problems = missing_joints(self.joints, names)
-        wanted = {name: index for index, name in enumerate(names) if name in self.joints}
+        joints = self.joints
+        problems = missing_joints(joints, names)
+        wanted = {name: index for index, name in enumerate(names) if name in joints}
         for values, what in ((positions, 'position'), (velocities, 'velocity')):
             bad = [
                 name for name, i in wanted.items() if len(values) and not np.isfinite(values[i])

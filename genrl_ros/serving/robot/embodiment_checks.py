@@ -300,12 +300,12 @@ def beyond(ours: Limits, theirs: JointLimits) -> list[str]:
     problems = []
     if ours.position and theirs.position:
         low, high = theirs.position
-        if ours.position[0] < low - 1e-9 or ours.position[1] > high + 1e-9:
+        if ours.position[0] < low - TOLERANCE or ours.position[1] > high + TOLERANCE:
             problems.append(
                 f'limits of position {ours.position} contradict the URDF: {theirs.position}'
             )
     for name in ('velocity', 'effort'):
         mine, highest = getattr(ours, name), getattr(theirs, name)
-        if mine is not None and highest is not None and mine > highest + 1e-9:
+        if mine is not None and highest is not None and mine > highest + TOLERANCE:
             problems.append(f'limit of {name} {mine:g} is above the {highest:g} of the URDF')
     return problems

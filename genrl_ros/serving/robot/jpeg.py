@@ -12,7 +12,7 @@ import functools
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -93,8 +93,10 @@ def read_jpeg(data: bytes) -> Jpeg:
         elif marker == 0xDD and len(body) >= 2:
             interval = int.from_bytes(body[:2], 'big')
         elif marker == 0xDA and frame is not None and body:
-            head = frame.width, frame.height, frame.frame, frame.precision, frame.unit
-            return Jpeg(*head, frame.channels, interval, plain_zeros, body[0], position)
+            return replace(
+                frame, interval=interval, plain_zeros=plain_zeros, channels_in_scan=body[0],
+                start=position,
+            )  # fmt: skip
     if frame is None:
         raise JpegError('a JPEG without a size')
     return frame

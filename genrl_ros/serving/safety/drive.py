@@ -18,7 +18,7 @@ from genrl_ros.serving.policy.driver import Driver
 from genrl_ros.serving.policy.ending import Ending
 from genrl_ros.serving.policy.runner import PolicyError, PolicyRunner, Tokens
 from genrl_ros.serving.robot.embodiment import Embodiment, Measured, Vector
-from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch, SafetyFilter
+from genrl_ros.serving.safety.filter import JUMPED, USABLE, InputWatch, SafetyFilter
 from genrl_ros.serving.safety.gate import FORWARDING, OPEN
 from genrl_ros.serving.safety.homing import Homing
 
@@ -170,7 +170,7 @@ class Drive:
     def feel(self, measured: Measured, stamp_ns: int) -> None:
         """Be told where the robot was at a stamp."""
         self.joint_problem = ''
-        if self._judge(self.joints, stamp_ns) in (FRESH, JUMPED):
+        if self._judge(self.joints, stamp_ns) in USABLE:
             self._measured, self._measured_ns = measured, stamp_ns
 
     def take_over(self, runner: PolicyRunner, *, from_here: bool = False) -> Decision:
@@ -246,7 +246,7 @@ class Drive:
         if latent.tokens is None:
             return self.hold(latent.problem)
         verdict = self._judge(self.latents, latent.stamp_ns)
-        if verdict not in (FRESH, JUMPED) or not self._is_due(latent.stamp_ns):
+        if verdict not in USABLE or not self._is_due(latent.stamp_ns):
             return None
         self._stamp_ns = latent.stamp_ns
         self._jumped = self._jumped or verdict == JUMPED

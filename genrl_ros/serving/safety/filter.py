@@ -21,6 +21,8 @@ REPEATED = 'repeated stamp'
 OUT_OF_ORDER = 'out of order'
 FUTURE = 'stamp in the future'
 OLD = 'old stamp'
+USABLE = (FRESH, JUMPED)
+"""Verdicts on messages that may be used."""
 
 OVERRUN_PERIODS = 1.5
 """A tick that comes later than this after the last one is an overrun."""
@@ -45,8 +47,6 @@ class SafetyFilter:
         """
         self.counts: Counter[str] = Counter()
         self._limiter = Limiter(channels, period_s)
-        quantities = np.array([channel.quantity for channel in channels])
-        self._by_position, self._by_effort = quantities == 'position', quantities == 'effort'
         self._periods = max(1, round(blend_s / period_s))
         self._followed = self._periods
         self._origin: Vector | None = None
@@ -60,8 +60,8 @@ class SafetyFilter:
             blend: whether its influence grows from nothing.
         """
         self._limiter.start(position, velocity)
-        velocity = np.where(self._by_effort, 0.0, np.nan_to_num(velocity))
-        self._origin = np.where(self._by_position, position, velocity)
+        velocity = np.where(self._limiter.by_effort, 0.0, np.nan_to_num(velocity))
+        self._origin = np.where(self._limiter.by_position, position, velocity)
         self._followed = 0 if blend else self._periods
 
     def follow(self, wanted: Vector, position: Vector, age_s: float = 0.0) -> Vector:
@@ -147,7 +147,7 @@ class InputWatch:
         """
         verdict = self._judge(stamp_ns, clock_ns)
         self.counts[verdict] += 1
-        if verdict in (FRESH, JUMPED):
+        if verdict in USABLE:
             self._stamp_ns, self._seen_s = stamp_ns, now_s
         return verdict
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from genrl_ros.serving.robot.embodiment import Channel, Vector
-from genrl_ros.serving.safety.filter import FRESH, JUMPED, InputWatch
+from genrl_ros.serving.safety.filter import USABLE, InputWatch
 from genrl_ros.serving.safety.limits import BRAKE_STEPS, REMEMBERED, Limited, Limiter
 
 STOPPED = 'stopped'
@@ -61,6 +61,8 @@ class Gate:
         state: one of the names above.
         reason: why it is in that state, for people.
         counts: commands by what became of them.
+        just_started: whether it is stopped as it began, and not by anybody.
+        needs_positions: whether it has to be told where the robot is.
         period_s: steady seconds between two commands.
         timeout_s: steady seconds without a command of the policy after which the reaction begins.
     """
@@ -86,6 +88,7 @@ class Gate:
         self.state, self.reason = STOPPED, 'it has just started; call release'
         self.counts: Counter[str] = Counter()
         self._limiter = Limiter(channels, control_dt_s, control_dt_s * LASTS_PERIODS)
+        self.needs_positions = bool(self._limiter.needs_position.any())
         self.period_s = control_dt_s / real_time_factor
         answer_dt_s = commands_per_answer * control_dt_s
         self.timeout_s = TIMEOUT_PERIODS * answer_dt_s / real_time_factor
@@ -118,17 +121,7 @@ class Gate:
         """Whether the robot may have to be told to rest."""
         self._begins = True
         """Whether the next command begins from where the robot is."""
-        self._just_started = True
-
-    @property
-    def just_started(self) -> bool:
-        """Whether it is stopped as it began, and not by anybody."""
-        return self._just_started
-
-    @property
-    def needs_positions(self) -> bool:
-        """Whether it has to be told where the robot is."""
-        return bool(self._limiter.needs_position.any())
+        self.just_started = True
 
     def measure(self, position: Vector, stamp_ns: int, clock_ns: int, now_s: float) -> None:
         """Be told where the robot is.
@@ -143,7 +136,7 @@ class Gate:
             self.counts['joint states: not finite'] += 1
             return
         verdict = self._joints.see(stamp_ns, clock_ns, now_s)
-        if verdict not in (FRESH, JUMPED):
+        if verdict not in USABLE:
             self.counts[f'joint states: {verdict}'] += 1
             return
         self._measured = position
@@ -151,15 +144,15 @@ class Gate:
 
     def stop(self, reason: str) -> None:
         """The emergency stop."""
-        self.state, self.reason, self._just_started = STOPPED, reason, False
+        self.state, self.reason, self.just_started = STOPPED, reason, False
 
     def open(self) -> bool:
         """End the stop that the gate starts with. False if there is none, or another one."""
-        return self._just_started and self.release()
+        return self.just_started and self.release()
 
     def release(self) -> bool:
         """End a stop: the next fresh command is forwarded. False if nothing was stopped."""
-        self._just_started = False
+        self.just_started = False
         return self._wait_if(STOPPED)
 
     def pause(self) -> bool:
@@ -189,7 +182,7 @@ class Gate:
             self.counts['not finite'] += 1
             return None
         verdict = self._watch.see(stamp_ns, clock_ns, now_s)
-        if verdict not in (FRESH, JUMPED):
+        if verdict not in USABLE:
             self.counts[verdict] += 1
             return None
         if self.state in (STOPPED, PAUSED):

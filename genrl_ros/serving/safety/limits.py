@@ -56,6 +56,7 @@ class Limiter:
 
     Attributes:
         by_position: `(A,)` which channels are positions.
+        by_effort: `(A,)` which channels are efforts.
         needs_position: `(A,)` which channels can only be limited where their position is known.
     """
 
@@ -76,7 +77,7 @@ class Limiter:
         bounds = [_bounds(channel) for channel in channels]
         self._speed, self._acceleration, self._jerk = np.array(bounds, np.float64).T
         self.by_position = np.array([channel.quantity == 'position' for channel in channels])
-        self._by_effort = np.array([channel.quantity == 'effort' for channel in channels])
+        self.by_effort = np.array([channel.quantity == 'effort' for channel in channels])
         self.needs_position = np.array([needs_position(channel) for channel in channels])
         self._lasts = np.where(self.by_position, period_s, lasts_s or period_s)
         self._coasts = (
@@ -95,7 +96,7 @@ class Limiter:
         size = len(self.channels)
         self._position = np.full(size, np.nan) if position is None else position.copy()
         measured = np.zeros(size) if velocity is None else np.nan_to_num(velocity)
-        measured = np.where(self._by_effort, 0.0, measured)
+        measured = np.where(self.by_effort, 0.0, measured)
         self._velocity = np.clip(measured, -self._speed, self._speed)
         self._change = np.zeros(size)
         self._recent: deque[Vector] = deque(maxlen=REMEMBERED)
@@ -177,7 +178,7 @@ class Limiter:
 
     def _advance(self, velocity: Vector, out_of_place: npt.NDArray[np.bool_]) -> Limited:
         goal = np.clip(velocity, -self._speed, self._speed)
-        too_much, by_effort = goal != velocity, self._by_effort
+        too_much, by_effort = goal != velocity, self.by_effort
         causes = {
             'position': out_of_place.any(),
             'velocity': (too_much & ~by_effort).any(),
