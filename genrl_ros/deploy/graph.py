@@ -112,6 +112,15 @@ def parameter_files(use_sim: bool, own: Path | None = None) -> list[Path]:
     return [*files, own.resolve()]
 
 
+def node_parameters(arguments: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """The values of launch arguments, as parameters of the nodes that take them."""
+    assert set(arguments) <= {argument.name for argument in ARGUMENTS}
+    return {
+        node.name: {name: arguments[name] for name in node.arguments if name in arguments}
+        for node in (*NODES, BRINGUP)
+    }
+
+
 def overrides(node: NodeSpec, parameters: Mapping[str, Value], namespace: str = '') -> str:
     """A ROS parameter file with values for one node, to be read after all others.
 

@@ -210,7 +210,6 @@ class Domain:
         camera_fov_deg: vertical field of view of its camera.
         experts_steps: agent steps in which the experts of its data have done any of its tasks; 0
             where there are none, or tasks have no end.
-        embodiment: the shipped embodiment file of the robot.
     """
 
     robot: RobotSpec
@@ -225,7 +224,6 @@ class Domain:
     first_object: int = 0
     camera_fov_deg: float = 45.0
     experts_steps: int = 0
-    embodiment: str = ''
 
     def __post_init__(self) -> None:
         known = {reading.name for reading in self.readings}

@@ -59,7 +59,7 @@ def test_the_simulator_tells_every_reading_and_fits_its_embodiment(domain: Domai
     assert set(physics.readings()) == {reading.name for reading in domain.readings}
     for reading in domain.readings:
         assert reading.state is None or reading.state < len(physics.state())
-    robot = load_robot(domain.embodiment or domain.name)
+    robot = load_robot(domain.name)
     assert robot.spec() == domain.robot
     assert robot.episode_steps == domain.episode_steps
     joints = physics.joints()

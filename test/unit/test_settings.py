@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from toy_training import TINY, Toy, make_store, stop_after
 
+from genrl_ros.cli.commands.pretrain import Config
 from genrl_ros.config.training import ConnectConfig, RecordConfig, WorldModelConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
@@ -41,7 +42,7 @@ def test_a_connector_does_not_go_on_with_another_embedder(
 @pytest.mark.parametrize(('threads', 'seed', 'option'), [(0, 0, '--threads'), (1, -1, '--seed')])
 def test_numbers_that_cannot_be_are_named(threads: int, seed: int, option: str) -> None:
     with pytest.raises(ValueError, match=option):
-        pretrain.prepare(threads, seed)
+        Config('toy', threads=threads, seed=seed)
 
 
 def test_a_checkpoint_of_another_model_is_refused(toy: Toy) -> None:

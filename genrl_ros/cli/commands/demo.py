@@ -19,10 +19,10 @@ from genrl_ros.cli.demo_report import PASSED, report, score_of, write_curve
 from genrl_ros.cli.demo_run import DemoRun
 from genrl_ros.cli.discovery import private_domain
 from genrl_ros.cli.options import DomainName, at_least
-from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
+from genrl_ros.cli.processes import NodeProcesses, end_in_order
 from genrl_ros.cli.progress import bar
 from genrl_ros.data.video import write_video
-from genrl_ros.deploy.graph import BRINGUP, NODES, Value, parameter_files
+from genrl_ros.deploy.graph import BRINGUP, NODES, Value, node_parameters, parameter_files
 from genrl_ros.domains import registry
 from genrl_ros.domains.base import Domain, Task
 from genrl_ros.system.files import write_json
@@ -108,28 +108,26 @@ def main(config: Config) -> int:
                 _run(config, run, processes, console)
     except KeyboardInterrupt:
         run.error = 'interrupted'
-    except (NodeFailedError, ValueError, OSError) as error:
-        run.error = str(error)
-    except RuntimeError as error:  # SessionError, which needs ROS to be imported
+    except (RuntimeError, ValueError, OSError) as error:  # NodeFailedError, SessionError, too
         run.error = str(error)
     run.stages.end()
-    return _conclude(config, run, console)
+    return _conclude(run, console)
 
 
 def _parameters(config: Config, model: Path, folder: Path) -> dict[str, dict[str, Value]]:
-    common: dict[str, Value] = {'model': str(model)}
-    robot: dict[str, Value] = {'embodiment': config.domain}
+    parameters = node_parameters(
+        {
+            'domain': config.domain,
+            'embodiment': config.domain,
+            'model': str(model),
+            'real_time_factor': REAL_TIME_FACTOR,
+        }
+    )
     policies: dict[str, Value] = {'policies': str(folder / 'policies')}
-    updates: dict[str, Value] = {'updates': config.updates if config.learn else 0}
-    rate: dict[str, Value] = {'real_time_factor': REAL_TIME_FACTOR}
-    return {
-        'sim_node': {'domain': config.domain, **robot, **rate},
-        'encoder_node': {**common, **robot},
-        'prompt_node': {**common, 'runs': str(folder)},
-        'trainer_node': {**common, **policies, **updates},
-        'policy_node': {**policies, **robot, **rate},
-        'command_gate': {**robot, **rate},
-    }
+    parameters['prompt_node']['runs'] = str(folder)
+    parameters['trainer_node'] |= {**policies, 'updates': config.updates if config.learn else 0}
+    parameters['policy_node'] |= policies
+    return parameters
 
 
 def _run(config: Config, run: DemoRun, processes: NodeProcesses, console: Console) -> None:
@@ -221,7 +219,7 @@ def _drive(domain: Domain, session: Session, run: DemoRun, console: Console) -> 
     )
 
 
-def _conclude(config: Config, run: DemoRun, console: Console) -> int:
+def _conclude(run: DemoRun, console: Console) -> int:
     summary = report(run)
     write_json(run.folder / 'summary.json', summary.as_json)
     console.print(summary.table)

@@ -15,7 +15,7 @@ from genrl_ros.cli.discovery import check_ros_domain, private_domain
 from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.processes import NodeFailedError, NodeProcesses, end_in_order
 from genrl_ros.config.training import Device
-from genrl_ros.deploy.graph import ARGUMENTS, BRINGUP, NODES, Value, parameter_files
+from genrl_ros.deploy.graph import BRINGUP, NODES, node_parameters, parameter_files
 from genrl_ros.deploy.running import announced
 from genrl_ros.domains import registry
 
@@ -51,15 +51,6 @@ class Config:
         registry.get(self.domain)  # to say that there is none
         if self.ros_domain is not None:
             check_ros_domain(self.ros_domain, '--ros-domain')
-
-
-def node_parameters(arguments: dict[str, Value]) -> dict[str, dict[str, Value]]:
-    """The values of launch arguments, as parameters of the nodes that take them."""
-    assert set(arguments) <= {argument.name for argument in ARGUMENTS}
-    return {
-        node.name: {name: arguments[name] for name in node.arguments if name in arguments}
-        for node in (*NODES, BRINGUP)
-    }
 
 
 def main(config: Config) -> int:

@@ -76,5 +76,4 @@ DOMAIN = Domain(
     first_object=min(each.index.start for each in ELEMENTS.values()),
     concepts='genrl_ros.domains.kitchen.source:SOURCE',
     film='genrl_ros.domains.kitchen.film:film',
-    embodiment='kitchen',
 )

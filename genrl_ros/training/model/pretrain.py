@@ -95,14 +95,6 @@ def _settings(config: Config) -> dict[str, Any]:
 
 
 def prepare(threads: int, seed: int) -> None:
-    """Set the number of CPU threads and the seed of all random numbers.
-
-    Raises:
-        ValueError: if there can be no such number.
-    """
-    if threads < 1:
-        raise ValueError(f'--threads must be at least 1, got {threads}')
-    if seed < 0:
-        raise ValueError(f'--seed must not be negative, got {seed}')
+    """Set the number of CPU threads and the seed of all random numbers."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
