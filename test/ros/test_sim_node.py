@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
@@ -151,16 +153,25 @@ def test_time_stands_still_while_it_is_inactive(bench, sim, tiny_env) -> None:
     assert tiny_env.closed
 
 
-def test_in_lockstep_time_waits_for_the_answer_to_an_image(
-    bench, tiny_env, tiny_robot, monkeypatch
-) -> None:
-    monkeypatch.setattr(sim_node, 'PATIENCE_S', 1e9)
-    bench.start(
-        SimNode, lambda domain: tiny_env.scene, embodiment=tiny_robot, lockstep=True,
-        real_time_factor=10.0,
-    )  # fmt: skip
-    commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
-    bench.connected(commands)
+@pytest.fixture
+def in_lockstep(bench, tiny_env, tiny_robot, monkeypatch) -> Callable[[float], Publisher]:
+    """Starts a simulator in lockstep, which waits so long; gives what answers it."""
+
+    def start(patience_s: float) -> Publisher:
+        monkeypatch.setattr(sim_node, 'PATIENCE_S', patience_s)
+        bench.start(
+            SimNode, lambda domain: tiny_env.scene, embodiment=tiny_robot, lockstep=True,
+            real_time_factor=10.0,
+        )  # fmt: skip
+        commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
+        bench.connected(commands)
+        return commands
+
+    return start
+
+
+def test_in_lockstep_time_waits_for_the_answer_to_an_image(bench, tiny_env, in_lockstep) -> None:
+    commands = in_lockstep(1e9)
     stepped(bench, tiny_env, 3)  # nobody answers, and nobody is waited for
     images = bench.record(Image, 'camera/image_raw', qos.SENSOR)
     bench.until(lambda: images, 'an image')
@@ -178,15 +189,9 @@ def test_in_lockstep_time_waits_for_the_answer_to_an_image(
 
 
 def test_in_lockstep_time_goes_on_when_nobody_answers_any_more(
-    bench, tiny_env, tiny_robot, monkeypatch
+    bench, tiny_env, in_lockstep
 ) -> None:
-    monkeypatch.setattr(sim_node, 'PATIENCE_S', 0.2)
-    bench.start(
-        SimNode, lambda domain: tiny_env.scene, embodiment=tiny_robot, lockstep=True,
-        real_time_factor=10.0,
-    )  # fmt: skip
-    commands = bench.observer.create_publisher(Float64MultiArray, COMMANDS, qos.COMMAND)
-    bench.connected(commands)
+    commands = in_lockstep(0.2)
     commands.publish(Float64MultiArray(data=[1.0] * 3))
     bench.until(lambda: [1.0] * 3 in tiny_env.commands, 'the command')
     first = tiny_env.commands.index([1.0] * 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -124,15 +125,28 @@ def answer_to(i: int) -> np.ndarray:
 def write(
     path: Path, messages: list[Message], storage: StoragePlugin = StoragePlugin.MCAP, **options
 ) -> Path:
+    data = [
+        (arrived, topic, kind, bytes(STORE.serialize_cdr(message, kind)))
+        for arrived, topic, (kind, message) in messages
+    ]
+    return write_data(path, data, storage, **options)
+
+
+def write_data(
+    path: Path,
+    messages: Iterable[tuple[int, str, str, bytes]],
+    storage: StoragePlugin = StoragePlugin.MCAP,
+    **options,
+) -> Path:
+    """A bag of messages in the order in which they are given: arrival (ns), topic, type, data."""
     writer = Writer(path, version=8, storage_plugin=storage)
     if options:
         writer.set_compression(**options)
     with writer:
         connections = {}
-        for arrived, topic, (kind, message) in messages:
+        for arrived, topic, kind, data in messages:
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
-            data = bytes(STORE.serialize_cdr(message, kind))
             writer.write(connections[topic], arrived, data)
     return path
 

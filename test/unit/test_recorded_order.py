@@ -15,8 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_runs import check, drive, episodes
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 
 from genrl_ros.cli.commands.ingest import Config, main
 from genrl_ros.data.bags import mcap
@@ -24,7 +23,6 @@ from genrl_ros.data.bags.bag import bag_name, find_bags, read_bag
 from genrl_ros.data.bags.order import in_time
 from genrl_ros.data.bags.storage import BagError, BagMessage, Index
 
-STORE = get_typestore(Stores.ROS2_JAZZY)
 KIND = 'std_msgs/msg/String'
 MS = 1_000_000
 T0 = 1_700_000_000 * 10**9
@@ -56,16 +54,8 @@ def write(
     **compression: object,
 ) -> Path:
     """A bag that holds the messages in the order in which they are given."""
-    writer = Writer(path, version=8, storage_plugin=storage)
-    if compression:
-        writer.set_compression(**compression)
-    with writer:
-        connections = {}
-        for arrived_ms, topic, data in messages:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, KIND, typestore=STORE)
-            writer.write(connections[topic], T0 + arrived_ms * MS, data)
-    return path
+    data = [(T0 + arrived_ms * MS, topic, KIND, data) for arrived_ms, topic, data in messages]
+    return recorded_runs.write_data(path, data, storage, **compression)
 
 
 def read(bag: Path) -> tuple[list[Message], list[BagMessage], list[str]]:
