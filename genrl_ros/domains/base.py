@@ -193,6 +193,17 @@ class Scripted:
 
 
 @dataclass(frozen=True)
+class Agents:
+    """Data made by policies that learned the seen tasks from the simulator's state, and explorers.
+
+    Attributes:
+        observe: `module:function` that gives what they see of the physics, `(O,)` float32.
+    """
+
+    observe: str
+
+
+@dataclass(frozen=True)
 class Domain:
     """A robot in a scene, its tasks, and how its data come about.
 
@@ -218,7 +229,7 @@ class Domain:
     readings: tuple[Reading, ...]
     physics: str
     logic: str
-    data: Scripted
+    data: Scripted | Agents
     concepts: str = ''
     film: str = ''
     first_object: int = 0

@@ -12,6 +12,7 @@ from genrl_ros.system.environment import check_drawing
 
 DOMAINS = {
     'kitchen': 'genrl_ros.domains.kitchen:DOMAIN',
+    'walker': 'genrl_ros.domains.walker:DOMAIN',
 }
 
 

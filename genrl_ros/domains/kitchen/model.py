@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 
+from genrl_ros.domains import view
 from genrl_ros.system.files import atomic_file, sha256
 
-MAX_RENDER_PIXELS = 1024
 FACES_PER_MESH = 300
 CACHE_VERSION = 1
 
@@ -45,10 +45,7 @@ def load_model() -> mujoco.MjModel:
             mesh.uservert = vertices.ravel()
             mesh.userface = faces.ravel()
             mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
-    visual = spec.visual
-    visual.quality.offsamples = 0
-    visual.quality.numslices, visual.quality.numstacks, visual.quality.numquads = 10, 5, 2
-    visual.global_.offwidth = visual.global_.offheight = MAX_RENDER_PIXELS
+    view.prepare(spec)
     return spec.compile()
 
 

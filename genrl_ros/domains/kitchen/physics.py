@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import weakref
 from dataclasses import dataclass
 
 import mujoco
@@ -14,14 +11,13 @@ import numpy.typing as npt
 from genrl_ros.domains.base import IMAGE_SIZE, Joints
 from genrl_ros.domains.kitchen import CONTROL_DT_S, MAX_VELOCITY, ROBOT
 from genrl_ros.domains.kitchen.elements import ELEMENTS
-from genrl_ros.domains.kitchen.model import MAX_RENDER_PIXELS, load_model
+from genrl_ros.domains.kitchen.model import load_model
+from genrl_ros.domains.view import View
 from genrl_ros.system.arrays import Image
-from genrl_ros.system.environment import drawing_variables
 
 ARM = ROBOT.action_dim
 PHYSICS_STEPS = 40
 READING_NOISE = 0.1 * 0.1  # the paper's noise ratio times the joints' noise amplitude
-SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ class Kitchen:
         self.model = load_model()
         self.data = mujoco.MjData(self.model)
         self._view = free_camera(self.camera)
-        self._renderers: dict[int, mujoco.Renderer] = {}
+        self._drawn = View(self.model)
         self._lamp = _Lamp(self.model)
         self._rng = np.random.default_rng(0)
         self._reading = HOME[:ARM].copy()
@@ -134,18 +130,10 @@ class Kitchen:
 
         Raises:
             ValueError: if `size` is not between 1 and 512 pixels.
+            OSError: if MuJoCo cannot draw.
         """
-        limit = MAX_RENDER_PIXELS // SUPERSAMPLING
-        if not 1 <= size <= limit:
-            raise ValueError(f'size must be between 1 and {limit} pixels, got {size}')
-        if size not in self._renderers:
-            self._renderers[size] = _make_renderer(self.model, size * SUPERSAMPLING)
-        renderer = self._renderers[size]
         self._lamp.shine(self.model, self.data)
-        renderer.update_scene(self.data, self._view)
-        fine = renderer.render().reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3)
-        coarse = fine.sum(axis=(1, 3), dtype=np.uint16) // SUPERSAMPLING**2
-        return np.ascontiguousarray(coarse.astype(np.uint8).transpose(2, 0, 1))
+        return self._drawn.image(self.data, self._view, size)
 
     def readings(self) -> dict[str, float]:
         """Main position of each of the seven elements (rad or m)."""
@@ -165,9 +153,7 @@ class Kitchen:
 
     def close(self) -> None:
         """Free the renderers; also happens by itself at exit."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        self._drawn.close()
 
     def _read_joints(self) -> None:
         noise = self._rng.uniform(-READING_NOISE, READING_NOISE, ARM)
@@ -203,27 +189,3 @@ def free_camera(pose: Camera) -> mujoco.MjvCamera:
     camera.distance, camera.azimuth, camera.elevation = pose.distance, pose.azimuth, pose.elevation
     camera.lookat[:] = pose.lookat
     return camera
-
-
-def _make_renderer(model: mujoco.MjModel, pixels: int) -> mujoco.Renderer:
-    try:
-        renderer = mujoco.Renderer(model, pixels, pixels)
-    except Exception as error:  # of EGL, of OpenGL, of a driver: whatever it is, a user meets it
-        why = ' '.join(str(error).split())
-        raise OSError(
-            f'MuJoCo cannot draw: {why} (set are: {drawing_variables()}); genrl doctor tells more'
-        ) from error
-    _alive.add(renderer)
-    _close_at_exit()
-    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
-    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-    return renderer
-
-
-_alive: weakref.WeakSet[mujoco.Renderer] = weakref.WeakSet()
-
-
-@functools.cache
-def _close_at_exit() -> None:
-    """Have renderers closed before MuJoCo ends EGL, which it plans with the first renderer."""
-    atexit.register(lambda: [renderer.close() for renderer in _alive])
