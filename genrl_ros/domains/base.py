@@ -198,9 +198,11 @@ class Agents:
 
     Attributes:
         observe: `module:function` that gives what they see of the physics, `(O,)` float32.
+        poses: how many of these, from the first, say how the body is; the others, how it moves.
     """
 
     observe: str
+    poses: int
 
 
 @dataclass(frozen=True)

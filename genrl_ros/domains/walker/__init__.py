@@ -70,5 +70,5 @@ DOMAIN = Domain(
     ),
     physics='genrl_ros.domains.walker.physics:Walker',
     logic='genrl_ros.domains.walker.tasks:logic',
-    data=Agents(observe='genrl_ros.domains.walker.physics:observe'),
+    data=Agents(observe='genrl_ros.domains.walker.physics:observe', poses=15),
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Episodes made by policies that see the simulator's state."""

@@ -1,0 +1,1 @@
+"""Policies that learn from a simulator's state, to make datasets with."""
