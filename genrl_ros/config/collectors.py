@@ -16,8 +16,8 @@ together with velocities."""
 class CollectorConfig:
     """Soft actor-critic with normalised observations and LayerNorm (Haarnoja et al., 2018).
 
-    A collector of tasks learns one after the other, from easy to hard, with the same networks: what
-    it did before is rewarded anew for the next task.
+    A collector of tasks learns one after the other, from easy to hard, with the same networks:
+    what it did before is rewarded anew for the next task.
     """
 
     task_steps: int = 25_000
@@ -42,7 +42,14 @@ class CollectorConfig:
     """Share of the critics that an update moves into the target critics."""
 
     def __post_init__(self) -> None:
-        for name in ('task_steps', 'last_task_steps', 'explorer_steps', 'snapshots', 'units', 'batch'):
+        for name in (
+            'task_steps',
+            'last_task_steps',
+            'explorer_steps',
+            'snapshots',
+            'units',
+            'batch',
+        ):
             check(getattr(self, name) > 0, f'collector.{name} must be positive')
         check(self.random_steps >= self.batch, 'collector.random_steps must be at least a batch')
         check(self.lr > 0, 'collector.lr must be positive')

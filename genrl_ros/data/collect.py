@@ -1,4 +1,4 @@
-"""Runs scripted episodes in parallel and stores them."""
+"""Runs episodes in parallel, each by a script of its own, and stores them."""
 
 from __future__ import annotations
 
@@ -32,18 +32,22 @@ class Script(Protocol):
         ...
 
 
+Draw = Callable[[Any, np.random.Generator], Script]
+"""Draws the script of an episode, given the physics and a random generator."""
+
+
 @dataclass(frozen=True)
 class EpisodeRecipe:
     """How episodes are made; importable functions, since workers are separate processes.
 
     Attributes:
         make_environment: makes the simulator, once a worker.
-        draw: draws the script of an episode, given the physics and a random generator.
+        draw: draws the script of an episode.
         episode_steps: agent steps of an episode.
     """
 
     make_environment: Callable[[], Environment]
-    draw: Callable[[Any, np.random.Generator], Script]
+    draw: Draw
     episode_steps: int
 
 

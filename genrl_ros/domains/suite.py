@@ -59,9 +59,7 @@ class SuiteBody:
         self._substeps = round(robot.control_dt_s / self.model.opt.timestep)
         self._camera, self._drawn = camera, view.View(self.model, skybox=False)
         self._joints = tuple(
-            self.model.joint(i).name
-            for i in range(self.model.njnt)
-            if self.model.jnt_limited[i]
+            self.model.joint(i).name for i in range(self.model.njnt) if self.model.jnt_limited[i]
         )
         self._rng = np.random.default_rng(0)
         self.reset()

@@ -91,9 +91,7 @@ def test_standing_straight(walker: Walker) -> None:
     assert REWARDS['lying_down'](walker) < 0.15
     # A foot at 0.05 m is low, but none is high: a gaussian that is 0.1 at a margin of 0.25 m.
     assert REWARDS['one_foot'](walker) == pytest.approx(0.1 ** ((0.45 / 0.25) ** 2))
-    assert REWARDS['high_kick'](walker) == pytest.approx(
-        (3 * 0.1 ** ((1.15 / 0.6) ** 2) + 1) / 4
-    )
+    assert REWARDS['high_kick'](walker) == pytest.approx((3 * 0.1 ** ((1.15 / 0.6) ** 2) + 1) / 4)
     assert REWARDS['flipping'](walker) == pytest.approx(2 / 5 / 6, abs=1e-3)  # thighs are at 1 m
 
 

@@ -1,4 +1,4 @@
-"""Make a dataset: scripted episodes of every quality, images and actions only."""
+"""Make a dataset: images and actions only, of scripts or agents of every quality."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from pathlib import Path
 from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import Deadline, saying_stopped
-from genrl_ros.data.collect import EpisodeRecipe, collect
+from genrl_ros.data.agents.script import Agents
+from genrl_ros.data.agents.snapshots import read_snapshots
+from genrl_ros.data.collect import Draw, EpisodeRecipe, collect
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
+from genrl_ros.domains.base import Domain, Scripted
 from genrl_ros.system.locks import exclusive
+from genrl_ros.system.share import share_path
 from genrl_ros.training.engine.run import StoppedError
 
 
@@ -32,6 +36,9 @@ class Config:
     """Seed of the dataset; the same data come from the same seed, whatever the workers."""
     workers: int = 2
     """Processes to use."""
+    collectors: Path | None = None
+    """Folder of the snapshots that act, where agents do; `models/DOMAIN/collectors` of the package
+    unless given."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, 'frames', 'workers')
@@ -60,9 +67,11 @@ def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> Epi
     )
     recipe = EpisodeRecipe(
         make_environment=partial(registry.make_environment, domain),
-        draw=registry.load(domain.data.draw),
+        draw=_draw(domain, config.collectors),
         episode_steps=domain.episode_steps,
     )
+    if config.collectors is not None:
+        command += f' --collectors {config.collectors}'
     with exclusive(out), bar('collect', config.frames) as show:
         store = EpisodeStore.create(out, domain.robot, command, config.seed)
         episodes = collect(store, recipe, config.frames, config.seed, config.workers)
@@ -76,3 +85,26 @@ def fill(config: Config, should_stop: Callable[[], bool] = lambda: False) -> Epi
                 if should_stop() and done < config.frames:
                     raise StoppedError(f'{done} of {config.frames} frames are collected')
     return store
+
+
+def _draw(domain: Domain, collectors: Path | None) -> Draw:
+    """What draws the scripts of a domain's episodes.
+
+    Raises:
+        ValueError: if collectors are given where scripts act.
+        FileNotFoundError: if there are no collectors.
+    """
+    if isinstance(domain.data, Scripted):
+        if collectors is not None:
+            raise ValueError(f'--collectors: the data of {domain.name} are made by scripts')
+        script: Draw = registry.load(domain.data.draw)
+        return script
+    folder = collectors or share_path('models', domain.name, 'collectors')
+    files = tuple(sorted(folder.glob('*.safetensors')))
+    if not files:
+        raise FileNotFoundError(
+            f'{folder} holds no snapshots: `genrl train-collector {domain.name}` makes them'
+        )
+    for file in files:
+        read_snapshots(file)  # what is wrong with them is said here, and not by a worker
+    return Agents(registry.load(domain.data.observe), files)

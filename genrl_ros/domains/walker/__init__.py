@@ -20,7 +20,7 @@ ROBOT = RobotSpec(
 )  # fmt: skip
 
 POSITIONS = 9
-"""Joints of the walker: height, place and pitch of its torso, then hip, knee, ankle of each leg."""
+"""Joints: height, place and pitch of the torso, then hip, knee and ankle of each leg."""
 
 
 def _task(

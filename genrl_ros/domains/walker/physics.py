@@ -27,9 +27,7 @@ class Walker(SuiteBody):
     def offsets(self) -> Vector:
         """Horizontal way from thigh to foot, right and left `(2,)`, in m."""
         place = self.data.body
-        return np.array(
-            [place(f'{s}_foot').xpos[0] - place(f'{s}_thigh').xpos[0] for s in SIDES]
-        )
+        return np.array([place(f'{s}_foot').xpos[0] - place(f'{s}_thigh').xpos[0] for s in SIDES])
 
     def rotation(self) -> float:
         """Angular momentum around the pitch axis, in kg m²/s; positive turns forward."""

@@ -51,9 +51,7 @@ class CollectorTraining(Training):
         config: how.
     """
 
-    def __init__(
-        self, world: World, drive: Drive, seed: int, config: CollectorConfig
-    ) -> None:
+    def __init__(self, world: World, drive: Drive, seed: int, config: CollectorConfig) -> None:
         self.plan = plan(drive, list(world.logics), config)
         updates = sum(steps for _, steps in self.plan)
         settings = {'domain': world.domain.name, 'seed': seed, **asdict(config)}
@@ -97,14 +95,16 @@ class CollectorTraining(Training):
         if self.done >= self.config.random_steps:
             mean, scale = self.transitions.normalizer()
             batch = self.transitions.sample(self.config.batch)
-            observation, following = ((x - mean) * scale for x in (batch.observation, batch.following))
+            observation, following = (
+                (x - mean) * scale for x in (batch.observation, batch.following)
+            )
             if self.novelty is None:
                 reward = batch.reward[:, number]
             else:
                 reward = self.novelty.reward(following[:, : self._poses])
             metrics |= self.learner.update(observation, batch.action, reward, following)
-        every = steps // self.config.snapshots
-        if (before + 1) % every == 0 and len(self.snapshots) < (number + 1) * self.config.snapshots:
+        every, kept = steps // self.config.snapshots, len(self.snapshots)
+        if (before + 1) % every == 0 and kept < (number + 1) * self.config.snapshots:
             self._keep(number)
         return metrics
 
@@ -199,9 +199,7 @@ def plan(drive: Drive, tasks: list[str], config: CollectorConfig) -> list[tuple[
 
 def _optimizers(optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, Any]:
     return {
-        name: {
-            str(index): dict(moments) for index, moments in each.state_dict()['state'].items()
-        }
+        name: {str(index): dict(moments) for index, moments in each.state_dict()['state'].items()}
         for name, each in optimizers.items()
     }
 

@@ -30,9 +30,7 @@ class Transitions:
         rewards: number R of tasks.
     """
 
-    def __init__(
-        self, capacity: int, observation_dim: int, action_dim: int, rewards: int
-    ) -> None:
+    def __init__(self, capacity: int, observation_dim: int, action_dim: int, rewards: int) -> None:
         self.size = 0
         self.columns = {
             name: torch.zeros(capacity, width)
@@ -47,7 +45,11 @@ class Transitions:
         self._squares = np.zeros(observation_dim)
 
     def add(
-        self, observation: FloatArray, action: FloatArray, reward: FloatArray, following: FloatArray
+        self,
+        observation: FloatArray,
+        action: FloatArray,
+        reward: FloatArray,
+        following: FloatArray,
     ) -> None:
         """Remember a transition."""
         values = (observation, action, reward, following)
