@@ -15,7 +15,7 @@ from genrl_ros.config.training import (
     WorldModelConfig,
 )
 
-PresetName = Literal['small', 'base', 'paper']
+PresetName = Literal['small', 'medium', 'base', 'paper']
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ _BASE = OptimConfig(lr=3e-4, warmup=1_000, final_lr=0.05, ema=0.999)
 
 TRAINING: Mapping[PresetName, Preset] = {
     'small': Preset(),
+    'medium': Preset(),
     'base': Preset(
         world_model=WorldModelConfig(updates=100_000, batch=24, length=32, optim=_BASE),
         dynamics=DynamicsConfig(updates=20_000, batch=24, length=48, optim=_BASE),

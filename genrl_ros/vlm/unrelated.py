@@ -1,6 +1,6 @@
 """Sentences about life at large: what an embedder has to turn away, unless its domain does it.
 
-What is foreign depends on the domain: "run fast" is no task of an arm, and one of a walker.
+What is foreign depends on the domain: "run fast" is no task of an arm, and one of a body on legs.
 `foreign_sentences` leaves out what a domain's own sentences say.
 """
 
