@@ -57,7 +57,8 @@ def learn_and_run(
         should_stop: asked often.
 
     Returns:
-        The fields of `Summary`, `prompt`, and the `seconds` that it took in all.
+        The fields of `Summary`, `prompt`, and the `seconds` that it took in all. Records of
+        earlier releases have no `scores`.
 
     Raises:
         StoppedError: if there was no time to finish.

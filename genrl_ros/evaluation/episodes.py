@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,14 @@ class Summary:
         se: its standard error.
         episodes: how many there were.
         at_end: share of them at whose end the task was done; None where tasks have no end.
+        scores: each of them, in the order of the episodes' seeds.
     """
 
     score: float
     se: float
     episodes: int
     at_end: float | None = None
+    scores: list[float] = field(default_factory=list)
 
 
 def summarize(scores: Sequence[float]) -> Summary:
@@ -40,7 +42,7 @@ def summarize(scores: Sequence[float]) -> Summary:
     count = len(scores)
     mean = sum(scores) / count
     variance = sum((score - mean) ** 2 for score in scores) / count
-    return Summary(mean, math.sqrt(variance / count), count)
+    return Summary(mean, math.sqrt(variance / count), count, scores=list(scores))
 
 
 def run_episode(environment: Environment, policy: PolicyRunner, seed: int) -> Outcome:

@@ -124,7 +124,7 @@ def test_collect_takes_the_snapshots(snapshots: Path, tmp_path: Path) -> None:
     assert store.state(name).shape == (501, 24)
     assert np.abs(store.action(name)).max() <= 1
     torso, speed = store.state(name)[:, 18], store.state(name)[:, 20]
-    assert 0 < torso.min() and np.abs(speed).max() > 0.05
+    assert torso.min() > 0 and np.abs(speed).max() > 0.05
 
 
 def test_wrong_snapshots_are_told(snapshots: Path, tmp_path: Path) -> None:

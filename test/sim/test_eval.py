@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from genrl_ros.cli.commands.eval import Config, main
@@ -39,27 +40,36 @@ def test_a_task_and_its_paraphrases_are_measured_once(tmp_path: Path) -> None:
         out=bundles,
         json=report_path,
         workers=1,
+        rows=('both', 'start'),
+        learning_seeds=2,
         learning=LearnConfig(updates=1, starts=4),
     )
     assert main(config) == 0
     report = json.loads(report_path.read_text())
-    row = report['tasks']['light']
+    assert list(report['rows']) == ['start', 'both']
+    assert report['rows']['start']['tasks']['light']['learning_seeds'] == 1
+    both = report['rows']['both']
+    row = both['tasks']['light']
     asked = [other['prompt'] for other in row['paraphrases']]
     assert (row['episodes'], tuple(asked)) == (1, LIGHT.paraphrases)
-    assert row['at_end'] in (0.0, 1.0)
-    assert report['mean'] == row['score']
+    assert row['learning_seeds'] == 2 and np.shape(row['scores']) == (2, 1)
+    assert row['at_end'] in (0.0, 0.5, 1.0)
+    low, high = row['interval']
+    assert 0 <= low <= row['score'] <= high <= 1
+    assert both['mean'] == row['score'] == pytest.approx(np.mean(row['scores']))
     assert (report['domain'], report['seed']) == ('kitchen', config.seed)
     assert re.fullmatch(r'20\d\d-\d\d-\d\d', report['date']) and report['machine']['name']
     scores = [other['score'] for other in row['paraphrases']]
-    assert report['paraphrases_mean'] == pytest.approx(sum(scores) / 3)
-    made = {path: path.stat().st_mtime_ns for path in bundles.glob('[!.]*')}
-    assert [path.name for path in sorted(made) if path.is_dir()] == [
-        'light', 'light-1', 'light-2', 'light-3'
-    ]  # fmt: skip
+    assert both['paraphrases_mean'] == pytest.approx(sum(scores) / 3)
+    made = {path: path.stat().st_mtime_ns for path in bundles.glob('*/[!.]*')}
+    four = ['light', 'light-1', 'light-2', 'light-3']
+    assert [str(path.relative_to(bundles)) for path in sorted(made) if path.is_dir()] == [
+        f'{folder}/{name}' for folder in ('both', 'both-8', 'start') for name in four
+    ]
 
     assert main(config) == 0
     assert json.loads(report_path.read_text()) == report
-    assert {path: path.stat().st_mtime_ns for path in bundles.glob('[!.]*')} == made
+    assert {path: path.stat().st_mtime_ns for path in bundles.glob('*/[!.]*')} == made
     otherwise = replace(config, learning=LearnConfig(updates=2, starts=4))
     with pytest.raises(ValueError, match='light was learned otherwise .learning.updates was 1'):
         main(otherwise)

@@ -1,4 +1,9 @@
-"""Scores in the simulator, without ROS: learn each task data-free, then run it often."""
+"""Scores in the simulator, without ROS: learn each task data-free, then run it often.
+
+Three rows tell what imagination is worth: the start alone (the prior, from which learning begins),
+imagination alone (from random weights), and both. A model without a prior has the second alone.
+Intervals are of 95 %, over learning seeds and episodes; with one seed they say nothing of others.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,18 @@ from genrl_ros.cli.evaluate_tasks import (
     Row,
     Trials,
     learn_and_run,
-    means,
     run_task,
-    show_scores,
     what_is_known,
+)
+from genrl_ros.cli.evaluation_rows import (
+    ROWS,
+    RowName,
+    Rows,
+    combined,
+    learning_of,
+    rows_of,
+    show_rows,
+    summary,
 )
 from genrl_ros.cli.learn_prompt import Config as Learn
 from genrl_ros.cli.options import DomainName, at_least
@@ -31,6 +44,8 @@ from genrl_ros.system.locks import exclusive
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.training.engine.speed import inspect
+
+IMAGINATION = LearnConfig(prior=0.0, critic_first=0, actor_lr=3e-4, updates=1_000)
 
 
 @dataclass(frozen=True)
@@ -49,10 +64,14 @@ class Config:
     """Also ask for each task in its three other ways, and compare."""
     policy: Path | None = None
     """Bundle to run instead of learning one; needs one task."""
+    rows: tuple[RowName, ...] = ROWS
+    """What to measure; all that the model has unless given."""
+    learning_seeds: int = 1
+    """How often each is learned anew, with the seeds from the one below on."""
     episodes: int = 20
-    """Episodes a task."""
+    """Episodes a task and learning seed."""
     seed: int = 7
-    """Seed of learning, and of the first episode."""
+    """Seed of the first learning, and of the first episode."""
     model: Path | None = None
     """World model; the shipped one unless given."""
     out: Path | None = None
@@ -67,9 +86,11 @@ class Config:
     """Defaults of the learning below."""
     learning: LearnConfig = field(default_factory=LearnConfig)
     """How to learn; its seed is the one above."""
+    imagination: LearnConfig = IMAGINATION
+    """How to learn in the row `imagination`, from random weights."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, 'episodes', 'workers')
+        at_least(self, 1, 'episodes', 'workers', 'learning_seeds')
         at_least(self, 0, 'seed')
         own = [name for name in ('prompt', 'video', 'policy') if getattr(self, name)]
         if len(own) > 1:
@@ -90,11 +111,12 @@ def main(config: Config) -> int:
         config.json.parent.mkdir(parents=True, exist_ok=True)
         check_writable(config.json.parent)
     out = config.out or Path('runs/eval') / time.strftime('%Y%m%d-%H%M%S')
-    results: dict[str, Row] = {}
+    results: Rows = {}
     with Deadline(None) as deadline:
         try:
             if config.policy is not None:
-                results[tasks[0].name] = _run(config, config.policy, tasks[0], deadline.passed)
+                row = _run(config, config.policy, tasks[0], deadline.passed)
+                results['policy'] = {tasks[0].name: row}
             else:
                 _learn_and_run(config, tasks, out, results, deadline.passed)
         except StoppedError as stopped:
@@ -102,11 +124,11 @@ def main(config: Config) -> int:
             raise KeyboardInterrupt from None
         finally:
             if results:
-                show_scores(config.domain, results)
+                show_rows(config.domain, results)
     if config.json is not None:
         measured = {'date': time.strftime('%Y-%m-%d'), 'machine': asdict(inspect(config.device))}
-        asked = {'domain': config.domain, 'seed': config.seed, 'tasks': results}
-        write_json(config.json, measured | asked | means(results))
+        asked = {'domain': config.domain, 'seed': config.seed}
+        write_json(config.json, measured | asked | {'rows': summary(results)})
     return 0
 
 
@@ -115,36 +137,56 @@ def _run(config: Config, policy: Path, task: Task, should_stop: Callable[[], boo
     prompt = load_bundle(policy).description.prompt
     score = run_task(task, config.domain, policy, _trials(config), should_stop)
     seconds = round(time.monotonic() - began, 1)
-    return asdict(score) | {'prompt': prompt, 'seconds': seconds}
+    return combined([asdict(score) | {'prompt': prompt, 'seconds': seconds}])
 
 
 def _learn_and_run(
     config: Config,
     tasks: list[Task],
     out: Path,
-    results: dict[str, Row],
+    results: Rows,
     should_stop: Callable[[], bool],
 ) -> None:
-    """Fill `results`, row by row."""
-    questions = [(task, list(_learnings(config, task, out))) for task in tasks]
-    for _, learnings in questions:
-        for learning in learnings:
-            what_is_known(learning)  # before all else, to say what is in the way
+    """Fill `results`, task by task."""
+    model = config.model or shipped_model(config.domain)
+    rows = rows_of(config.rows, config.learning, model)
+    for row in rows:
+        for task in tasks:
+            for learning in _all_learnings(config, row, task, out):
+                what_is_known(learning)  # before all else, to say what is in the way
     with exclusive(out):
         try:
-            for task, (own, *others) in questions:
-                row = learn_and_run(own, task, _trials(config), should_stop)
-                results[task.name] = row
-                for other in others:
-                    again = learn_and_run(other, task, _trials(config), should_stop)
-                    row.setdefault('paraphrases', []).append(again)
+            for task in tasks:
+                for row in rows:
+                    place = results.setdefault(row, {})
+                    place[task.name] = _score(config, row, task, out, should_stop)
         except BaseException:
             if any(not path.name.startswith('.') for path in out.iterdir()):
                 print(f'With --out {out}, the same command goes on from what is finished.')
             raise
 
 
-def _learnings(config: Config, task: Task, out: Path) -> Iterator[Learn]:
+def _score(
+    config: Config, row: RowName, task: Task, out: Path, should_stop: Callable[[], bool]
+) -> Row:
+    """The score of a task, of its own prompt and of its paraphrases, over all learning seeds."""
+    by_prompt: dict[str, list[Row]] = {}
+    for learning in _all_learnings(config, row, task, out):
+        one = learn_and_run(learning, task, _trials(config), should_stop)
+        by_prompt.setdefault(one['prompt'], []).append(one)
+    own, *others = map(combined, by_prompt.values())
+    return own | ({'paraphrases': others} if others else {})
+
+
+def _all_learnings(config: Config, row: RowName, task: Task, out: Path) -> Iterator[Learn]:
+    for number in range(1 if row == 'start' else config.learning_seeds):
+        seed = config.seed + number
+        folder = out / (row if number == 0 else f'{row}-{seed}')
+        how = replace(learning_of(row, config.learning, config.imagination), seed=seed)
+        yield from _learnings(config, task, folder, how)
+
+
+def _learnings(config: Config, task: Task, out: Path, how: LearnConfig) -> Iterator[Learn]:
     """What to learn for a task: its own prompt or another, then paraphrases."""
     own = Learn(
         domain=config.domain,
@@ -155,7 +197,7 @@ def _learnings(config: Config, task: Task, out: Path) -> Iterator[Learn]:
         model=config.model or shipped_model(config.domain),
         force=True,
         device=config.device,
-        learning=replace(config.learning, seed=config.seed),
+        learning=how,
     )
     yield own
     if config.paraphrases:
