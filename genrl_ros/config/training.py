@@ -168,6 +168,9 @@ class PriorConfig:
 
     updates: int = 4_500
     """Gradient steps; 0 leaves the prior untrained, for behaviours with `learning.prior` 0."""
+    conditional: bool = True
+    """Whether it sees the embedding. Without, it is a clone of the dataset that knows no prompt:
+    an anchor that keeps imagination where the model has been, and scores nothing by itself."""
     batch: int = 64
     """Episodes a batch."""
     steps: int = 8

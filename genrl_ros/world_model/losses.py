@@ -107,7 +107,7 @@ def prior_loss(
     Each step is conditioned on the embedding of a clip that follows, as the aligner restores it
     from noise, which is how a prompt's embedding comes. With clean embeddings the prior learns
     episodes by heart; so it does with all features, and `config.dropout` of them are left out at
-    random.
+    random. A prior that is not conditional sees zeros in its place.
     """
     with torch.no_grad():
         stoch = latents.sample(latents.log_probs(batch['logits'].float()))
@@ -115,6 +115,8 @@ def prior_loss(
         kept = noise.uniform(feat.shape, feat) >= config.dropout
         feat = feat * kept / (1 - config.dropout)
         embed = model.aligner(add_noise(batch['embed']))
+        if not config.conditional:
+            embed = torch.zeros_like(embed)
     mean, std = model.prior(feat, embed)
     error = (batch['action'] - mean) / std
     loss = (0.5 * error.square() + std.log()).sum(-1).mean()

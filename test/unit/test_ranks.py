@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,17 +11,14 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 from toy_training import (
-    DYNAMICS,
-    EMBEDDER,
     SPEC,
     TINY,
-    TOKENIZER,
     TOLERANCE,
     Toy,
     fail_second,
     learn_tiny,
+    make_encoded_store,
     make_model,
     make_store,
     rows,
@@ -33,7 +29,6 @@ from toy_training import (
 )
 
 from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
-from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.training.engine.state_file import load_state
 from genrl_ros.world_model import noise
@@ -112,23 +107,8 @@ def test_shares_of_random_numbers_are_parts_of_the_whole() -> None:
 
 
 @pytest.fixture
-def encoded(tmp_path: Path) -> Iterator[Path]:
-    path = make_store(tmp_path / 'images', side=64)
-    store, rng = EpisodeStore.open(path), np.random.default_rng(1)
-    for episode in store.episode_ids:
-        embed = rng.normal(size=(12, 32)).astype(np.float32)
-        embed /= np.linalg.norm(embed, axis=-1, keepdims=True)
-        embed[:7] = 0
-        logits = rng.normal(size=(12, 4, 5)).astype(np.float16)
-        deter = rng.normal(size=(12, TINY.deter)).astype(np.float16)
-        for file, tensors in (
-            (store.embedding_path(EMBEDDER, episode), {'video': embed}),
-            (store.logits_path(TOKENIZER, episode), {'logits': logits}),
-            (store.states_path(DYNAMICS, episode), {'deter': deter}),
-        ):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, file)
-    return path
+def encoded(tmp_path: Path) -> Path:
+    return make_encoded_store(tmp_path / 'images')
 
 
 def test_every_stage_of_a_world_model_can_be_shared(encoded: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from genrl_ros.config.learning import LearnConfig
@@ -77,6 +78,25 @@ def make_store(path: Path, episodes: int = 6, poisoned: Iterable[int] = (), side
         image = rng.integers(0, 256, (12, 3, side, side), np.uint8)
         state = rng.normal(size=(12, 4)).astype(np.float32)
         store.append(f'{index:06d}', Episode(image, action, state, 'random', str(index)))
+    return path
+
+
+def make_encoded_store(path: Path) -> Path:
+    """The same with embeddings, latents and states, all of them random."""
+    store, rng = EpisodeStore.open(make_store(path, side=64)), np.random.default_rng(1)
+    for episode in store.episode_ids:
+        embed = rng.normal(size=(12, 32)).astype(np.float32)
+        embed /= np.linalg.norm(embed, axis=-1, keepdims=True)
+        embed[:7] = 0
+        logits = rng.normal(size=(12, 4, 5)).astype(np.float16)
+        deter = rng.normal(size=(12, TINY.deter)).astype(np.float16)
+        for file, tensors in (
+            (store.embedding_path(EMBEDDER, episode), {'video': embed}),
+            (store.logits_path(TOKENIZER, episode), {'logits': logits}),
+            (store.states_path(DYNAMICS, episode), {'deter': deter}),
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, file)
     return path
 
 

@@ -83,6 +83,8 @@ def train_prior(model: MFWM, replay: StepReplay, config: PriorConfig, run: Run) 
 
     built_on = f'{dynamics_identity(model)} {weights_identity(model.aligner)}'
     asked = _settings(config)
+    if not config.conditional:  # and zeros stay zeros, as nothing is put in
+        nn.init.zeros_(model.prior.condition.weight)
     training = NetworkTraining(
         'prior', model.prior, loss, replay, config.updates, config.optim, run, built_on, asked
     )
