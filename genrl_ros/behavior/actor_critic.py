@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from genrl_ros.behavior.critic import Critic
-from genrl_ros.behavior.matching import Matcher
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.actor import Actor
@@ -74,6 +74,10 @@ class Dream(NamedTuple):
     raw: Tensor
 
 
+Reward = Callable[[Dream], Tensor]
+"""What a dream is worth: `(T + 1, B)` float32, a reward of each state."""
+
+
 def imagine(model: MFWM, actor: Actor, start: State, horizon: int) -> Dream:
     """Roll the policy out in the world model.
 
@@ -136,13 +140,13 @@ class ActorCritic(nn.Module):
         """Sampled action `(B, A)`."""
         return self.actor.sample(state.feat)
 
-    def losses(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, Tensor]:
+    def losses(self, model: MFWM, start: State, reward_of: Reward) -> dict[str, Tensor]:
         """What actor and critic are to minimise, from `B` imagined trajectories.
 
         Args:
             model: the world model, whose parameters must not require gradients.
             start: states to imagine from, this process's share of them; latents are one-hot.
-            matcher: of the targets, the same share.
+            reward_of: the same share of what they are rewarded for.
 
         Returns:
             Means over them: imagined `reward` and `return`, `actor_loss` and `critic_loss`.
@@ -152,7 +156,7 @@ class ActorCritic(nn.Module):
             dream = imagine(model, self.actor, start, config.horizon)
         # Windows may differ by less than what rounding does.
         with torch.autocast(start.deter.device.type, enabled=False):
-            reward = matcher.reward(dream.stoch, dream.tokens, config.align)
+            reward = reward_of(dream)
         judge = LookUp(self.target_critic.net, latent)
         value = self.target_critic.value(judge(dream.stoch[1:], dream.tokens[1:], dream.deter[1:]))
         returns = lambda_returns(reward[:-1], value, config.gamma, config.lambda_)

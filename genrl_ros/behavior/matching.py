@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from genrl_ros.behavior.actor_critic import Dream
 from genrl_ros.config.learning import Align
 from genrl_ros.world_model.fast.lookup import quadratic
 from genrl_ros.world_model.mfwm import MFWM
@@ -48,9 +49,17 @@ class Matcher:
         project: g, the decoder's first layer; it must not change.
         target: `(T, B, E)` from `target_features`.
         categoricals: S of the latents.
+        align: see `aligned`.
     """
 
-    def __init__(self, project: nn.Linear, target: Tensor, categoricals: int) -> None:
+    def __init__(
+        self,
+        project: nn.Linear,
+        target: Tensor,
+        categoricals: int,
+        align: Align = 'sequence',
+    ) -> None:
+        self.align = align
         with torch.no_grad():
             weight, bias = project.weight, project.bias
             target = target.transpose(0, 1).contiguous()
@@ -76,9 +85,13 @@ class Matcher:
         dot = stoch.flatten(-2).transpose(0, 1) @ self.pull + self.shift
         return dot / longest.clamp(min=1e-12)
 
-    def reward(self, stoch: Tensor, tokens: Tensor, align: Align = 'sequence') -> Tensor:
-        """Reward `(T, B)`; arguments as for `scores` and `aligned`."""
-        return aligned(self.scores(stoch, tokens), align)
+    def reward(self, stoch: Tensor, tokens: Tensor) -> Tensor:
+        """Reward `(T, B)`; arguments as for `scores`."""
+        return aligned(self.scores(stoch, tokens), self.align)
+
+    def __call__(self, dream: Dream) -> Tensor:
+        """Reward of every state of a dream."""
+        return self.reward(dream.stoch, dream.tokens)
 
 
 def aligned(scores: Tensor, align: Align = 'sequence') -> Tensor:

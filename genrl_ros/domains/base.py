@@ -335,6 +335,10 @@ class Physics(Protocol):
         """All that is recorded of the simulator beside images, `(Q,)` float64."""
         ...
 
+    def restore(self, state: npt.NDArray[np.floating[Any]]) -> None:
+        """Be as in a recorded `state`, for rewards and readings to be what they were then."""
+        ...
+
     def joints(self) -> Joints:
         """What the joint sensors tell."""
         ...

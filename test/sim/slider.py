@@ -70,6 +70,10 @@ class Slider:
     def state(self) -> np.ndarray:
         return np.concatenate([self.data.qpos, self.data.qvel])
 
+    def restore(self, state: np.ndarray) -> None:
+        self.data.qpos[:], self.data.qvel[:] = state
+        self._mujoco.mj_forward(self.model, self.data)
+
     def joints(self) -> Joints:
         return Joints(('rail',), self.data.qpos.copy(), self.data.qvel.copy())
 

@@ -53,6 +53,23 @@ def test_every_task_resets_steps_stays_finite_and_repeats_with_its_seed(domain: 
         assert np.abs(images[-1].astype(int) - images[0]).max() > 16, 'the camera sees no motion'
 
 
+def test_a_recorded_state_has_the_rewards_that_it_had(domain: Domain) -> None:
+    environment = registry.make_environment(domain)
+    logics = [registry.task_logic(domain, task.name) for task in domain.tasks]
+    environment.reset(5)
+    rng, states, rewards = np.random.default_rng(0), [], []
+    for _ in range(STEPS):
+        environment.step(rng.uniform(-1, 1, domain.robot.action_dim))
+        states.append(environment.physics.state().astype(np.float32))
+        rewards.append([logic.reward(environment.physics) for logic in logics])
+    for state, expected in zip(states, rewards, strict=True):
+        environment.physics.restore(state)
+        np.testing.assert_allclose(environment.physics.state(), state, atol=1e-5)
+        again = [logic.reward(environment.physics) for logic in logics]
+        assert again == pytest.approx(expected, abs=1e-4)
+    environment.close()
+
+
 def test_the_simulator_tells_every_reading_and_fits_its_embodiment(domain: Domain) -> None:
     physics = registry.make_physics(domain)
     physics.reset(0)

@@ -44,7 +44,8 @@ def test_reward_is_one_for_a_rollout_that_reaches_the_target_late() -> None:
     agent = torch.cat([goal[:1].expand(delay, -1, -1, -1), goal[: 17 - delay]])
     matcher = Matcher(project, project(goal.flatten(-2)).detach(), 3)
     torch.testing.assert_close(matcher.reward(agent, agent.argmax(-1)), torch.ones(17, 1).double())
-    assert matcher.reward(agent, agent.argmax(-1), 'none').mean() < 0.9
+    plain = Matcher(project, project(goal.flatten(-2)).detach(), 3, 'none')
+    assert plain.reward(agent, agent.argmax(-1)).mean() < 0.9
     with pytest.raises(ValueError, match='targets of'):
         matcher.reward(agent[:16], agent[:16].argmax(-1))
 

@@ -147,6 +147,10 @@ class Kitchen:
         """Copy of the 30 positions: arm, fingers, knobs, light, doors, kettle."""
         return self.data.qpos.copy()
 
+    def restore(self, state: npt.NDArray[np.floating]) -> None:
+        """Put everything where a recorded state `(30,)` was, at rest."""
+        self.set_state(state)
+
     def joints(self) -> Joints:
         """The arm's nine joints, without the noise that the paper adds to them."""
         return Joints(ROBOT.action_names, self.data.qpos[:ARM].copy(), self.data.qvel[:ARM].copy())

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from genrl_ros.domains.base import Vector
 from genrl_ros.domains.suite import SuiteBody, scene_path
-from genrl_ros.domains.walker import ROBOT
+from genrl_ros.domains.walker import POSITIONS, ROBOT
 from genrl_ros.system.arrays import FloatArray
 
 SIDES = ('right', 'left')
@@ -48,6 +48,10 @@ class Walker(SuiteBody):
     def state(self) -> npt.NDArray[np.float64]:
         """Positions `(9,)` and velocities `(9,)` of the joints, and all readings `(6,)`."""
         return np.concatenate([self.data.qpos, self.data.qvel, list(self.readings().values())])
+
+    def restore(self, state: npt.NDArray[np.floating]) -> None:
+        """Be as in a recorded state `(24,)`."""
+        self.pose(state[:POSITIONS], state[POSITIONS : 2 * POSITIONS])
 
 
 def observe(physics: Walker) -> FloatArray:

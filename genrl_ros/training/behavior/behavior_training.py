@@ -105,7 +105,7 @@ class BehaviorTraining(Training):
         if self._matcher is None:
             targets = self.target.to(self.run.device)[:, self.share]
             decoder, sizes = self.model.tokenizer.decoder, self.model.config
-            self._matcher = Matcher(decoder.project, targets, sizes.stoch)
+            self._matcher = Matcher(decoder.project, targets, sizes.stoch, self.config.align)
         start = self._starts()
         mine = State(start.stoch[self.share], start.deter[self.share])
         metrics = self.rule.update(self.model, mine, self._matcher)

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from genrl_ros.behavior.actor_critic import ActorCritic
-from genrl_ros.behavior.matching import Matcher
+from genrl_ros.behavior.actor_critic import ActorCritic, Reward
 from genrl_ros.config.training import OptimConfig
 from genrl_ros.training.engine.optim import Optimizer
 from genrl_ros.world_model.mfwm import MFWM
@@ -43,13 +42,13 @@ class LearningRule:
         """Updates done."""
         return self.critic.updates
 
-    def update(self, model: MFWM, start: State, matcher: Matcher) -> dict[str, float]:
+    def update(self, model: MFWM, start: State, reward_of: Reward) -> dict[str, float]:
         """One update of actor and critic from `B` start states.
 
         Args:
             model: the world model, whose parameters must not require gradients.
             start: states to imagine from, this process's share of them; latents are one-hot.
-            matcher: of the targets, the same share.
+            reward_of: the same share of what they are rewarded for.
 
         Returns:
             Metrics of all processes: mean imagined `reward` and `return`, and losses.
@@ -60,7 +59,7 @@ class LearningRule:
         agent, config = self.agent, self.agent.config
         device = start.deter.device.type
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == 'bf16'):
-            metrics = agent.losses(model, start, matcher)
+            metrics = agent.losses(model, start, reward_of)
         if self.critic.updates >= config.critic_first:
             self.actor.step(metrics['actor_loss'])
         self.critic.step(metrics['critic_loss'])
