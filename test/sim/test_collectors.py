@@ -11,9 +11,8 @@ from genrl_ros.cli.commands import collect, train_collector
 from genrl_ros.config.collectors import CollectorConfig
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.data.agents.script import Agents
-from genrl_ros.data.agents.snapshots import read_snapshots
-from genrl_ros.data.store.episode_file import EpisodeError
 from genrl_ros.domains import registry
+from genrl_ros.domains.snapshots import SnapshotError, read_snapshots
 from genrl_ros.domains.walker.physics import Walker, observe
 from genrl_ros.training.collectors.train import train_collector as train
 from genrl_ros.training.engine.run import Run, StoppedError
@@ -52,7 +51,7 @@ def test_snapshots_say_what_they_learned(snapshots: Path) -> None:
 def test_a_snapshot_acts_as_the_network_that_it_was(tmp_path: Path) -> None:
     import torch
 
-    from genrl_ros.data.agents.snapshots import Label, write_snapshots
+    from genrl_ros.domains.snapshots import Label, write_snapshots
     from genrl_ros.training.collectors.soft_actor_critic import Actor
 
     torch.manual_seed(0)
@@ -133,7 +132,7 @@ def test_wrong_snapshots_are_told(snapshots: Path, tmp_path: Path) -> None:
     (tmp_path / 'torn.safetensors').write_bytes(
         (snapshots / 'tasks-0.safetensors').read_bytes()[:2000]
     )
-    with pytest.raises(EpisodeError, match='torn'):
+    with pytest.raises(SnapshotError, match='torn'):
         collect.fill(collect.Config('walker', 501, tmp_path / 'data', collectors=tmp_path))
     with pytest.raises(ValueError, match='made by scripts'):
         collect.fill(collect.Config('kitchen', 141, tmp_path / 'k', collectors=snapshots))

@@ -12,11 +12,11 @@ from genrl_ros.cli.options import DomainName, at_least
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import Deadline, saying_stopped
 from genrl_ros.data.agents.script import Agents
-from genrl_ros.data.agents.snapshots import read_snapshots
 from genrl_ros.data.collect import Draw, EpisodeRecipe, collect
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
 from genrl_ros.domains.base import Domain, Scripted
+from genrl_ros.domains.snapshots import read_snapshots
 from genrl_ros.system.locks import exclusive
 from genrl_ros.system.share import share_path
 from genrl_ros.training.engine.run import StoppedError

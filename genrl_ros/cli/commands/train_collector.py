@@ -18,8 +18,8 @@ from genrl_ros.cli.options import DomainName
 from genrl_ros.cli.session import stage, training_session
 from genrl_ros.config.collectors import CollectorConfig, Drive
 from genrl_ros.config.training import RecordConfig
-from genrl_ros.data.agents.snapshots import Label
 from genrl_ros.domains import registry
+from genrl_ros.domains.snapshots import Label
 from genrl_ros.training.collectors.train import train_collector
 from genrl_ros.training.engine.run import Run
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrl_ros.data.agents.snapshots import StateActor, read_snapshots
-from genrl_ros.data.store.episode_file import EpisodeError
+from genrl_ros.domains.snapshots import SnapshotError, StateActor, read_snapshots
 from genrl_ros.system.arrays import FloatArray
 
 TASK_SHARE = 0.6
@@ -51,7 +50,7 @@ class Agents:
         mistake is in the data, too.
 
         Raises:
-            EpisodeError: if the snapshots cannot be read.
+            SnapshotError: if the snapshots cannot be read.
         """
         groups = _read(self.files)
         tasks = [name for name in groups if name not in EXPLORERS]
@@ -112,14 +111,14 @@ def _read(files: tuple[Path, ...]) -> dict[str, list[StateActor]]:
     """The policies of files, by what they learn.
 
     Raises:
-        EpisodeError: if there are none, or they cannot be read.
+        SnapshotError: if there are none, or they cannot be read.
     """
     groups: dict[str, list[StateActor]] = {}
     for file in files:
         for actor in read_snapshots(file):
             groups.setdefault(actor.label.learns, []).append(actor)
     if not groups:
-        raise EpisodeError(
+        raise SnapshotError(
             'there are no snapshots of collectors: `genrl train-collector` makes them'
         )
     return groups

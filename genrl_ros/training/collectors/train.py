@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from genrl_ros.config.collectors import CollectorConfig, Drive
-from genrl_ros.data.agents.snapshots import (
+from genrl_ros.domains import registry
+from genrl_ros.domains.base import Agents, Domain, Outcome
+from genrl_ros.domains.snapshots import (
     Label,
     StateActor,
     read_snapshots,
     write_snapshots,
 )
-from genrl_ros.domains import registry
-from genrl_ros.domains.base import Agents, Domain, Outcome
 from genrl_ros.training.collectors.collector_training import CollectorTraining, World
 from genrl_ros.training.engine.loop import train
 from genrl_ros.training.engine.run import Run

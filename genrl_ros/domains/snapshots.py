@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
 
-from genrl_ros.data.store.episode_file import EpisodeError, map_tensor, read_header
 from genrl_ros.system.arrays import FloatArray
-from genrl_ros.system.files import write_tensors
+from genrl_ros.system.files import check_regular, write_tensors
 
 FORMAT = 'genrl-collectors-1'
 NAMES = (
@@ -26,6 +26,10 @@ NAMES = (
 )  # fmt: skip
 LOG_STD = (-5.0, 1.0)
 NORM_EPS = 1e-5
+
+
+class SnapshotError(ValueError):
+    """A file of snapshots is missing, damaged or of another kind."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +106,22 @@ def read_snapshots(path: Path) -> list[StateActor]:
     """The policies of a file.
 
     Raises:
-        EpisodeError: if it is missing, damaged, or not of this kind.
+        SnapshotError: if it is missing, damaged, or not of this kind.
     """
-    metadata = read_header(path).metadata
-    if metadata.get('format') != FORMAT:
-        raise EpisodeError(f'{path} holds no snapshots of collectors ({FORMAT})')
     try:
+        check_regular(path)
+        with safe_open(path, framework='np') as file:
+            metadata = file.metadata() or {}
+            if metadata.get('format') != FORMAT:
+                raise SnapshotError(f'{path} holds no snapshots of collectors ({FORMAT})')
+            stacked = {name: file.get_tensor(name).astype(np.float32) for name in NAMES}
         labels = [Label(**each) for each in json.loads(metadata['labels'])]
-    except (KeyError, TypeError, ValueError) as error:
-        raise EpisodeError(f'{path} does not say what its snapshots are: {error!r}') from None
-    stacked = {name: map_tensor(path, name).astype(np.float32) for name in NAMES}
+    except (OSError, SafetensorError) as error:
+        raise SnapshotError(f'{path} cannot be read: {error}') from None
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise SnapshotError(f'{path} does not say what its snapshots are: {error!r}') from None
     if {len(each) for each in stacked.values()} != {len(labels)}:
-        raise EpisodeError(f'{path} has not a policy for each of its {len(labels)} labels')
+        raise SnapshotError(f'{path} has not a policy for each of its {len(labels)} labels')
     return [
         StateActor(label, {name: each[index] for name, each in stacked.items()})
         for index, label in enumerate(labels)
