@@ -128,7 +128,8 @@ ACTS: dict[str, tuple[str, ...]] = {
     'getting up': (
         'get up', 'get back up', 'rise', 'rise from the floor', 'rise to the feet',
         'get on your feet', 'stand up from the floor', 'get up off the ground',
-        'climb to the feet', 'pick yourself up', 'recover from a fall', 'lift the body from the floor',
+        'climb to the feet', 'pick yourself up', 'recover from a fall',
+        'lift the body from the floor',
     ),
     'wandering': (
         'move randomly', 'wiggle', 'flail', 'twitch', 'move about', 'writhe', 'shake',
