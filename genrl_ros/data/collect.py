@@ -44,25 +44,27 @@ class EpisodeRecipe:
         make_environment: makes the simulator, once a worker.
         draw: draws the script of an episode.
         episode_steps: agent steps of an episode.
+        series: names its episodes, and draws their seeds, apart from others of the same dataset.
     """
 
     make_environment: Callable[[], Environment]
     draw: Draw
     episode_steps: int
+    series: str = ''
 
 
 def collect(
     store: EpisodeStore, recipe: EpisodeRecipe, frames: int, seed: int, workers: int
 ) -> Generator[str, None, None]:
-    """Add episodes until the store holds at least `frames` frames, and mend those that are torn.
+    """Add episodes until a series has at least `frames` frames, and mend those that are torn.
 
-    Episode i depends on `seed` and i alone: not on the number of workers, nor on whether the
-    collection was interrupted.
+    Episode i of a series depends on `seed` and i alone: not on the number of workers, nor on whether
+    the collection was interrupted.
 
     Args:
         store: where to.
         recipe: how.
-        frames: frames wanted in all.
+        frames: frames wanted of the series in all.
         seed: seed of the dataset.
         workers: processes.
 
@@ -74,10 +76,12 @@ def collect(
     """
     count = -(-frames // (recipe.episode_steps + 1))
     todo = []
-    beyond = [name for name in store.episode_ids if name.isdecimal() and int(name) >= count]
-    torn = [int(name) for name in beyond if not store.has(name)]
+    parted = [name.rpartition('-') for name in store.episode_ids]
+    mine = [end for series, _, end in parted if series == recipe.series and end.isdecimal()]
+    beyond = [int(end) for end in mine if int(end) >= count]
+    torn = [index for index in beyond if not store.has(episode_name(index, recipe.series))]
     for index in (*range(count), *torn):
-        name = episode_name(index)
+        name = episode_name(index, recipe.series)
         if _finished(store, name):
             yield name
         else:
@@ -85,7 +89,7 @@ def collect(
     with WorkerPool(workers, 'a simulator', _start_worker, recipe) as pool:
         jobs: dict[Future[None], str] = {}
         for index in todo:
-            name = episode_name(index)
+            name = episode_name(index, recipe.series)
             jobs[pool.submit(_work, store.episode_path(name), seed, index)] = name
         while jobs:
             done, _ = wait(jobs, return_when=FIRST_COMPLETED)
@@ -96,14 +100,15 @@ def collect(
                 yield name
 
 
-def episode_name(index: int) -> str:
-    """Id of the i-th episode of a dataset."""
-    return f'{index:06d}'
+def episode_name(index: int, series: str = '') -> str:
+    """Id of the i-th episode of a series."""
+    return f'{series}-{index:06d}' if series else f'{index:06d}'
 
 
 def run_episode(environment: Environment, recipe: EpisodeRecipe, seed: int, index: int) -> Episode:
-    """Make the i-th episode of a dataset."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
+    """Make the i-th episode of a series."""
+    apart = (int.from_bytes(recipe.series.encode()),) if recipe.series else ()
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*apart, index)))
     physics, action_dim = environment.physics, environment.domain.robot.action_dim
     images, states = [environment.reset(int(rng.integers(2**31)))], [physics.state()]
     script = recipe.draw(physics, rng)
@@ -118,7 +123,7 @@ def run_episode(environment: Environment, recipe: EpisodeRecipe, seed: int, inde
         action=np.stack(actions),
         state=np.stack(states).astype(np.float32),
         kind=script.kind,
-        seed=f'{seed}/{index}',
+        seed=f'{seed}/{recipe.series}/{index}' if recipe.series else f'{seed}/{index}',
     )
 
 

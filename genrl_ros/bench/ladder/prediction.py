@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from genrl_ros.bench.ladder.states import Recorded
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains.base import Domain
 from genrl_ros.training.model.measure import batch, predict
+from genrl_ros.training.rounds.recorded import Recorded
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.images import pixels
 from genrl_ros.world_model.mfwm import MFWM

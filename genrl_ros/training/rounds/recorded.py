@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains.base import Domain
-from genrl_ros.evaluation.relabel import rewards_of
+from genrl_ros.domains.relabel import rewards_of
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.mfwm import MFWM

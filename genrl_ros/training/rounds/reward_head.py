@@ -1,4 +1,4 @@
-"""A reader of true rewards from the world model's states: what imagination is tried with first."""
+"""A reader of true rewards from the world model's states; no part of the world model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from genrl_ros.behavior.actor_critic import Dream, Reward
-from genrl_ros.bench.ladder.states import Recorded
 from genrl_ros.config.model import ModelConfig
+from genrl_ros.training.rounds.recorded import Recorded
 from genrl_ros.world_model.fast.lookup import LookUp
 from genrl_ros.world_model.layers import mlp
 

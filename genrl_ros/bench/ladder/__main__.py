@@ -1,0 +1,148 @@
+"""Climb the ladder: `python -m genrl_ros.bench.ladder DOMAIN --run FOLDER --json FILE`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import tyro
+
+from genrl_ros.behavior.actor_critic import ActorCritic
+from genrl_ros.bench.ladder.anchor import train_anchor
+from genrl_ros.bench.ladder.policies import compare, learn
+from genrl_ros.bench.ladder.prediction import open_loop_steps, probes, surprise
+from genrl_ros.bench.ladder.strips import dream_and_reality
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.model import model_preset
+from genrl_ros.config.presets import PresetName
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.domains import registry
+from genrl_ros.system.files import write_json
+from genrl_ros.training.engine.speed import inspect
+from genrl_ros.training.model.restore import restore_world_model
+from genrl_ros.training.rounds.recorded import Recorded, recorded
+from genrl_ros.training.rounds.reward_head import explained, reward_of, train_reward_head
+from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.sequence import State
+
+LEARNING = LearnConfig(
+    updates=1_000, prior=0.0, critic_first=0, actor_lr=3e-4, target_every=50, precision='bf16',
+    threads=2,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """Arguments of the ladder."""
+
+    domain: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DOMAIN')]
+    """Domain of the world model."""
+    run: Path
+    """Folder of the run that trained it, finished or not."""
+    data: Path | None = None
+    """Its dataset; `data/DOMAIN` unless given."""
+    preset: PresetName = 'medium'
+    """Its sizes."""
+    rungs: tuple[int, ...] = (1, 2)
+    """1: predictions and probes; 2: policies from true rewards."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to learn; the seen ones unless given."""
+    windows: int = 1_600
+    """Recorded windows that rewards are read from and imagination starts from."""
+    episodes: int = 8
+    """Episodes that a policy is run in."""
+    seeds: int = 1
+    """Learning seeds."""
+    json: Path | None = None
+    """File to write what was found to."""
+    pictures: Path | None = None
+    """Folder of film strips, the dream above reality."""
+    learning: LearnConfig = field(default_factory=lambda: LEARNING)
+    """How to learn; with a prior, the anchor is an unconditional clone of the dataset."""
+
+
+def main(config: Config) -> None:
+    """Climb the rungs that are asked for."""
+    torch.set_num_threads(config.learning.threads)
+    torch.manual_seed(0)
+    domain = registry.get(config.domain)
+    store = EpisodeStore.of(config.domain, config.data)
+    model = MFWM(model_preset(config.preset, domain.robot.action_dim))
+    updates = restore_world_model(model, config.run)
+    model.requires_grad_(False)
+    found: dict[str, Any] = {
+        'date': time.strftime('%Y-%m-%d'),
+        'machine': asdict(inspect('cpu')),
+        'frames': store.num_frames,
+        'updates': updates,
+        'learning': asdict(config.learning),
+    }
+    train = recorded(model, domain, store, store.training, config.windows)
+    held_out = recorded(model, domain, store, store.held_out, config.windows // 4, seed=1)
+    if 1 in config.rungs:
+        found['open_loop'] = open_loop_steps(model, store)
+        found['probes'] = probes(domain, train, held_out)
+        found['kl'] = surprise(model, store)
+        print(json.dumps(found, indent=1))
+    if 2 in config.rungs:
+        found |= _true_rewards(config, model, train, held_out)
+    if config.json is not None:
+        write_json(config.json, found)
+
+
+def _true_rewards(
+    config: Config, model: MFWM, train: Recorded, held_out: Recorded
+) -> dict[str, Any]:
+    domain = registry.get(config.domain)
+    names = [task.name for task in domain.tasks]
+    head = train_reward_head(model.config, train)
+    told = dict(zip(names, [round(each, 3) for each in explained(head, held_out)], strict=True))
+    print('reward head:', told)
+    if config.learning.prior > 0:
+        train_anchor(model, train)
+    tasks = config.tasks or tuple(task.name for task in domain.tasks if task.split == 'seen')
+    policies: dict[str, Any] = {}
+    for name in tasks:
+        reward = reward_of(head, names.index(name), model.config.flat_stoch)
+        rows = []
+        for seed in range(config.seeds):
+            how = replace(config.learning, seed=seed)
+            began = time.monotonic()
+            learned = learn(model, reward, partial(_starts, train, how), how, _teller(name))
+            seconds = round(time.monotonic() - began, 1)
+            row, reality = compare(model, domain, learned, config.episodes, 100)
+            rows.append(row | {'seconds': seconds})
+            print(name, seed, json.dumps(rows[-1]), flush=True)
+            if config.pictures is not None:
+                place = config.pictures / f'{name}-{seed}.png'
+                dream_and_reality(place, model, learned, reality)
+        policies[name] = rows
+    return {'reward_head': told, 'policies': policies}
+
+
+def _starts(train: Recorded, how: LearnConfig, agent: ActorCritic) -> State:
+    return train.draw(how.starts)
+
+
+def _teller(name: str) -> Callable[[int, dict[str, float]], None]:
+    history: list[dict[str, float]] = []
+
+    def tell(update: int, metrics: dict[str, float]) -> None:
+        history.append(metrics)
+        if update % 100 == 0:
+            means = {key: round(float(np.mean([m[key] for m in history])), 3) for key in metrics}
+            print(name, update, means, flush=True)
+            history.clear()
+
+    return tell
+
+
+if __name__ == '__main__':
+    main(tyro.cli(Config, description=__doc__))
