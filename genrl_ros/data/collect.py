@@ -58,8 +58,8 @@ def collect(
 ) -> Generator[str, None, None]:
     """Add episodes until a series has at least `frames` frames, and mend those that are torn.
 
-    Episode i of a series depends on `seed` and i alone: not on the number of workers, nor on whether
-    the collection was interrupted.
+    Episode i of a series depends on `seed` and i alone: not on the number of workers, nor on
+    whether the collection was interrupted.
 
     Args:
         store: where to.

@@ -16,7 +16,7 @@ import tyro
 
 from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.bench.ladder.anchor import train_anchor
-from genrl_ros.bench.ladder.policies import compare, learn
+from genrl_ros.bench.ladder.comparison import compare
 from genrl_ros.bench.ladder.prediction import open_loop_steps, probes, surprise
 from genrl_ros.bench.ladder.strips import dream_and_reality
 from genrl_ros.config.learning import LearnConfig
@@ -27,6 +27,7 @@ from genrl_ros.domains import registry
 from genrl_ros.system.files import write_json
 from genrl_ros.training.engine.speed import inspect
 from genrl_ros.training.model.restore import restore_world_model
+from genrl_ros.training.rounds.imagined import learn
 from genrl_ros.training.rounds.recorded import Recorded, recorded
 from genrl_ros.training.rounds.reward_head import explained, reward_of, train_reward_head
 from genrl_ros.world_model.mfwm import MFWM

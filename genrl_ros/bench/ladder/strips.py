@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from genrl_ros.behavior.actor_critic import imagine
-from genrl_ros.bench.ladder.policies import Learned
 from genrl_ros.data.pictures import Strip, grid, write_png
 from genrl_ros.evaluation.reality import Reality
+from genrl_ros.training.rounds.imagined import Learned
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.images import to_uint8
 from genrl_ros.world_model.mfwm import MFWM

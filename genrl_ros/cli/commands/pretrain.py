@@ -1,7 +1,7 @@
 """Train a world model on a dataset and connect it to a video-language embedder.
 
-Stages, each of which resumes where it was interrupted: the world model itself, its dynamics once
-more on finished latents, the dataset's embeddings, and connector with aligner. The result is a
+Stages, each of which resumes where it was interrupted: the world model itself, with rounds of
+policies that are learned in it and tried in the simulator, its dynamics once more on finished latents, the dataset's embeddings, and connector with aligner. The result is a
 folder that `genrl up`, `genrl learn` and `genrl eval` take; scores and pictures of it are beside
 its checkpoints.
 
@@ -12,6 +12,7 @@ pretrain ...`, which trains as one process would.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from genrl_ros.cli.commands.connect import Connecting, connect, encode
 from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session
 from genrl_ros.config.model import model_preset
+from genrl_ros.config.rounds import RoundsConfig
 from genrl_ros.config.training import (
     DynamicsConfig,
     WorldModelConfig,
@@ -28,9 +30,11 @@ from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.domains import registry
 from genrl_ros.system.files import check_writable
+from genrl_ros.system.locks import exclusive
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.model.report import open_loop_picture, report_world_model
+from genrl_ros.training.rounds.round import Round
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -49,6 +53,8 @@ class Config(TrainingOptions):
     """Stop after the world model and its dynamics, which need no embedder, or go on to the end."""
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """Training of tokenizer and sequence model."""
+    rounds: RoundsConfig = field(default_factory=RoundsConfig)
+    """Rounds in which it is tried in the simulator, and trained on."""
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     """Further training of the sequence model."""
 
@@ -87,6 +93,8 @@ def pretrain(config: Config, run: Run) -> None:
     replay = Replay(store, first.batch, first.length, config.seed, growing=alone)
     with stage('world model', first.updates, run) as watched:
         train_world_model(model, replay, first, watched)
+    for number in range(1, config.rounds.count + 1):
+        store = _round(config, number, model, store, run)
     second, tokenizer = config.dynamics, encode(store, model, run)
     replay = Replay(
         store, second.batch, second.length, config.seed, tokenizer=tokenizer, growing=alone
@@ -112,3 +120,28 @@ def pretrain(config: Config, run: Run) -> None:
     }
     how = Connecting(config.connect, config.prior, config.seed, out)
     connect(model.to(config.device), store, embedder, how, run, known)
+
+
+def _round(
+    config: Config, number: int, model: MFWM, store: EpisodeStore, run: Run
+) -> EpisodeStore:
+    """Try the model in the simulator, and train it on; the dataset as it is then.
+
+    Raises:
+        StoppedError: if there was no time to finish.
+        ValueError: if there is no simulator, or several processes train.
+    """
+    rounds, first = config.rounds, config.world_model
+    if run.ranks.world > 1:
+        raise ValueError('--rounds.count needs a training of one process')
+    played = Round(
+        number, model, store, registry.get(config.domain), rounds,
+        run.folder / 'rounds' / str(number), os.cpu_count() or 1,
+    )  # fmt: skip
+    with stage(f'round {number}', rounds.frames, run) as watched, exclusive(store.path):
+        store = played.everything(watched)
+    further = replace(first, updates=first.updates + number * rounds.updates)
+    replay = Replay(store, first.batch, first.length, config.seed)
+    with stage(f'world model, round {number}', further.updates, run) as watched:
+        train_world_model(model, replay, further, watched)
+    return store

@@ -27,6 +27,7 @@ from genrl_ros.cli.session import training_session, work_through
 from genrl_ros.config.fingerprint import VERSION, explicit, fingerprint
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.presets import TRAINING
+from genrl_ros.config.rounds import RoundsConfig
 from genrl_ros.config.training import (
     DynamicsConfig,
     WorldModelConfig,
@@ -75,6 +76,8 @@ class Config(TrainingOptions):
     """Simulators that run in parallel."""
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """Training of tokenizer and sequence model."""
+    rounds: RoundsConfig = field(default_factory=RoundsConfig)
+    """Rounds in which it is tried in the simulator, and trained on."""
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     """Further training of the sequence model."""
     learning: LearnConfig = field(default_factory=LearnConfig)
@@ -193,6 +196,7 @@ class Making:
             device=config.device,
             precision=config.precision,
             world_model=config.world_model,
+            rounds=config.rounds,
             dynamics=config.dynamics,
             connect=config.connect,
             prior=config.prior,

@@ -1,18 +1,15 @@
-"""Rungs 2 and 3: policies learned in imagination, and what they do in reality."""
+"""A policy learned in imagination from any reward and any states, without a prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from genrl_ros.behavior.actor_critic import ActorCritic, Reward
 from genrl_ros.config.learning import LearnConfig
-from genrl_ros.domains.base import Domain
-from genrl_ros.evaluation.reality import Reality, drive, scores
 from genrl_ros.training.behavior.learning_rule import LearningRule
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
@@ -58,20 +55,3 @@ def learn(
         dreamt.append(metrics['reward'])
         tell(update, metrics)
     return Learned(agent, float(np.mean(dreamt[-LAST:])))
-
-
-def compare(
-    model: MFWM, domain: Domain, learned: Learned, episodes: int, seed: int
-) -> tuple[dict[str, Any], Reality]:
-    """What a policy does in reality: scores of all tasks, and how surprised the model is."""
-    reality = drive(model, domain, learned.act, episodes, domain.episode_steps, seed)
-    by_task = scores(domain, reality)
-    return {
-        'dreamt': round(learned.dreamt, 3),
-        'reward': {
-            task.name: round(float(reality.reward[..., index].mean()), 3)
-            for index, task in enumerate(domain.tasks)
-        },
-        'score': {name: round(float(np.mean(each)), 3) for name, each in by_task.items()},
-        'kl': round(float(reality.kl.mean()), 2),
-    }, reality

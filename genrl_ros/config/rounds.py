@@ -1,0 +1,43 @@
+"""How a world model is trained in rounds: learn policies in it, try them, and train on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from genrl_ros.config.check import check
+from genrl_ros.config.learning import LearnConfig
+
+
+@dataclass(frozen=True)
+class RoundsConfig:
+    """Rounds, which belong to collecting: they come before any prompt, and need a simulator.
+
+    In each round policies are learned in the model: for the rewards of the seen tasks, as the
+    agents that made the paper's data did, and for clips of the dataset, drawn at random. What they
+    do in the simulator goes into the dataset, mistakes of the model included, and the model is
+    trained on.
+    """
+
+    count: int = 0
+    """Number of rounds; 0 trains on what was recorded alone."""
+    frames: int = 20_000
+    """Frames that are collected in a round."""
+    clips: int = 5
+    """Policies of a round that follow a clip, beside one for each seen task."""
+    windows: int = 1_600
+    """Recorded windows that rewards are read from, and imagination starts from."""
+    updates: int = 2_000
+    """Updates of the world model after each round."""
+    learning: LearnConfig = field(
+        default_factory=lambda: LearnConfig(
+            updates=500, prior=0.0, critic_first=0, actor_lr=3e-4, target_every=50
+        )
+    )
+    """How the policies of a round are learned; from random weights."""
+
+    def __post_init__(self) -> None:
+        for name in ('count', 'clips', 'updates'):
+            check(getattr(self, name) >= 0, f'rounds.{name} must not be negative')
+        for name in ('frames', 'windows'):
+            check(getattr(self, name) > 0, f'rounds.{name} must be positive')
+        check(self.learning.prior == 0, 'rounds.learning.prior must be 0: there is no prior yet')

@@ -1,0 +1,174 @@
+"""One round: policies learned in the model as it is, and what they do in the simulator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrl_ros.behavior.actor_critic import ActorCritic, Reward
+from genrl_ros.behavior.matching import Matcher
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.rounds import RoundsConfig
+from genrl_ros.data.agents.policies import Policies
+from genrl_ros.data.collect import EpisodeRecipe, collect
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.domains import registry
+from genrl_ros.domains.base import IMAGE_SIZE, Domain
+from genrl_ros.serving.policy.bundle import PolicyDescription, write_bundle
+from genrl_ros.training.behavior.export import export_policy, write_model
+from genrl_ros.training.engine.run import Progress, Run, StoppedError
+from genrl_ros.training.rounds.imagined import Learned, learn
+from genrl_ros.training.rounds.recorded import Recorded, recorded
+from genrl_ros.training.rounds.reward_head import reward_of, train_reward_head
+from genrl_ros.world_model import latents
+from genrl_ros.world_model.checkpoint import weights_identity
+from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.sequence import State
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round, whose policies and episodes are made once.
+
+    Attributes:
+        number: from 1 on; with the dataset's seed it decides all that is random.
+        model: the world model; its parameters are left as they are.
+        store: the dataset, to which episodes of the series `roundN` are added.
+        domain: whose simulator is used.
+        config: how.
+        folder: of the round's policies.
+        workers: simulators that run in parallel.
+    """
+
+    number: int
+    model: MFWM
+    store: EpisodeStore
+    domain: Domain
+    config: RoundsConfig
+    folder: Path
+    workers: int
+
+    @property
+    def series(self) -> str:
+        """Name of its episodes."""
+        return f'round{self.number}'
+
+    def everything(self, run: Run) -> EpisodeStore:
+        """Learn the policies that are not there yet, and collect; the dataset with the episodes.
+
+        Raises:
+            StoppedError: if there was no time to finish; what is finished is kept.
+        """
+        bundles = self._policies(run)
+        recipe = EpisodeRecipe(
+            make_environment=partial(registry.make_environment, self.domain),
+            draw=Policies(bundles),
+            episode_steps=self.domain.episode_steps,
+            series=self.series,
+        )
+        seed = int(self.store.manifest['seed'])
+        store = EpisodeStore.open(self.store.path)
+        done = 0
+        for name in collect(store, recipe, self.config.frames, seed, self.workers):
+            done += store.length(name)
+            run.on_progress(Progress(f'{self.series} episodes', done, self.config.frames, 0.0))
+            if run.should_stop() and done < self.config.frames:
+                raise StoppedError(f'{self.series}: {done} of {self.config.frames} frames')
+        store.seal()
+        return store
+
+    def _policies(self, run: Run) -> tuple[Path, ...]:
+        names = [task.name for task in self.domain.tasks if task.split == 'seen']
+        names += [f'clip{number}' for number in range(self.config.clips)]
+        bundles = tuple(self.folder / name for name in names)
+        if all(bundle.is_dir() for bundle in bundles):
+            return bundles
+        parameters = [each for each in self.model.parameters() if each.requires_grad]
+        self.model.requires_grad_(False)
+        try:
+            self._learn(bundles, run)
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+        return bundles
+
+    def _learn(self, bundles: tuple[Path, ...], run: Run) -> None:
+        torch.manual_seed(self.number)
+        model_folder = self.folder / 'model'
+        write_model(model_folder, self.model, self.store.spec, '', '', {'round': self.number})
+        states = recorded(
+            self.model, self.domain, self.store, self.store.training, self.config.windows,
+            seed=self.number,
+        )  # fmt: skip
+        how = self.config.learning
+        for index, (bundle, reward) in enumerate(zip(bundles, self._rewards(states), strict=True)):
+            if bundle.is_dir():
+                continue
+            if run.should_stop():
+                raise StoppedError(f'{self.series}: {index} of {len(bundles)} policies')
+            began, title = time.monotonic(), f'{self.series} {bundle.name}'
+
+            def tell(update: int, metrics: dict[str, float], began: float = began,
+                     title: str = title) -> None:  # fmt: skip
+                rate = update / (time.monotonic() - began)
+                run.on_progress(Progress(title, update, how.updates, rate, metrics))
+
+            seeded = replace(how, seed=1_000 * self.number + index)
+            learned = learn(self.model, reward, partial(_starts, states, how), seeded, tell)
+            graphs = export_policy(model_folder, self.model, learned.agent.actor)
+            write_bundle(bundle, self._describe(bundle.name, learned, how.updates), graphs)
+
+    def _rewards(self, states: Recorded) -> Iterator[Reward]:
+        """What each policy is learned for, in the order of their names."""
+        names = [task.name for task in self.domain.tasks]
+        head = train_reward_head(self.model.config, states)
+        for task in self.domain.tasks:
+            if task.split == 'seen':
+                yield reward_of(head, names.index(task.name), self.model.config.flat_stoch)
+        rng, how = np.random.default_rng(self.number), self.config.learning
+        for _ in range(self.config.clips):
+            target = clip_target(self.model, self.store, how.horizon + 1, rng)
+            targets = target[:, None].expand(-1, how.starts, -1).contiguous()
+            project = self.model.tokenizer.decoder.project
+            yield Matcher(project, targets, self.model.config.stoch, how.align)
+
+    def _describe(self, name: str, learned: Learned, updates: int) -> PolicyDescription:
+        robot, sizes = self.store.spec, self.model.config
+        return PolicyDescription(
+            domain=robot.name,
+            task_id=name,
+            prompt=f'{name}, of {self.series}',
+            image_size=IMAGE_SIZE,
+            action_names=robot.action_names,
+            action_scale=robot.action_scale,
+            control_dt_s=robot.control_dt_s,
+            action_repeat=robot.action_repeat,
+            stoch=sizes.stoch,
+            classes=sizes.classes,
+            deter=sizes.deter,
+            mfwm=weights_identity(self.model),
+            updates=updates,
+            imagined_return=learned.dreamt,
+        )
+
+
+@torch.no_grad()
+def clip_target(model: MFWM, store: EpisodeStore, steps: int, rng: np.random.Generator) -> Tensor:
+    """Features `(T, E)` of frames of a training episode, drawn at random: a goal that was seen."""
+    ids = store.training
+    name = ids[rng.integers(len(ids))]
+    start = int(rng.integers(store.length(name) - steps + 1))
+    image = torch.from_numpy(np.array(store.image(name)[start : start + steps]))
+    stoch = latents.mode(latents.log_probs(model.tokenizer.encode(image)))
+    return model.tokenizer.project(stoch)
+
+
+def _starts(states: Recorded, how: LearnConfig, agent: ActorCritic) -> State:
+    return states.draw(how.starts)
