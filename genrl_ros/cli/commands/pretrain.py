@@ -1,9 +1,9 @@
 """Train a world model on a dataset and connect it to a video-language embedder.
 
 Stages, each of which resumes where it was interrupted: the world model itself, with rounds of
-policies that are learned in it and tried in the simulator, its dynamics once more on finished latents, the dataset's embeddings, and connector with aligner. The result is a
-folder that `genrl up`, `genrl learn` and `genrl eval` take; scores and pictures of it are beside
-its checkpoints.
+policies that are learned in it and tried in the simulator; its dynamics once more on finished
+latents; the dataset's embeddings; connector with aligner. The result is a folder that `genrl up`,
+`genrl learn` and `genrl eval` take; scores and pictures of it are beside its checkpoints.
 
 On several processes, of one machine or many: `torchrun --nproc-per-node N --no-python -- genrl
 pretrain ...`, which trains as one process would.

@@ -1,0 +1,103 @@
+"""Rounds: policies of an untrained model, tried on the walker, and the model trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrl_ros.bench.ladder import __main__ as ladder
+from genrl_ros.cli.commands import collect, pretrain
+from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.rounds import RoundsConfig
+from genrl_ros.config.training import DynamicsConfig, OptimConfig, RecordConfig, WorldModelConfig
+from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.domains.walker import DOMAIN
+from genrl_ros.serving.policy.bundle import load_bundle
+from genrl_ros.training.engine.run import Run, StoppedError
+
+LEARNING = LearnConfig(updates=2, starts=8, prior=0.0, critic_first=0, actor_lr=3e-4)
+ROUNDS = RoundsConfig(count=2, frames=600, clips=1, windows=16, updates=2, learning=LEARNING)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('rounds') / 'data'
+    collect.fill(collect.Config('walker', 1002, folder, 1, 2))
+    return folder
+
+
+def asked(data: Path, run: Path) -> pretrain.Config:
+    optim = OptimConfig(lr=1e-3)
+    return pretrain.Config(
+        domain='walker', data=data, run=run, stage='world-model', rounds=ROUNDS, threads=1,
+        record=RecordConfig(report_every=1, save_every=2, picture_every=0),
+        world_model=WorldModelConfig(updates=2, batch=2, length=8, optim=optim),
+        dynamics=DynamicsConfig(updates=2, batch=2, length=8, optim=optim),
+    )  # fmt: skip
+
+
+def test_rounds_add_what_policies_did_and_are_made_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = asked(data, tmp_path / 'run')
+    assert pretrain.main(config) == 0
+    store = EpisodeStore.open(data)
+    tried = [name for name in store.episode_ids if name.startswith('round')]
+    assert tried == [f'round{number}-00000{i}' for number in (1, 2) for i in (0, 1)]
+    assert {store.kind(name) for name in tried} <= {
+        f'imagined {name}' for name in ('stand', 'walk', 'run', 'clip0')
+    }
+    assert len({store.image(name).tobytes() for name in tried}) == 4
+    rows = (tmp_path / 'run' / 'world_model.csv').read_text().splitlines()
+    assert rows[-1].split(',')[0] == '6'
+    for number in (1, 2):
+        bundle = load_bundle(tmp_path / 'run' / 'rounds' / str(number) / 'clip0')
+        assert bundle.description.updates == 2
+
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / 'run').rglob('actor.onnx')}
+    assert pretrain.main(config) == 0
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / 'run').rglob('actor.onnx')} == made
+    assert EpisodeStore.open(data).episode_ids == store.episode_ids
+
+    longer = replace(config, rounds=replace(ROUNDS, frames=1200))
+    pretrain.main(longer)
+    assert len(EpisodeStore.open(data).episode_ids) == len(store.episode_ids) + 2
+    np.testing.assert_array_equal(EpisodeStore.open(data).action(tried[0]), store.action(tried[0]))
+
+
+def test_a_round_that_is_stopped_goes_on(data: Path, tmp_path: Path) -> None:
+    config = asked(data, tmp_path / 'run')
+    config = replace(config, rounds=replace(ROUNDS, count=1))
+    calls = iter(range(1_000))
+    run = Run(config.run, config.record, should_stop=lambda: next(calls) == 4)
+    with pytest.raises(StoppedError):
+        pretrain.pretrain(config, run)
+    pretrain.pretrain(config, Run(config.run, config.record))
+    assert (config.run / 'rounds' / '1' / 'clip0' / 'policy.json').is_file()
+
+
+def test_the_ladder_compares_dreams_with_reality(data: Path, tmp_path: Path) -> None:
+    config = replace(asked(data, tmp_path / 'run'), rounds=RoundsConfig())
+    assert pretrain.main(config) == 0
+    found = tmp_path / 'ladder.json'
+    climbed = ladder.Config(
+        domain='walker', run=config.run, data=data, preset='small', tasks=('walk',), windows=64,
+        episodes=1, json=found, pictures=tmp_path / 'pictures',
+        learning=replace(LEARNING, prior=0.1),
+    )  # fmt: skip
+    ladder.main(climbed)
+    held = json.loads(found.read_text())
+    assert len(held['open_loop']['predicted']) == 16
+    assert held['open_loop']['repeated'][-1] > 0
+    assert set(held['probes']) == {reading.name for reading in DOMAIN.readings}
+    assert held['updates'] == 2 and held['frames'] >= 1002
+    (row,) = held['policies']['walk']
+    assert 0 <= row['dreamt'] <= 1 and row['kl'] > 0
+    assert set(row['score']) == {task.name for task in DOMAIN.tasks}
+    # Untrained, it lies about: some reward for lying, and none for walking.
+    assert row['score']['walk'] < 0.2
+    assert (tmp_path / 'pictures' / 'walk-0.png').stat().st_size > 1000
