@@ -68,7 +68,7 @@ def test_every_command_and_option_that_a_page_names_exists(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     named: dict[str, set[str]] = {}
-    for page in [*PAGES, *(ROOT / 'models').glob('*/CARD.md')]:
+    for page in [*PAGES, *(ROOT / 'models').rglob('CARD.md')]:
         for command, options in named_options(page.read_text(encoding='utf-8')).items():
             named.setdefault(command, set()).update(options)
     named.pop('--version', None)
