@@ -65,7 +65,7 @@ class SuiteBody:
         self.reset()
 
     def reset(self, seed: int | None = None) -> None:
-        """Anywhere within the joints' limits and turned by any angle, at rest (facts 4).
+        """Anywhere within the joints' limits and turned by any angle, at rest (facts 6.1).
 
         Args:
             seed: of where; without one, it is drawn on from the last.

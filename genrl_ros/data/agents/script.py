@@ -15,7 +15,7 @@ from genrl_ros.domains.snapshots import SnapshotError, StateActor, read_snapshot
 from genrl_ros.system.arrays import FloatArray
 
 TASK_SHARE = 0.6
-"""Of episodes, of collectors that learn tasks; the others are explorers' (facts 6)."""
+"""Of episodes, of collectors that learn tasks; the others are explorers' (facts 6.4)."""
 MAX_NOISE = 0.5
 """Largest standard deviation of noise on actions."""
 GAP, BURST, HELD = 60, (5, 25), (1, 8)

@@ -1,4 +1,4 @@
-"""dm_control's planar walker, with the nine tasks of the paper (facts 4.1, 5).
+"""dm_control's planar walker, with the nine tasks of the paper (facts 6).
 
 What the domain is, without its simulator: nothing here imports MuJoCo.
 """

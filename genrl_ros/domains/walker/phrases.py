@@ -12,7 +12,7 @@ EVALUATION_PROMPTS = (
     'standing up straight', 'run fast clean', 'walk fast clean', 'stand on one foot',
     'stand up and kick', 'lying down horizontally', 'praying', 'lunge pose', 'doing backflips',
 )  # fmt: skip
-"""The paper's prompts (facts 5)."""
+"""The paper's prompts (facts 6.3)."""
 SENTENCES_A_CONCEPT = 160
 SEED = 100
 

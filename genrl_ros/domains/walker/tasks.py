@@ -1,4 +1,4 @@
-"""What the walker's nine tasks reward, in words of the paper's code (facts 4.1)."""
+"""What the walker's nine tasks reward, in words of the paper's code (facts 6.2)."""
 
 from __future__ import annotations
 
