@@ -26,8 +26,12 @@ class RoundsConfig:
     """Policies of a round that follow a clip, beside one for each seen task."""
     windows: int = 1_600
     """Recorded windows that rewards are read from, and imagination starts from."""
-    updates: int = 2_000
-    """Updates of the world model after each round."""
+    updates: int = 5_000
+    """Updates of the dynamics after each round. The tokenizer has seen all kinds of poses by
+    then, and stays; without images an update costs a tenth."""
+    share: float = 0.3
+    """Share of these updates' windows that are drawn from what policies did, in this round and
+    those before."""
     learning: LearnConfig = field(
         default_factory=lambda: LearnConfig(
             updates=500, prior=0.0, critic_first=0, actor_lr=3e-4, target_every=50
@@ -40,4 +44,5 @@ class RoundsConfig:
             check(getattr(self, name) >= 0, f'rounds.{name} must not be negative')
         for name in ('frames', 'windows'):
             check(getattr(self, name) > 0, f'rounds.{name} must be positive')
+        check(0 <= self.share < 1, 'rounds.share must be in [0, 1)')
         check(self.learning.prior == 0, 'rounds.learning.prior must be 0: there is no prior yet')

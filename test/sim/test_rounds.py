@@ -1,4 +1,4 @@
-"""Rounds: policies of an untrained model, tried on the walker, and the model trained on."""
+"""Rounds: policies of an untrained model, tried on the walker, and its dynamics trained on."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_rounds_add_what_policies_did_and_are_made_once(
         f'imagined {name}' for name in ('stand', 'walk', 'run', 'clip0')
     }
     assert len({store.image(name).tobytes() for name in tried}) == 4
-    rows = (tmp_path / 'run' / 'world_model.csv').read_text().splitlines()
+    rows = (tmp_path / 'run' / 'dynamics.csv').read_text().splitlines()
     assert rows[-1].split(',')[0] == '6'
     for number in (1, 2):
         bundle = load_bundle(tmp_path / 'run' / 'rounds' / str(number) / 'clip0')

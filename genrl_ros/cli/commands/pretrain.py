@@ -1,9 +1,9 @@
 """Train a world model on a dataset and connect it to a video-language embedder.
 
-Stages, each of which resumes where it was interrupted: the world model itself, with rounds of
-policies that are learned in it and tried in the simulator; its dynamics once more on finished
-latents; the dataset's embeddings; connector with aligner. The result is a folder that `genrl up`,
-`genrl learn` and `genrl eval` take; scores and pictures of it are beside its checkpoints.
+Stages, each of which resumes where it was interrupted: the world model itself; its dynamics once
+more on finished latents, with rounds of policies that are learned in it and tried in the
+simulator; the dataset's embeddings; connector with aligner. The result is a folder that
+`genrl up`, `genrl learn` and `genrl eval` take; scores and pictures are beside its checkpoints.
 
 On several processes, of one machine or many: `torchrun --nproc-per-node N --no-python -- genrl
 pretrain ...`, which trains as one process would.
@@ -93,14 +93,14 @@ def pretrain(config: Config, run: Run) -> None:
     replay = Replay(store, first.batch, first.length, config.seed, growing=alone)
     with stage('world model', first.updates, run) as watched:
         train_world_model(model, replay, first, watched)
-    for number in range(1, config.rounds.count + 1):
-        store = _round(config, number, model, store, run)
     second, tokenizer = config.dynamics, encode(store, model, run)
     replay = Replay(
         store, second.batch, second.length, config.seed, tokenizer=tokenizer, growing=alone
     )
     with stage('dynamics', second.updates, run) as watched:
         train_dynamics(model, replay, second, watched)
+    for number in range(1, config.rounds.count + 1):
+        store = _round(config, number, model, store, run)
     scores: dict[str, Any] = {}
     if run.ranks.first and picture is not None:
         scores = {'open_loop': report_world_model(model.cpu(), store, objects, run.folder)}
@@ -116,6 +116,7 @@ def pretrain(config: Config, run: Run) -> None:
         },
         'world_model': asdict(first),
         'dynamics': asdict(second),
+        'rounds': asdict(config.rounds),
         'scores': scores,
     }
     how = Connecting(config.connect, config.prior, config.seed, out)
@@ -125,13 +126,13 @@ def pretrain(config: Config, run: Run) -> None:
 def _round(
     config: Config, number: int, model: MFWM, store: EpisodeStore, run: Run
 ) -> EpisodeStore:
-    """Try the model in the simulator, and train it on; the dataset as it is then.
+    """Try the model in the simulator, and train its dynamics on; the dataset as it is then.
 
     Raises:
         StoppedError: if there was no time to finish.
         ValueError: if there is no simulator, or several processes train.
     """
-    rounds, first = config.rounds, config.world_model
+    rounds, second = config.rounds, config.dynamics
     if run.ranks.world > 1:
         raise ValueError('--rounds.count needs a training of one process')
     played = Round(
@@ -140,8 +141,11 @@ def _round(
     )  # fmt: skip
     with stage(f'round {number}', rounds.frames, run) as watched, exclusive(store.path):
         store = played.everything(watched)
-    further = replace(first, updates=first.updates + number * rounds.updates)
-    replay = Replay(store, first.batch, first.length, config.seed)
-    with stage(f'world model, round {number}', further.updates, run) as watched:
-        train_world_model(model, replay, further, watched)
+    further = replace(second, updates=second.updates + number * rounds.updates)
+    replay = Replay(
+        store, second.batch, second.length, config.seed, tokenizer=encode(store, model, run),
+        tried=rounds.share,
+    )  # fmt: skip
+    with stage(f'dynamics, round {number}', further.updates, run) as watched:
+        train_dynamics(model, replay, further, watched)
     return store

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.data.agents.script import AgentScript
+from genrl_ros.data.store.replay import IMAGINED
 from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.serving.policy.runner import PolicyRunner
 
@@ -37,7 +38,7 @@ class Policies:
         """
         policy = _load(self.bundles[rng.integers(len(self.bundles))])
         noise = rng.uniform(0.0, MAX_NOISE) * rng.integers(2)
-        kind = f'imagined {policy.bundle.description.task_id}'
+        kind = f'{IMAGINED}{policy.bundle.description.task_id}'
         return AgentScript(kind, self._actions(physics, policy, noise, rng))
 
     def _actions(

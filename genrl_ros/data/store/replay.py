@@ -15,6 +15,8 @@ from genrl_ros.data.store.episode_file import EpisodeError
 from genrl_ros.data.store.episode_store import EpisodeStore
 
 REFRESH_EVERY = 500
+IMAGINED = 'imagined '
+"""How kinds of episodes begin that policies made which were learned in imagination."""
 CLIP = 8
 """Frames of an embedded clip."""
 
@@ -163,6 +165,8 @@ class Replay(Source[Window]):
         embedder: identity of the embedder whose embeddings come along; none unless given.
         tokenizer: identity of the tokenizer whose logits come in place of images.
         growing: look at the store anew from time to time.
+        tried: share of windows from episodes of policies that were tried in rounds; as many as
+            there are, unless given.
 
     Raises:
         ValueError: if no episode is long enough, or none has the embeddings or logits.
@@ -177,9 +181,20 @@ class Replay(Source[Window]):
         embedder: str | None = None,
         tokenizer: str | None = None,
         growing: bool = True,
+        tried: float | None = None,
     ) -> None:
-        self._length = length
+        self._length, self._tried = length, tried
         super().__init__(store, batch, length, seed, embedder, tokenizer, None, growing)
+
+    def _usable(self) -> list[str]:
+        usable = super()._usable()
+        self._rounds = [name for name in usable if self._store.kind(name).startswith(IMAGINED)]
+        return usable
+
+    def _episode(self) -> str:
+        if self._tried is not None and self._rounds and self._rng.random() < self._tried:
+            return self._rounds[int(self._rng.integers(len(self._rounds)))]
+        return super()._episode()
 
     def _draw(self, episode: str) -> Window:
         start = int(self._rng.integers(self._store.length(episode) - self._length + 1))
