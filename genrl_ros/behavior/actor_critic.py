@@ -107,8 +107,8 @@ def imagine(model: MFWM, actor: Actor, start: State, horizon: int) -> Dream:
 class ActorCritic(nn.Module):
     """Actor, critic and their losses for one task. The world model stays as it is.
 
-    With a prior, the actor starts as the world model's action prior for the prompt and pays for
-    leaving it; published actors start from random weights.
+    With a prior, the actor pays for leaving the world model's action prior for the prompt, and may
+    start as it; published actors start from random weights.
 
     Args:
         model: the world model.
@@ -127,7 +127,7 @@ class ActorCritic(nn.Module):
         with torch.no_grad():
             self.reference = model.prior.for_prompt(model.aligner(embedding))
         self.reference.requires_grad_(False)
-        if config.prior > 0:
+        if config.prior > 0 and config.from_prior:
             self.actor = copy.deepcopy(self.reference).requires_grad_(True)
         else:
             self.actor = Actor(*network, sizes.action_dim)

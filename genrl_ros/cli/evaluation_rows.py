@@ -43,7 +43,7 @@ def rows_of(asked: Sequence[RowName], learning: LearnConfig, model: Path) -> lis
 def learning_of(row: RowName, both: LearnConfig, imagination: LearnConfig) -> LearnConfig:
     """How the policies of a row are learned."""
     if row == 'start':
-        return replace(both, updates=0)
+        return replace(both, updates=0, from_prior=True)
     return both if row == 'both' else imagination
 
 

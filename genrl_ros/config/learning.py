@@ -35,8 +35,11 @@ class LearnConfig:
     lambda_: float = 0.95
     """Mixing of the lambda-return."""
     prior: float = 15.0
-    """Weight of staying near the action prior, which the actor then starts from. Published: no
-    prior; 0 starts from random weights as the paper does."""
+    """Weight of staying near the action prior, in nats a step. Published: no prior; 0 starts from
+    random weights as the paper does."""
+    from_prior: bool = True
+    """Whether the actor starts as the prior. Without, it starts from random weights, and a prior
+    is an anchor alone."""
     critic_first: int = 100
     """Updates of the critic alone, so that a good prior is not undone by a critic that knows
     nothing yet. Published: 0."""
