@@ -97,6 +97,8 @@ def test_the_ladder_compares_dreams_with_reality(data: Path, tmp_path: Path) -> 
     assert held['updates'] == 2 and held['frames'] >= 1002
     (row,) = held['policies']['walk']
     assert 0 <= row['dreamt'] <= 1 and row['kl'] > 0
+    assert len(row['ahead']['dreamt']) == len(row['ahead']['real']) == 16
+    assert row['ahead']['states'] > 50
     assert set(row['score']) == {task.name for task in DOMAIN.tasks}
     # Untrained, it lies about: some reward for lying, and none for walking.
     assert row['score']['walk'] < 0.2

@@ -16,7 +16,7 @@ import tyro
 
 from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.bench.ladder.anchor import train_anchor
-from genrl_ros.bench.ladder.comparison import compare
+from genrl_ros.bench.ladder.comparison import ahead, compare
 from genrl_ros.bench.ladder.prediction import open_loop_steps, probes, surprise
 from genrl_ros.bench.ladder.strips import dream_and_reality
 from genrl_ros.config.learning import LearnConfig
@@ -119,7 +119,8 @@ def _true_rewards(
             learned = learn(model, reward, partial(_starts, train, how), how, _teller(name))
             seconds = round(time.monotonic() - began, 1)
             row, reality = compare(model, domain, learned, config.episodes, 100)
-            rows.append(row | {'seconds': seconds})
+            onward = ahead(model, learned, reality, reward, names.index(name))
+            rows.append(row | {'ahead': onward, 'seconds': seconds})
             print(name, seed, json.dumps(rows[-1]), flush=True)
             if config.pictures is not None:
                 place = config.pictures / f'{name}-{seed}.png'

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
+from genrl_ros.behavior.actor_critic import Dream, Reward
 from genrl_ros.domains.base import Domain
+from genrl_ros.evaluation.interval import interval
 from genrl_ros.evaluation.reality import Reality, drive, scores
 from genrl_ros.training.rounds.imagined import Learned
+from genrl_ros.world_model import latents
 from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.sequence import State
+
+AHEAD, EVERY, LEAD = 16, 8, 20
+"""Steps that are dreamt from a state of a real episode, how often, and from which step on."""
 
 
 def compare(
@@ -25,5 +33,56 @@ def compare(
             for index, task in enumerate(domain.tasks)
         },
         'score': {name: round(float(np.mean(each)), 3) for name, each in by_task.items()},
+        'interval': {
+            name: [round(end, 3) for end in interval([each])] for name, each in by_task.items()
+        },
         'kl': round(float(reality.kl.mean()), 2),
     }, reality
+
+
+@torch.no_grad()
+def ahead(
+    model: MFWM, learned: Learned, reality: Reality, reward: Reward, task: int
+) -> dict[str, Any]:
+    """Dream on from states of real episodes, and compare with what came then.
+
+    Args:
+        model: the world model.
+        learned: the policy; in the dream, too, it acts by the modes of its actions.
+        reality: its real episodes.
+        reward: how dreams are rewarded.
+        task: number of the task that reality is rewarded by.
+
+    Returns:
+        Mean reward 1 to 16 steps ahead, `dreamt` and `real`, the same from states that have a
+        reward of 0.8 or more (`from_good`), and the correlation of both means over the states.
+    """
+    found = []
+    for step in range(LEAD, reality.kl.shape[1] - AHEAD, EVERY):
+        hot = latents.one_hot(torch.from_numpy(reality.tokens[:, step]), model.config.classes)
+        state, states = State(hot, torch.from_numpy(reality.deter[:, step])), []
+        for _ in range(AHEAD):
+            state = model.sequence.step(state, learned.act(state))
+            states.append(state)
+        stoch = torch.stack([each.stoch for each in states])
+        deter = torch.stack([each.deter for each in states])
+        dream = Dream(stoch, stoch.argmax(-1), deter, deter.new_zeros(0))
+        now = reality.reward[:, step - 1, task]
+        found.append(
+            (reward(dream).t().numpy(), reality.reward[:, step : step + AHEAD, task], now)
+        )
+    dreamt, real, now = (np.concatenate(each) for each in zip(*found, strict=True))
+    good = now >= 0.8
+    rows = {
+        'dreamt': dreamt.mean(0),
+        'real': real.mean(0),
+        'dreamt_from_good': dreamt[good].mean(0) if good.any() else np.zeros(0),
+        'real_from_good': real[good].mean(0) if good.any() else np.zeros(0),
+    }
+    correlation = float(np.corrcoef(dreamt.mean(1), real.mean(1))[0, 1])
+    return {
+        **{name: [round(float(each), 3) for each in values] for name, values in rows.items()},
+        'states': len(good),
+        'good_states': int(good.sum()),
+        'correlation': round(correlation, 3) if np.isfinite(correlation) else None,
+    }
