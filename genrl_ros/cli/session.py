@@ -123,7 +123,9 @@ def stage(title: str, updates: int, run: Run) -> Iterator[Run]:
                 for name, value in progress.metrics.items()
                 if math.isfinite(value)
             )
-            show(progress.update, f'{progress.updates_per_s:.1f}/s  {metrics}')
+            note = f'{progress.updates_per_s:.1f}/s  {metrics}' if metrics else ''
+            part = title if progress.of == updates else progress.stage
+            show(progress.update, note, progress.of, part)
 
         yield replace(run, on_progress=on_progress)
 

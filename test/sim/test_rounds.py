@@ -74,7 +74,7 @@ def test_a_round_that_is_stopped_goes_on(data: Path, tmp_path: Path) -> None:
     config = replace(config, rounds=replace(ROUNDS, count=1))
     calls = iter(range(1_000))
     run = Run(config.run, config.record, should_stop=lambda: next(calls) == 4)
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match='round1 stand after 1 of 2 updates'):
         pretrain.pretrain(config, run)
     pretrain.pretrain(config, Run(config.run, config.record))
     assert (config.run / 'rounds' / '1' / 'clip0' / 'policy.json').is_file()

@@ -111,15 +111,8 @@ class Round:
         for index, (bundle, reward) in enumerate(zip(bundles, self._rewards(states), strict=True)):
             if bundle.is_dir():
                 continue
-            if run.should_stop():
-                raise StoppedError(f'{self.series}: {index} of {len(bundles)} policies')
-            began, title = time.monotonic(), f'{self.series} {bundle.name}'
-
-            def tell(update: int, metrics: dict[str, float], began: float = began,
-                     title: str = title) -> None:  # fmt: skip
-                rate = update / (time.monotonic() - began)
-                run.on_progress(Progress(title, update, how.updates, rate, metrics))
-
+            title = f'{self.series} {bundle.name}'
+            tell = _Teller(title, how.updates, run)
             seeded = replace(how, seed=1_000 * self.number + index)
             learned = learn(self.model, reward, partial(_starts, states, how), seeded, tell)
             graphs = export_policy(model_folder, self.model, learned.agent.actor)
@@ -168,6 +161,20 @@ def clip_target(model: MFWM, store: EpisodeStore, steps: int, rng: np.random.Gen
     image = torch.from_numpy(np.array(store.image(name)[start : start + steps]))
     stoch = latents.mode(latents.log_probs(model.tokenizer.encode(image)))
     return model.tokenizer.project(stoch)
+
+
+class _Teller:
+    """Reports how far a policy is, and stops it: it begins again then, a matter of minutes."""
+
+    def __init__(self, title: str, updates: int, run: Run) -> None:
+        self._title, self._updates, self._run = title, updates, run
+        self._began = time.monotonic()
+
+    def __call__(self, update: int, metrics: dict[str, float]) -> None:
+        rate = update / (time.monotonic() - self._began)
+        self._run.on_progress(Progress(self._title, update, self._updates, rate, metrics))
+        if self._run.should_stop() and update < self._updates:
+            raise StoppedError(f'{self._title} after {update} of {self._updates} updates')
 
 
 def _starts(states: Recorded, how: LearnConfig, agent: ActorCritic) -> State:
