@@ -90,7 +90,8 @@ def test_learning_takes_the_published_numbers(
     assert asdict(config.learning) == {
         'updates': 50_000, 'starts': 1_024, 'horizon': 16, 'warmup_steps': 5, 'dreamed': 0.5,
         'gamma': 0.99, 'lambda_': 0.95, 'prior': 0.0, 'from_prior': True, 'critic_first': 0,
-        'actor_lr': 3e-5, 'critic_lr': 3e-5, 'clip': 100.0, 'weight_decay': 1e-6, 'target_every': 100,
+        'actor_lr': 3e-5, 'critic_lr': 3e-5, 'clip': 100.0, 'weight_decay': 1e-6,
+        'target_every': 100,
         'align': 'sequence', 'seed': 3, 'precision': 'float32', 'threads': 1,
     }  # fmt: skip
 
