@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 import tyro
 
-from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.bench.ladder.anchor import train_anchor
 from genrl_ros.bench.ladder.comparison import ahead, compare
 from genrl_ros.bench.ladder.prediction import open_loop_steps, probes, surprise
@@ -31,7 +29,6 @@ from genrl_ros.training.rounds.imagined import learn
 from genrl_ros.training.rounds.recorded import Recorded, recorded
 from genrl_ros.training.rounds.reward_head import explained, reward_of, train_reward_head
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.sequence import State
 
 LEARNING = LearnConfig(
     updates=1_000, prior=0.0, critic_first=0, actor_lr=3e-4, target_every=50, precision='bf16',
@@ -116,7 +113,7 @@ def _true_rewards(
         for seed in range(config.seeds):
             how = replace(config.learning, seed=seed)
             began = time.monotonic()
-            learned = learn(model, reward, partial(_starts, train, how), how, _teller(name))
+            learned = learn(model, reward, train, how, _teller(name))
             seconds = round(time.monotonic() - began, 1)
             row, reality = compare(model, domain, learned, config.episodes, 100)
             onward = ahead(model, learned, reality, reward, names.index(name))
@@ -127,10 +124,6 @@ def _true_rewards(
                 dream_and_reality(place, model, learned, reality)
         policies[name] = rows
     return {'reward_head': told, 'policies': policies}
-
-
-def _starts(train: Recorded, how: LearnConfig, agent: ActorCritic) -> State:
-    return train.draw(how.starts)
 
 
 def _teller(name: str) -> Callable[[int, dict[str, float]], None]:

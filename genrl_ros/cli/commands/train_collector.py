@@ -20,6 +20,7 @@ from genrl_ros.config.collectors import CollectorConfig, Drive
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.domains import registry
 from genrl_ros.domains.snapshots import Label
+from genrl_ros.training.collectors.collector_training import plan
 from genrl_ros.training.collectors.train import train_collector
 from genrl_ros.training.engine.run import Run
 
@@ -65,9 +66,8 @@ def main(config: Config) -> int:
 
 def _train(config: Config, drive: Drive, seed: int, run: Run, path: Path) -> list[Label]:
     domain, asked = registry.get(config.domain), config.collector
-    seen = sum(task.split == 'seen' for task in domain.tasks)
-    tasks = (seen - 1) * asked.task_steps + asked.last_task_steps
-    steps = tasks if drive == 'tasks' else asked.explorer_steps
+    seen = [task.name for task in domain.tasks if task.split == 'seen']
+    steps = sum(each for _, each in plan(drive, seen, asked))
     path.parent.mkdir(parents=True, exist_ok=True)
     with stage(f'{drive}-{seed}', steps, run) as watched:
         return train_collector(domain, drive, seed, asked, watched, path)

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrl_ros.config.collectors import CollectorConfig
-
-LOG_STD = (-5.0, 1.0)
+from genrl_ros.domains.snapshots import LOG_STD
 
 
 class Actor(nn.Module):

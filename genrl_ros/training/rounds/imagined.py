@@ -11,6 +11,7 @@ import torch
 from genrl_ros.behavior.actor_critic import ActorCritic, Reward
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.training.behavior.learning_rule import LearningRule
+from genrl_ros.training.rounds.recorded import Recorded
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 
@@ -34,7 +35,7 @@ class Learned:
 def learn(
     model: MFWM,
     reward: Reward,
-    starts: Callable[[ActorCritic], State],
+    states: Recorded,
     config: LearnConfig,
     tell: Callable[[int, dict[str, float]], None] = lambda update, metrics: None,
 ) -> Learned:
@@ -43,7 +44,7 @@ def learn(
     Args:
         model: the world model, whose parameters must not require gradients.
         reward: of dreams.
-        starts: where an update's dreams begin.
+        states: where dreams begin, drawn at random.
         config: how; its prior is the model's for an embedding of zeros.
         tell: called with the number of updates done, and the last one's metrics.
     """
@@ -51,7 +52,7 @@ def learn(
     agent = ActorCritic(model, torch.zeros(model.config.embed_dim), config)
     rule, dreamt = LearningRule(agent), []
     for update in range(1, config.updates + 1):
-        metrics = rule.update(model, starts(agent), reward)
+        metrics = rule.update(model, states.draw(config.starts), reward)
         dreamt.append(metrics['reward'])
         tell(update, metrics)
     return Learned(agent, float(np.mean(dreamt[-LAST:])))

@@ -42,16 +42,18 @@ class Recorded:
     state: FloatArray
     classes: int
 
-    def feat(self, flat: Tensor) -> Tensor:
-        """What actor and critic see of frames, by their places in all `N T` of them."""
+    def states(self, flat: Tensor) -> State:
+        """The states of frames, by their places in all `N T` of them."""
         hot = latents.one_hot(self.tokens.flatten(0, 1)[flat], self.classes)
-        return State(hot, self.deter.flatten(0, 1)[flat]).feat
+        return State(hot, self.deter.flatten(0, 1)[flat])
+
+    def feat(self, flat: Tensor) -> Tensor:
+        """What actor and critic see of these states."""
+        return self.states(flat).feat
 
     def draw(self, count: int) -> State:
         """States drawn at random."""
-        flat = torch.randint(self.kl.numel(), (count,))
-        hot = latents.one_hot(self.tokens.flatten(0, 1)[flat], self.classes)
-        return State(hot, self.deter.flatten(0, 1)[flat])
+        return self.states(torch.randint(self.kl.numel(), (count,)))
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrl_ros.behavior.actor_critic import ActorCritic, Reward
+from genrl_ros.behavior.actor_critic import Reward
 from genrl_ros.behavior.matching import Matcher
-from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.rounds import RoundsConfig
 from genrl_ros.data.agents.policies import Policies
 from genrl_ros.data.collect import EpisodeRecipe, collect
@@ -30,7 +30,6 @@ from genrl_ros.training.rounds.reward_head import reward_of, train_reward_head
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.mfwm import MFWM
-from genrl_ros.world_model.sequence import State
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,15 @@ class Round:
         seed = int(self.store.manifest['seed'])
         store = EpisodeStore.open(self.store.path)
         done = 0
-        for name in collect(store, recipe, self.config.frames, seed, self.workers):
-            done += store.length(name)
-            run.on_progress(Progress(f'{self.series} episodes', done, self.config.frames, 0.0))
-            if run.should_stop() and done < self.config.frames:
-                raise StoppedError(f'{self.series}: {done} of {self.config.frames} frames')
-        store.seal()
+        episodes = collect(store, recipe, self.config.frames, seed, self.workers)
+        with contextlib.ExitStack() as ending:
+            ending.callback(store.seal)
+            ending.enter_context(contextlib.closing(episodes))
+            for name in episodes:
+                done += store.length(name)
+                run.on_progress(Progress(f'{self.series} episodes', done, self.config.frames, 0.0))
+                if run.should_stop() and done < self.config.frames:
+                    raise StoppedError(f'{self.series}: {done} of {self.config.frames} frames')
         return store
 
     def _policies(self, run: Run) -> tuple[Path, ...]:
@@ -114,7 +116,7 @@ class Round:
             title = f'{self.series} {bundle.name}'
             tell = _Teller(title, how.updates, run)
             seeded = replace(how, seed=1_000 * self.number + index)
-            learned = learn(self.model, reward, partial(_starts, states, how), seeded, tell)
+            learned = learn(self.model, reward, states, seeded, tell)
             graphs = export_policy(model_folder, self.model, learned.agent.actor)
             write_bundle(bundle, self._describe(bundle.name, learned, how.updates), graphs)
 
@@ -175,7 +177,3 @@ class _Teller:
         self._run.on_progress(Progress(self._title, update, self._updates, rate, metrics))
         if self._run.should_stop() and update < self._updates:
             raise StoppedError(f'{self._title} after {update} of {self._updates} updates')
-
-
-def _starts(states: Recorded, how: LearnConfig, agent: ActorCritic) -> State:
-    return states.draw(how.starts)
