@@ -86,6 +86,16 @@ def robot(bench, tmp_path, make_bundle) -> Robot:
     return Robot(bench, make_bundle().encoder_sha256)
 
 
+@pytest.fixture
+def patient_robot(bench, tmp_path, make_bundle) -> Robot:
+    """Its time-outs are ten times as long: no image comes while a test writes a bundle."""
+    bench.start(
+        PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.0,
+        trial_timeout_s=8.0, real_time_factor=0.1,
+    )  # fmt: skip
+    return Robot(bench, make_bundle().encoder_sha256)
+
+
 def test_without_a_policy_it_says_so_and_sends_nothing(robot) -> None:
     robot.bench.until(lambda: len(robot.states) > 1, 'its state, confirmed')
     robot.see()
@@ -94,7 +104,8 @@ def test_without_a_policy_it_says_so_and_sends_nothing(robot) -> None:
     assert robot.commands == []
 
 
-def test_it_drives_with_the_announced_policy(robot, make_bundle) -> None:
+def test_it_drives_with_the_announced_policy(patient_robot, make_bundle) -> None:
+    robot = patient_robot
     robot.announce(make_bundle(action=0.25))
     robot.drive_until(lambda: len(robot.commands) > 5, 'commands')
     assert all(list(command.velocity) == [0.5] * 9 for command in robot.commands)
@@ -160,7 +171,8 @@ def test_a_stuck_camera_counts_as_none(robot, make_bundle) -> None:
     robot.bench.until(lambda: see_the_same() or robot.state()[0] == 'holding', 'holding')
 
 
-def test_a_new_policy_takes_over(robot, make_bundle) -> None:
+def test_a_new_policy_takes_over(patient_robot, make_bundle) -> None:
+    robot = patient_robot
     robot.announce(make_bundle(action=0.25))
     robot.drive_until(lambda: robot.last_command() == [0.5] * 9, 'the first policy')
     robot.announce(make_bundle(action=-0.5, task_id='second'))
@@ -177,8 +189,9 @@ def test_a_new_policy_takes_over(robot, make_bundle) -> None:
     ],
 )
 def test_a_policy_that_cannot_be_used_is_refused_and_the_old_one_drives_on(
-    robot, make_bundle, tmp_path, fault
+    patient_robot, make_bundle, tmp_path, fault
 ) -> None:
+    robot = patient_robot
     robot.announce(make_bundle(action=0.25))
     robot.drive_until(lambda: robot.last_command() == [0.5] * 9, 'the first policy')
     changes: dict[str, object] = {}
@@ -210,14 +223,10 @@ def test_a_policy_that_cannot_be_used_is_refused_and_the_old_one_drives_on(
 
 @pytest.mark.parametrize('kind', ['endless', 'slow'])
 def test_a_policy_that_never_answers_keeps_no_other_from_being_loaded(
-    bench, tmp_path, make_bundle, endless_actor, slow_actor, kind
+    patient_robot, make_bundle, endless_actor, slow_actor, kind
 ) -> None:
     """One is refused for its operators, the other one for the time that it takes."""
-    bench.start(
-        PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.0, trial_timeout_s=8.0,
-        real_time_factor=0.1,  # so that a busy machine is not late
-    )  # fmt: skip
-    robot = Robot(bench, make_bundle().encoder_sha256)
+    robot = patient_robot
     robot.announce(make_bundle(action=0.25))
     robot.drive_until(lambda: robot.last_command() == [0.5] * 9, 'the first policy')
     actor = {'endless': endless_actor, 'slow': slow_actor}[kind]
@@ -304,7 +313,7 @@ def test_reset_starts_an_episode(robot, make_bundle) -> None:
 
 
 def test_a_policy_that_starts_gains_influence_bit_by_bit(bench, tmp_path, make_bundle) -> None:
-    bench.start(PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.4)
+    bench.start(PolicyNode, policies=str(tmp_path / 'policies'), blend_s=0.4, real_time_factor=0.1)
     robot = Robot(bench, make_bundle().encoder_sha256)
     robot.announce(make_bundle(action=0.5))
     robot.drive_until(lambda: robot.last_command() == [1.0] * 9, 'full influence')
