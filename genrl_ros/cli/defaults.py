@@ -58,7 +58,6 @@ def _of_command(command: str, recipe: TrainingRecipe) -> Mapping[str, Any]:
             **recipe.pretrain,
             **learning,
         },
-        'train-embedder': recipe.embedder,
         'learn': learning,
         'eval': learning,
     }

@@ -21,13 +21,11 @@ class TrainingRecipe:
     Attributes:
         collect: of `genrl collect`.
         pretrain: of `genrl pretrain`; `genrl connect` takes those that it has.
-        embedder: of `genrl train-embedder`.
         learning: of the policies that the model is evaluated with.
     """
 
     collect: Settings = field(default_factory=dict)
     pretrain: Settings = field(default_factory=dict)
-    embedder: Settings = field(default_factory=dict)
     learning: Settings = field(default_factory=dict)
 
 

@@ -89,17 +89,17 @@ class ModelPrompter:
         self._embedder = matching_embedder(card)
         self._embedder.embed_text(['a first sentence'])  # which loads what reads them
         self.mfwm_sha256 = card.sha256
-        self.step_s = card.spec.step_s
+        self.step_s, self._robot = card.spec.step_s, card.spec.name
 
     def ground_text(self, prompt: str) -> GroundedGoal:
         """The goal of a sentence."""
-        return self._goal(*ground_sentence(self._embedder, prompt))
+        return self._goal(*ground_sentence(self._embedder, prompt, self._robot))
 
     def ground_video(self, video: Video) -> GroundedGoal:
         """The goal of a video."""
         from genrl_ros.training.behavior.ground import ground_video
 
-        return self._goal(*ground_video(self._embedder, video))
+        return self._goal(*ground_video(self._embedder, video, self._robot))
 
     def _goal(self, embedding: npt.NDArray[np.float32], grounding: Grounding) -> GroundedGoal:
         from genrl_ros.behavior.goal import make_goal

@@ -175,6 +175,7 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
         names, words = tuple(meta['concepts']), tuple(meta['concepts'].values())
         least = float(meta['grounding']['least_score']), float(meta['grounding']['least_margin'])
         expected = str(meta['identity'])
+        domains = {name: frozenset(each) for name, each in meta.get('domains', {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{meta_path} is not the description of an embedder: {error}') from error
     if version != FORMAT_VERSION:
@@ -193,7 +194,8 @@ def read_embedder(folder: Path) -> tuple[TowerConfig, dict[str, Tensor], Concept
             f'{tensor_path} has identity {identity[:12]} but {meta_path.name} says '
             f'{expected[:12]}: one of the two files was changed'
         )
-    return config, tensors, ConceptBank(names, words, anchors[:-1].numpy(), *least), identity
+    bank = ConceptBank(names, words, anchors[:-1].numpy(), *least, domains)
+    return config, tensors, bank, identity
 
 
 class EmbeddedEmbedder:

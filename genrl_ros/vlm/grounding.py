@@ -8,7 +8,7 @@ ways before it may be acted on: its words (`wording`), a second reader that sees
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -38,6 +38,7 @@ class ConceptBank:
         centroids: `(C, D)` float32 of unit length.
         least_score: a prompt that scores less is about something else.
         least_margin: a prompt whose two nearest concepts are less apart is ambiguous.
+        domains: names of the concepts that each domain's robot knows, where there are several.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,12 @@ class ConceptBank:
     centroids: FloatArray
     least_score: float
     least_margin: float
+    domains: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def strange_to(self, robot: str, words: str) -> bool:
+        """Whether a concept, in words, is of other domains than the one of that name."""
+        known = self.domains.get(robot)
+        return known is not None and self.names[self.words.index(words)] not in known
 
 
 @runtime_checkable
@@ -95,8 +102,16 @@ class Grounding:
         return not self.warning
 
 
-def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> Grounding:
+def ground(
+    embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating], robot: str = ''
+) -> Grounding:
     """Compare the embedding `(D,)` of a prompt with the concepts that its embedder knows.
+
+    Args:
+        embedder: that made it.
+        embedding: of the prompt.
+        robot: name of the robot's domain; it is asked for nothing that only others do. A robot of
+            its own is asked for anything.
 
     Raises:
         ValueError: if the embedding has another size than the embedder's, or no length.
@@ -123,13 +138,18 @@ def ground(embedder: VideoTextEmbedder, embedding: npt.NDArray[np.floating]) -> 
         warning = f'this resembles nothing that the embedder knows; the nearest is: {concept}'
     elif margin < bank.least_margin:
         warning = f'this may mean: {concept}, or: {runner_up}'
-    return Grounding(score, concept, runner_up, margin, known, warning)
+    grounding = Grounding(score, concept, runner_up, margin, known, warning)
+    if known and bank.strange_to(robot, concept):
+        return _refuse(grounding, f'this means: {concept}, and the {robot} has no such act')
+    return grounding
 
 
-def ground_sentence(embedder: VideoTextEmbedder, sentence: str) -> tuple[FloatArray, Grounding]:
+def ground_sentence(
+    embedder: VideoTextEmbedder, sentence: str, robot: str = ''
+) -> tuple[FloatArray, Grounding]:
     """Embedding `(D,)` of a sentence, and what it means, or why it is not to be acted on."""
     embedding = embedder.embed_text([sentence])[0]
-    grounding = ground(embedder, embedding)
+    grounding = ground(embedder, embedding, robot)
     wording = read_wording(sentence)
     if wording.halts:
         return embedding, _refuse(grounding, 'this asks to stop, which is no task')

@@ -6,8 +6,12 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import yaml
+
+from genrl_ros.system.share import share_path
 
 Phrases = Mapping[str, tuple[str, ...]]
 
@@ -78,6 +82,40 @@ def check_apart(learned: Iterable[str], kept: Iterable[str]) -> None:
     leaked = [sentence for sentence in kept if normalise(sentence) in known]
     if leaked:
         raise ValueError(f'these sentences must not be trained with: {", ".join(leaked)}')
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Sentences to measure with, of which none is learned, and by which nothing is chosen.
+
+    Attributes:
+        request: of each concept.
+        unrelated: about something else.
+        negated: that forbid or deny.
+    """
+
+    request: Phrases
+    unrelated: tuple[str, ...]
+    negated: tuple[str, ...]
+
+
+def everyday_phrases(domain: str) -> Phrases:
+    """Ways to ask for a domain's concepts that no grammar has: `config/phrases/DOMAIN.yaml`."""
+    return _tuples(_read(f'{domain}.yaml'))
+
+
+def tested_phrases(domain: str) -> Tested:
+    """What a domain's sentences are measured with: `config/phrases/DOMAIN.tested.yaml`."""
+    held = _read(f'{domain}.tested.yaml')
+    return Tested(_tuples(held['request']), tuple(held['unrelated']), tuple(held['negated']))
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load(share_path('config', 'phrases', name).read_text(encoding='utf-8'))
+
+
+def _tuples(lists: Mapping[str, Sequence[str]]) -> Phrases:
+    return {name: tuple(each) for name, each in lists.items()}
 
 
 def draw(grammar: Grammar, count: int, seed: int, forbidden: Sequence[str]) -> tuple[str, ...]:

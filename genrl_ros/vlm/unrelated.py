@@ -10,17 +10,13 @@ from collections.abc import Iterable
 
 from genrl_ros.vlm.phrases import normalise
 
-OTHER_ROBOTS = (
-    *('run fast', 'do a backflip', 'stand on one leg', 'jump over the fence', 'lie down flat'),
-)
 TRAINING = (
     *('walk the dog in the park', 'a man rides a bicycle', 'the cat sleeps on the sofa'),
-    *OTHER_ROBOTS,
     *('the stock market fell today', 'play the piano', 'swim across the lake', 'write a letter'),
     *('a train arrives at the station', 'children play football', 'the sun sets at the sea'),
     *('drive the car to work', 'plant a tree in the garden', 'paint the wall blue', 'go shopping'),
     *('read me a story', 'what is the capital of France', 'tell me a joke', 'book a flight'),
-    *('an aeroplane takes off', 'the horse gallops', 'a spider walks', 'climb the mountain'),
+    *('an aeroplane takes off', 'climb the mountain'),
     *('throw the ball', 'catch the frisbee', 'build a tower of blocks', 'fold the laundry'),
     *('vacuum the carpet', 'brush your teeth', 'comb your hair', 'ride a skateboard', 'dance'),
     *('the president gives a speech', 'it is raining outside', 'snow covers the roof'),
@@ -40,10 +36,10 @@ TRAINING = (
 )
 
 HELD_OUT = (
-    *('a woman jogs along the beach', 'the elephant drinks from the river', 'juggle three balls'),
+    *('the elephant drinks from the river', 'juggle three balls'),
     *('the referee blows the whistle', 'explain quantum mechanics', 'order a pizza'),
-    *('a tractor ploughs the field', 'the baby laughs', 'kick the football into the goal'),
-    *('crawl under the bed', 'do a handstand', 'run like a cheetah', 'sit down cross-legged'),
+    *('a tractor ploughs the field', 'the baby laughs'),
+    *('crawl under the bed',),
     *('the orchestra tunes its instruments', 'translate this into German', 'water the roses'),
     *('how is the weather tomorrow', 'park the lorry', 'iron the shirts', 'polish the shoes'),
     *('a rocket is launched', 'the penguin slides on the ice', 'sharpen the pencil'),

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from genrl_ros.domains.kitchen.phrases import CONCEPTS
 from genrl_ros.domains.kitchen.source import SOURCE
 from genrl_ros.training.embedder.make import write
+from genrl_ros.training.embedder.source import Concepts
 from genrl_ros.vlm import load_embedder
 from genrl_ros.vlm.base import VideoTextEmbedder
 from genrl_ros.vlm.embedded import EmbeddedEmbedder, TowerConfig, Towers
 
+CONCEPTS = Concepts({'kitchen': SOURCE})
 SCORES = {'grounding': {'least_score': 0.4, 'least_margin': 0.02}}
 
 
@@ -22,8 +23,8 @@ def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp('embedder')
     torch.manual_seed(0)
     towers = Towers(TowerConfig()).eval()
-    towers.text.anchors[:] = torch.eye(len(CONCEPTS) + 1, 512)
-    write(path, towers, SOURCE, SCORES, {'seed': 0})
+    towers.text.anchors[:] = torch.eye(len(CONCEPTS.names) + 1, 512)
+    write(path, towers, CONCEPTS, SCORES, {'seed': 0})
     return path
 
 
@@ -137,7 +138,7 @@ def test_one_to_which_all_sentences_are_the_same_is_refused(tmp_path) -> None:
     assert load_embedder('embedded').name == 'embedded'
     towers = Towers(TowerConfig()).eval()
     towers.text.anchors[:] = 1.0
-    write(tmp_path, towers, SOURCE, SCORES, {})
+    write(tmp_path, towers, CONCEPTS, SCORES, {})
     with pytest.raises(ValueError, match='gives every sentence the same embedding'):
         load_embedder(f'embedded:{tmp_path}')
 

@@ -12,14 +12,15 @@ from genrl_ros.domains.kitchen.phrases import (
     describe,
     training_phrases,
 )
-from genrl_ros.domains.kitchen.reader_sentences import objections, requests
 from genrl_ros.domains.kitchen.source import SOURCE
 from genrl_ros.training.embedder.make import check_phrases
 from genrl_ros.training.embedder.make_reader import check_sentences
+from genrl_ros.training.embedder.source import Concepts
 from genrl_ros.vlm import unrelated
 from genrl_ros.vlm.phrases import normalise, without
 from genrl_ros.vlm.reader import OBJECTIONS
 
+KITCHEN = Concepts({'kitchen': SOURCE})
 FACTS = Path(__file__).resolve().parents[2] / 'docs' / 'facts.md'
 
 
@@ -42,7 +43,7 @@ def test_no_evaluation_prompt_is_learned_in_any_spelling() -> None:
 
 
 def test_nothing_held_out_is_learned() -> None:
-    check_phrases(training_phrases(), SOURCE)
+    check_phrases(training_phrases(), KITCHEN)
     assert not set(unrelated.TRAINING) & set(unrelated.HELD_OUT)
 
 
@@ -50,7 +51,7 @@ def test_a_leak_is_found() -> None:
     training = dict(training_phrases())
     training['idle'] = (*training['idle'], 'Switch the LIGHT on!')
     with pytest.raises(ValueError, match='switch light on'):
-        check_phrases(training, SOURCE)
+        check_phrases(training, KITCHEN)
 
 
 def test_every_concept_has_phrases() -> None:
@@ -89,10 +90,10 @@ def own_sentences() -> list[str]:
 
 def test_what_is_foreign_depends_on_the_domain() -> None:
     kitchen = unrelated.foreign_sentences(own_sentences())
-    assert set(unrelated.OTHER_ROBOTS) <= set(kitchen)
-    walker = unrelated.foreign_sentences(['Running fast!', 'do backflips', 'spider walking fast'])
-    assert not {'run fast', 'a spider walks'} & set(walker)
-    assert 'stand on one leg' in walker and 'run fast' not in walker
+    assert {'play the piano', 'sing'} <= set(kitchen)
+    band = unrelated.foreign_sentences(['Playing the piano!', 'they sing', 'pianos play'])
+    assert not {'play the piano', 'sing'} & set(band)
+    assert 'dance' in band
 
 
 def test_sentences_of_other_domains_are_foreign_unless_they_are_ones_own() -> None:
@@ -111,15 +112,15 @@ def test_nothing_of_the_kitchen_is_foreign_to_it() -> None:
 
 def test_the_reader_objects_to_nothing_of_the_kitchen_and_learns_nothing_held_out() -> None:
     rng = np.random.default_rng(3)
-    asked = requests(rng)
+    asked = KITCHEN.requests(rng)
     own = [*(text for texts in asked.values() for text in texts), *EVALUATION_PROMPTS]
-    refused = objections(rng, own, ('lullaby', 'harbour', 'senate'))
+    refused = KITCHEN.objections(rng, own, ('lullaby', 'harbour', 'senate'))
     assert set(refused) == set(OBJECTIONS) and all(len(texts) > 400 for texts in refused.values())
     objected = {normalise(text) for texts in refused.values() for text in texts}
     assert not objected & {normalise(text) for text in own}
-    check_sentences({**asked, **refused}, SOURCE)
+    check_sentences({**asked, **refused}, KITCHEN)
 
 
 def test_a_leak_into_the_reader_is_found() -> None:
     with pytest.raises(ValueError, match='switch light on'):
-        check_sentences({'idle': ('Switch the LIGHT on!',)}, SOURCE)
+        check_sentences({'idle': ('Switch the LIGHT on!',)}, KITCHEN)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from genrl_ros.cli.options import DomainName
+import tyro
+
 from genrl_ros.cli.progress import bar
 from genrl_ros.cli.session import stage, training_session
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.domains import registry
 from genrl_ros.training.embedder.clips import ClipConfig, Clips, make_clips
 from genrl_ros.training.embedder.reader import ReaderTraining
-from genrl_ros.training.embedder.source import ConceptSource
+from genrl_ros.training.embedder.source import Concepts
 from genrl_ros.training.embedder.takes import TrainConfig
 from genrl_ros.training.engine.run import Run
 
@@ -24,10 +26,12 @@ RECORD = RecordConfig(report_every=10, keep=2, picture_every=0)
 class Config:
     """What to make the embedder from, and where to put it."""
 
-    domain: DomainName
-    """Domain whose concepts are learned."""
+    domains: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar='DOMAIN [DOMAIN ...]')
+    ]
+    """Domains whose concepts are learned; what two of them call the same is one concept."""
     clips: Path = Path('data/embedder-clips')
-    """Folder of the clips; they are made if it is new or empty."""
+    """Folder of the clips, one inside it a domain; they are made if that is new or empty."""
     out: Path | None = None
     """Folder that the model is written to; `model` in the folder of the run unless given. An
     embedder that is there already is not replaced."""
@@ -46,8 +50,11 @@ class Config:
     """How the reader is trained."""
 
     def __post_init__(self) -> None:
-        if not registry.get(self.domain).concepts:
-            raise ValueError(f'{self.domain} has no concepts that an embedder could learn')
+        if not self.domains:
+            raise ValueError('name a domain whose concepts are learned')
+        for name in self.domains:
+            if not registry.get(name).concepts:
+                raise ValueError(f'{name} has no concepts that an embedder could learn')
 
 
 def main(config: Config) -> int:
@@ -58,9 +65,11 @@ def main(config: Config) -> int:
     """
     from genrl_ros.training.embedder.make import train_and_measure
 
-    source: ConceptSource = registry.load(registry.get(config.domain).concepts)
+    concepts = Concepts(
+        {name: registry.load(registry.get(name).concepts) for name in config.domains}
+    )
     if config.reader_of is not None:
-        return _reader_alone(config, source, config.reader_of)
+        return _reader_alone(config, concepts, config.reader_of)
     out = config.out or config.run / 'model'
     if (out / 'embedder.json').exists():
         raise FileExistsError(
@@ -70,43 +79,49 @@ def main(config: Config) -> int:
     with training_session(
         config.run, RECORD, 'cpu', config.train.precision, config.budget_s
     ) as run:
-        clips = _clips(config, source, run)
+        clips = {name: _clips(config, concepts, name, run) for name in concepts.sources}
         with stage('video tower', config.train.steps, run) as watched:
             scores = train_and_measure(
-                source, clips, out, config.train, watched, f'genrl train-embedder {config.domain}'
+                concepts, clips, out, config.train, watched, _command(config)
             )
-        _make_reader(config, source, out, run)
+        _make_reader(config, concepts, out, run)
         for cameras in ('held_out_clips', 'published_camera'):
-            found = ', '.join(f'{name} {value}' for name, value in scores[cameras]['mean'].items())
-            print(f'{cameras}: {found}')
+            for name, means in scores[cameras]['mean'].items():
+                found = ', '.join(f'{what} {value}' for what, value in means.items())
+                print(f'{cameras}, {name}: {found}')
         print(f'embedder: {out}, all scores in embedder.json')
     return 0
 
 
-def _reader_alone(config: Config, source: ConceptSource, folder: Path) -> int:
+def _command(config: Config) -> str:
+    return f'genrl train-embedder {" ".join(config.domains)}'
+
+
+def _reader_alone(config: Config, concepts: Concepts, folder: Path) -> int:
     with training_session(config.run, RECORD, 'cpu', 'float32', config.budget_s) as run:
-        _make_reader(config, source, folder, run)
+        _make_reader(config, concepts, folder, run)
     return 0
 
 
-def _make_reader(config: Config, source: ConceptSource, folder: Path, run: Run) -> None:
+def _make_reader(config: Config, concepts: Concepts, folder: Path, run: Run) -> None:
     from genrl_ros.training.embedder.make_reader import make_reader
 
     with stage('reader', config.reader.steps, run) as watched:
-        scores = make_reader(
-            source, folder, config.reader, watched,
-            f'genrl train-embedder {config.domain} --reader-of {folder}',
-        )  # fmt: skip
-    for name, score in scores.items():
-        print(f'{name}: {score["driven"]} of {score["sentences"]} would be driven')
+        command = f'{_command(config)} --reader-of {folder}'
+        scores = make_reader(concepts, folder, config.reader, watched, command)
+    for domain, sets in scores.items():
+        for name, score in sets.items():
+            print(f'{domain}, {name}: {score["driven"]} of {score["sentences"]} would be driven')
     print(f'reader: {folder}, all scores in reader.json')
 
 
-def _clips(config: Config, source: ConceptSource, run: Run) -> Clips:
-    if (config.clips / 'clips.json').is_file():
-        return Clips.open(config.clips, source.concepts)
+def _clips(config: Config, concepts: Concepts, domain: str, run: Run) -> Clips:
+    folder, source = config.clips / domain, concepts.sources[domain]
+    if (folder / 'clips.json').is_file():
+        return Clips.open(folder, source.concepts)
     work = config.make.rehearsals + sum(config.make.split_takes)
-    with contextlib.closing(source.make_studio()) as studio, bar('clips', work) as show:
-        return make_clips(
-            studio, source.concepts, config.clips, config.make, show, run.should_stop
-        )
+    with (
+        contextlib.closing(source.make_studio()) as studio,
+        bar(f'clips, {domain}', work) as show,
+    ):
+        return make_clips(studio, source.concepts, folder, config.make, show, run.should_stop)

@@ -311,8 +311,15 @@ ACCEPTANCE: Mapping[Kind, tuple[str, ...]] = {
     ),
 }
 
+BODIES = (
+    *('a woman jogs along the beach', 'kick the football into the goal', 'do a handstand'),
+    *('run like a cheetah', 'sit down cross-legged', 'run fast', 'do a backflip', 'lie down flat'),
+    *('stand on one leg', 'jump over the fence', 'a spider walks', 'the horse gallops'),
+)
+"""What other robots do, and an arm does not."""
+
 MEASURED = {
     f'{name}/{kind}': sentences
     for name, sets in (('choice', CHOICE), ('test', TEST), ('acceptance', ACCEPTANCE))
     for kind, sentences in sets.items()
-}
+} | {'bodies': BODIES}

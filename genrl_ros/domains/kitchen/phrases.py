@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genrl_ros.vlm.phrases import Act, Grammar, Phrases, draw
+from genrl_ros.vlm.phrases import Act, Grammar, Phrases, draw, everyday_phrases
 
 EVALUATION_PROMPTS = (
     'opening the microwave fully open',
@@ -328,7 +328,8 @@ def describe(concept: str) -> str:
 
 def training_phrases() -> Phrases:
     """Sentences of every concept, the same at every call, without the evaluation prompts."""
-    return {
-        concept: draw(grammar_of(concept), SENTENCES_A_CONCEPT, seed, EVALUATION_PROMPTS)
-        for seed, concept in enumerate(CONCEPTS)
-    }
+    drawn, more = {}, everyday_phrases('kitchen')
+    for seed, concept in enumerate(CONCEPTS):
+        known = draw(grammar_of(concept), SENTENCES_A_CONCEPT, seed, EVALUATION_PROMPTS)
+        drawn[concept] = tuple(dict.fromkeys((*known, *more[concept])))
+    return drawn

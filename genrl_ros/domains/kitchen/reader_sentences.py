@@ -9,17 +9,14 @@ import numpy as np
 
 from genrl_ros.domains.kitchen import near_misses as near
 from genrl_ros.domains.kitchen import wider_phrases as wider
-from genrl_ros.domains.kitchen.held_out import HELD_OUT
-from genrl_ros.domains.kitchen.measured_sentences import ACCEPTANCE, TEST
 from genrl_ros.domains.kitchen.phrases import (
     CONCEPTS,
     ELEMENTS,
-    EVALUATION_PROMPTS,
     NOUNS,
     PHASES,
     grammar_of,
 )
-from genrl_ros.vlm.phrases import without
+from genrl_ros.vlm.phrases import everyday_phrases, without
 from genrl_ros.vlm.reader import OBJECTIONS, Objection
 from genrl_ros.vlm.unrelated import foreign_sentences
 
@@ -31,28 +28,18 @@ PLAIN, WIDER, WRAPPED = 180, 200, 140
 """Sentences a concept: of its grammar, of the wider one, and of both with words around them."""
 SWITCHED = ('light', 'bottom_burner', 'top_burner')
 
-KEPT = (
-    *EVALUATION_PROMPTS,
-    *(
-        text
-        for texts in (*HELD_OUT.values(), *TEST.values(), *ACCEPTANCE.values())
-        for text in texts
-    ),
-)
-"""What is measured with, and never learned."""
-
 T = TypeVar('T')
 
 
 def requests(rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
-    """Sentences of every concept, none of `KEPT` among them."""
+    """Sentences of every concept."""
     return {concept: _requests(concept, rng) for concept in CONCEPTS}
 
 
 def objections(
     rng: np.random.Generator, own: Iterable[str], words: Sequence[str]
 ) -> dict[Objection, tuple[str, ...]]:
-    """Sentences to object to, by the reason, none of `KEPT` or of the kitchen's own among them.
+    """Sentences to object to, by the reason, none of the kitchen's own among them.
 
     Args:
         rng: source of randomness.
@@ -67,7 +54,7 @@ def objections(
         'several': draw.several(),
         'negated': draw.negated(),
     }
-    return {kind: tuple(without(drawn[kind], (*own, *KEPT))) for kind in OBJECTIONS}
+    return {kind: tuple(without(drawn[kind], own)) for kind in OBJECTIONS}
 
 
 def nouns(element: str) -> tuple[str, ...]:
@@ -92,10 +79,11 @@ def _requests(concept: str, rng: np.random.Generator) -> tuple[str, ...]:
     things = [] if not phase else [f'the {noun}' for noun in nouns(element)[:COMMON_NAMES]]
     core = [act.imperative.format(thing) for act in grammar.acts for thing in things]
     chosen = [*core, *_some(plain, PLAIN, rng), *_some(more, WIDER, rng)]
+    chosen += everyday_phrases('kitchen')[concept]
     if phase != 'open':
         wrapped = imperatives + more
         chosen += [_pick(wider.MANNER, rng).format(_pick(wrapped, rng)) for _ in range(WRAPPED)]
-    return tuple(without(dict.fromkeys(chosen), KEPT))
+    return tuple(dict.fromkeys(chosen))
 
 
 def _wider(element: str, phase: str) -> tuple[str, ...]:

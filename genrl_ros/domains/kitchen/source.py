@@ -9,6 +9,7 @@ from genrl_ros.domains.kitchen.held_out import HELD_OUT
 from genrl_ros.domains.kitchen.measured_sentences import MEASURED
 from genrl_ros.domains.kitchen.phrases import CONCEPTS, ELEMENTS
 from genrl_ros.domains.kitchen.reader_sentences import objections, requests
+from genrl_ros.vlm.phrases import tested_phrases
 
 if TYPE_CHECKING:
     from genrl_ros.domains.kitchen.film_studio import FilmStudio
@@ -21,6 +22,7 @@ class KitchenConcepts:
     opposites = {element: (f'{element}/opening', f'{element}/closing') for element in ELEMENTS}
     evaluation_prompts = phrases.EVALUATION_PROMPTS
     held_out = HELD_OUT
+    tested = tested_phrases('kitchen')
     things = tuple(noun for element in ELEMENTS for noun in phrases.NOUNS[element])
     measured = MEASURED
     requests = staticmethod(requests)

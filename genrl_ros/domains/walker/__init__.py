@@ -70,5 +70,6 @@ DOMAIN = Domain(
     ),
     physics='genrl_ros.domains.walker.physics:Walker',
     logic='genrl_ros.domains.walker.tasks:logic',
+    concepts='genrl_ros.domains.walker.source:SOURCE',
     data=Agents(observe='genrl_ros.domains.walker.physics:observe', poses=15),
 )  # fmt: skip

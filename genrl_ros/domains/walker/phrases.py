@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from genrl_ros.vlm.phrases import Phrases, without
+from genrl_ros.vlm.phrases import Phrases, everyday_phrases, without
 
 EVALUATION_PROMPTS = (
     'standing up straight', 'run fast clean', 'walk fast clean', 'stand on one foot',
@@ -200,9 +200,10 @@ def describe(concept: str) -> str:
 
 def training_phrases() -> Phrases:
     """Sentences of every concept, the same at every call, without the evaluation prompts."""
-    drawn = {}
+    drawn, more = {}, everyday_phrases('walker')
     for number, concept in enumerate(ACTS):
         known = without(dict.fromkeys(sentences(concept)), EVALUATION_PROMPTS)
         order = np.random.default_rng(SEED + number).permutation(len(known))
-        drawn[concept] = tuple(known[i] for i in sorted(order[:SENTENCES_A_CONCEPT]))
+        chosen = (known[i] for i in sorted(order[:SENTENCES_A_CONCEPT]))
+        drawn[concept] = tuple(dict.fromkeys((*chosen, *more[concept])))
     return drawn

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from genrl_ros.domains.walker import phrases
 from genrl_ros.domains.walker.concepts import CONCEPTS
 from genrl_ros.domains.walker.held_out import HELD_OUT
+from genrl_ros.domains.walker.reader_sentences import THINGS, objections, requests
+from genrl_ros.vlm.phrases import Phrases, tested_phrases
 
 if TYPE_CHECKING:
     from genrl_ros.domains.walker.studio import Studio
@@ -19,6 +21,11 @@ class WalkerConcepts:
     opposites = {'walking': ('walking', 'walking backwards'), 'rising': ('getting up', 'falling')}
     evaluation_prompts = phrases.EVALUATION_PROMPTS
     held_out = HELD_OUT
+    tested = tested_phrases('walker')
+    things = THINGS
+    measured: Phrases = {}
+    requests = staticmethod(requests)
+    objections = staticmethod(objections)
     describe = staticmethod(phrases.describe)
     training_phrases = staticmethod(phrases.training_phrases)
 

@@ -41,13 +41,15 @@ def ground_prompt(
         raise ValueError('give either --prompt or --video')
     embedder = matching_embedder(card)
     if video is None:
-        return ground_sentence(embedder, prompt)
-    return ground_video(embedder, read_video(video))
+        return ground_sentence(embedder, prompt, card.spec.name)
+    return ground_video(embedder, read_video(video), card.spec.name)
 
 
-def ground_video(embedder: VideoTextEmbedder, video: Video) -> tuple[FloatArray, Grounding]:
+def ground_video(
+    embedder: VideoTextEmbedder, video: Video, robot: str = ''
+) -> tuple[FloatArray, Grounding]:
     """Embedding `(D,)` of a video and what it means, with a warning if some of it is missing."""
     embedding = embedder.embed_video(video.clip(embedder.n_frames)[None])[0]
-    grounding = ground(embedder, embedding)
+    grounding = ground(embedder, embedding, robot)
     warning = '; '.join(filter(None, (video.missing, grounding.warning)))
     return embedding, replace(grounding, warning=warning)

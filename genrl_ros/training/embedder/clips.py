@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from genrl_ros.system.arrays import Image
 from genrl_ros.system.files import check_regular, read_json
-from genrl_ros.training.embedder.source import States, Studio
+from genrl_ros.training.embedder.source import Concepts, States, Studio
 from genrl_ros.training.embedder.unfinished_clips import UnfinishedClips
 from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.vlm.labels import Labels
@@ -100,6 +100,17 @@ class Clips:
             np.load(path, mmap_mode='r', allow_pickle=False) for path in paths
         )
         return cls(frames, labels, split, tuple(concepts), meta['made'])
+
+    @classmethod
+    def join(cls, parts: Mapping[str, Clips], concepts: Concepts) -> Clips:
+        """The takes of several domains, in memory, as takes about the concepts of all of them."""
+        return cls(
+            np.concatenate([clips.frames for clips in parts.values()]),
+            np.concatenate([concepts.widen(c.labels, name) for name, c in parts.items()]),
+            np.concatenate([clips.split for clips in parts.values()]),
+            concepts.names,
+            {name: dict(clips.made) for name, clips in parts.items()},
+        )
 
 
 class _Bank:

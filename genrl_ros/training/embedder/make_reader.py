@@ -14,7 +14,7 @@ import torch
 
 from genrl_ros.system.files import write_json, write_tensors
 from genrl_ros.training.embedder.reader import ReaderTraining, fit_reader, training_sentences
-from genrl_ros.training.embedder.source import ConceptSource
+from genrl_ros.training.embedder.source import Concepts, ConceptSource
 from genrl_ros.training.engine.run import Run
 from genrl_ros.vlm import unrelated
 from genrl_ros.vlm.embedded import EmbeddedEmbedder
@@ -37,26 +37,23 @@ SURE = 1.96
 Scores = dict[str, Any]
 
 
-def check_sentences(training: Mapping[str, Sequence[str]], source: ConceptSource) -> None:
+def check_sentences(training: Mapping[str, Sequence[str]], concepts: Concepts) -> None:
     """Check that the reader learns nothing that it is chosen or measured with.
 
     Raises:
         ValueError: if it would.
     """
-    kept = [*source.evaluation_prompts, *unrelated.HELD_OUT]
-    tests = [texts for name, texts in source.measured.items() if not name.startswith('choice/')]
-    for texts in (*source.held_out.values(), *tests):
-        kept += texts
+    kept = [*concepts.kept, *unrelated.HELD_OUT]
     check_apart([text for texts in training.values() for text in texts], kept)
 
 
 def make_reader(
-    source: ConceptSource, folder: Path, config: ReaderTraining, run: Run, command: str
+    concepts: Concepts, folder: Path, config: ReaderTraining, run: Run, command: str
 ) -> Scores:
     """Train the reader of an embedder, write it beside it, and measure both.
 
     Args:
-        source: the concepts and their sentences.
+        concepts: what is learned, and sentences about it.
         folder: of the embedder, whose own files stay as they are.
         config: how to train.
         run: where and how; see `loop.train`.
@@ -72,8 +69,8 @@ def make_reader(
     torch.set_num_threads(1)
     began = time.perf_counter()
     model = SentenceModel()
-    sentences = training_sentences(source, model, config.seed)
-    check_sentences(sentences, source)
+    sentences = training_sentences(concepts, model, config.seed)
+    check_sentences(sentences, concepts)
     network = fit_reader(model, sentences, config, run)
     made = {
         'date': datetime.now(UTC).strftime('%Y-%m-%d'),
@@ -83,14 +80,14 @@ def make_reader(
         'seconds': round(time.perf_counter() - began),
         'torch': torch.__version__,
     }
-    write(folder, source, network, made)
-    scores = measure(EmbeddedEmbedder(folder), source)
-    write(folder, source, network, {**made, 'scores': scores})
+    write(folder, concepts, network, made)
+    scores = measure(EmbeddedEmbedder(folder), concepts)
+    write(folder, concepts, network, {**made, 'scores': scores})
     return scores
 
 
 def write(
-    folder: Path, source: ConceptSource, network: ReaderNetwork, made: Mapping[str, object]
+    folder: Path, concepts: Concepts, network: ReaderNetwork, made: Mapping[str, object]
 ) -> None:
     """Write `reader.safetensors` and `reader.json`."""
     weights = {name: t.detach().contiguous() for name, t in network.state_dict().items()}
@@ -99,7 +96,7 @@ def write(
         'format_version': FORMAT_VERSION,
         'identity': reader_identity(weights),
         'sentence_model': sentence_model,
-        'concepts': source.concepts,
+        'concepts': concepts.names,
         'network': asdict(network.config),
         'least_request': LEAST_REQUEST,
         'made': made,
@@ -108,26 +105,36 @@ def write(
     write_json(folder / DESCRIPTION, meta)
 
 
-def measure(embedder: EmbeddedEmbedder, source: ConceptSource) -> Scores:
-    """How many sentences of each set would be driven, and how many by the score alone."""
-    sets = {**source.measured, 'unrelated, without words of the domain': unrelated.HELD_OUT}
-    found: Scores = {name: _driven(embedder, texts) for name, texts in sets.items()}
-    right: list[str] = []
-    wrong: list[str] = []
-    for concept in source.concepts:
-        for text in source.held_out[concept]:
-            nearest = ground(embedder, embedder.embed_text([text])[0]).concept
-            is_own = nearest == embedder.bank.words[embedder.bank.names.index(concept)]
-            (right if is_own else wrong).append(text)
-    found['held-out phrases, placed rightly'] = _driven(embedder, right)
-    found['held-out phrases, placed wrongly'] = _driven(embedder, wrong)
+def measure(embedder: EmbeddedEmbedder, concepts: Concepts) -> Scores:
+    """How many sentences of each set each domain's robot would act on, by the domain's name."""
+    return {name: _of_domain(embedder, name, source) for name, source in concepts.sources.items()}
+
+
+def _of_domain(embedder: EmbeddedEmbedder, domain: str, source: ConceptSource) -> Scores:
+    sets = {
+        **source.measured,
+        'unrelated, without words of the domain': unrelated.HELD_OUT,
+        'tested, unrelated': source.tested.unrelated,
+        'tested, negated': source.tested.negated,
+    }
+    found: Scores = {name: _driven(embedder, texts, domain) for name, texts in sets.items()}
+    for what, phrases in (('held-out', source.held_out), ('tested', source.tested.request)):
+        right: list[str] = []
+        wrong: list[str] = []
+        for concept, texts in phrases.items():
+            own = embedder.bank.words[embedder.bank.names.index(concept)]
+            for text in texts:
+                nearest = ground(embedder, embedder.embed_text([text])[0]).concept
+                (right if nearest == own else wrong).append(text)
+        found[f'{what} phrases, placed rightly'] = _driven(embedder, right, domain)
+        found[f'{what} phrases, placed wrongly'] = _driven(embedder, wrong, domain)
     return found
 
 
-def _driven(embedder: EmbeddedEmbedder, texts: Sequence[str]) -> Scores:
-    found = [ground_sentence(embedder, text) for text in texts]
+def _driven(embedder: EmbeddedEmbedder, texts: Sequence[str], domain: str) -> Scores:
+    found = [ground_sentence(embedder, text, domain) for text in texts]
     driven = [grounding for _, grounding in found if grounding.known]
-    before = [embedding for embedding, _ in found if ground(embedder, embedding).known]
+    before = [embedding for embedding, _ in found if ground(embedder, embedding, domain).known]
     low, high = wilson(len(driven), len(texts))
     return {
         'sentences': len(texts),

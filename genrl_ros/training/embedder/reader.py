@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from genrl_ros.system.arrays import FloatArray
-from genrl_ros.training.embedder.source import ConceptSource
+from genrl_ros.training.embedder.source import Concepts
 from genrl_ros.training.engine.loop import Metrics, Training, train
 from genrl_ros.training.engine.one_cycle import OneCycle
 from genrl_ros.training.engine.run import Run, StoppedError
@@ -49,16 +49,19 @@ class ReaderTraining:
 
 
 def training_sentences(
-    source: ConceptSource, model: SentenceModel, seed: int
+    concepts: Concepts, model: SentenceModel, seed: int
 ) -> dict[str, tuple[str, ...]]:
-    """What the reader learns: sentences by concept, then by objection."""
+    """What the reader learns: sentences by concept, then by objection.
+
+    What is a request in one domain is objected to in none: whose robot it is for is told apart
+    later (see `vlm.grounding.ground`).
+    """
     rng = np.random.default_rng(seed)
-    asked = source.requests(rng)
+    asked = concepts.requests(rng)
     own = [sentence for group in asked.values() for sentence in group]
-    words = foreign_words(model, own, source.things)
-    refused = source.objections(rng, (*own, *source.evaluation_prompts), words)
-    found = {concept: asked[concept] for concept in source.concepts}
-    return found | {str(objection): refused[objection] for objection in OBJECTIONS}
+    words = foreign_words(model, own, concepts.things)
+    refused = concepts.objections(rng, (*own, *concepts.evaluation_prompts), words)
+    return asked | {str(objection): refused[objection] for objection in OBJECTIONS}
 
 
 def foreign_words(

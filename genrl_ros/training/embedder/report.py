@@ -36,7 +36,9 @@ class Shown:
 @torch.inference_mode()
 def embed_takes(towers: Towers, clips: Clips, split: str, most: int | None = None) -> Shown:
     """Embed all clips of a split, forwards and backwards, without augmentation."""
-    chosen = np.flatnonzero(clips.split == SPLITS.index(split))[:most]
+    chosen = np.flatnonzero(clips.split == SPLITS.index(split))
+    if most is not None and most < len(chosen):  # some of each domain
+        chosen = chosen[np.linspace(0, len(chosen) - 1, most).astype(int)]
     parts = []
     for i in range(0, len(chosen), BATCH):
         frames = torch.from_numpy(np.asarray(clips.frames[chosen[i : i + BATCH]])).float() / 255
@@ -77,6 +79,7 @@ def retrieval(
     phrases: Mapping[str, FloatArray],
     bank: FloatArray,
     opposites: Mapping[str, tuple[str, str]],
+    groups: Mapping[str, Sequence[str]],
 ) -> Scores:
     """How often clips and phrases find each other.
 
@@ -85,16 +88,17 @@ def retrieval(
         phrases: sentences of each concept.
         bank: `(C, D)` where the videos of each concept lie.
         opposites: for things that go two ways, the concepts of either way.
+        groups: concepts of each domain.
 
     Returns:
-        For each concept, and as mean over concepts: `clips`, how many show it; `clip_to_concept`,
-        share of these clips whose nearest concept (by the mean of its phrases) they do show;
-        `phrase_to_concept`, share of phrases whose nearest video centroid is their own;
-        `phrase_to_clips`, share of the nearest five clips that show it.
+        For each concept, and as mean over the concepts of each domain: `clips`, how many show it;
+        `clip_to_concept`, share of these clips whose nearest concept (by the mean of its phrases)
+        they do show; `phrase_to_concept`, share of phrases whose nearest video centroid is their
+        own; `phrase_to_clips`, share of the nearest five clips that show it.
     """
-    names = np.stack([embedded.mean(0) for embedded in phrases.values()])
-    names /= np.linalg.norm(names, axis=1, keepdims=True)
-    cosine = shown.video @ names.T
+    said = np.stack([embedded.mean(0) for embedded in phrases.values()])
+    said /= np.linalg.norm(said, axis=1, keepdims=True)
+    cosine = shown.video @ said.T
     sure = np.where(shown.labels >= FALSE, cosine, -np.inf)
     hit = np.take_along_axis(shown.labels, sure.argmax(1)[:, None], 1)[:, 0] == TRUE
     table = {}
@@ -110,12 +114,30 @@ def retrieval(
             'phrase_to_clips': _share(relevant[order]) if members.any() else None,
         }
     keys = ('clip_to_concept', 'phrase_to_concept', 'phrase_to_clips')
-    means = {key: _mean([row[key] for row in table.values()]) for key in keys}
+    means = {
+        domain: {key: _mean([table[name][key] for name in names]) for key in keys}
+        for domain, names in groups.items()
+    }
     return {
         'mean': means,
         'concepts': table,
-        'open_against_close': _pairs(shown, names, [*phrases], opposites),
+        'open_against_close': _pairs(shown, said, [*phrases], opposites),
     }
+
+
+def placed(
+    phrases: Mapping[str, FloatArray], bank: FloatArray, groups: Mapping[str, Sequence[str]]
+) -> Scores:
+    """How many sentences of each domain lie nearest to their own concept."""
+    hits = {
+        name: (embedded @ bank.T).argmax(1) == number
+        for number, (name, embedded) in enumerate(phrases.items())
+    }
+    found = {}
+    for domain, names in groups.items():
+        own = np.concatenate([hits[name] for name in names])
+        found[domain] = {'sentences': len(own), 'right': int(own.sum()), 'share': _share(own)}
+    return found
 
 
 def _pairs(

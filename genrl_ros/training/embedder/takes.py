@@ -27,7 +27,7 @@ class TrainConfig:
 
     start: Path | None = None
     """Folder of an embedder whose video tower is trained on; a new one unless given."""
-    steps: int = 4000
+    steps: int = 6000
     """Updates of the video tower."""
     takes: int = 16
     """Takes in a batch; each has five clips."""
@@ -39,7 +39,7 @@ class TrainConfig:
     """Decay of the moving average of the weights, which is what is kept."""
     save_every: int = 500
     """Updates between two checkpoints."""
-    text_penalty: float = 1e-5
+    text_penalty: float = 1e-6
     """Weight of the squared weights of the head on the sentence features."""
     precision: Precision = 'float32'
     """Of the video tower's arithmetic; `bf16` is faster on processors that have it."""
@@ -160,7 +160,7 @@ def fit_text(
         centroids: `(C, D)` unit; where the videos of each concept lie.
         config: how.
     """
-    head = TextHead(TowerConfig())
+    head = TextHead(TowerConfig(concepts=len(centroids)))
     head.anchors[:-1] = centroids
     head.anchors[-1] = away_from(centroids)
     nn.init.zeros_(head.choose.weight)

@@ -23,7 +23,7 @@ from genrl_ros.training.engine.average import Average
 from genrl_ros.training.engine.loop import Metrics, Training, train
 from genrl_ros.training.engine.one_cycle import OneCycle
 from genrl_ros.training.engine.run import Run
-from genrl_ros.vlm.embedded import TowerConfig, Towers, VideoTower, read_embedder
+from genrl_ros.vlm.embedded import TowerConfig, VideoTower, read_embedder
 
 
 def fit_video(clips: Clips, config: TrainConfig, run: Run) -> VideoTower:
@@ -54,10 +54,13 @@ class TowerTraining(Training):
         self.config = config
         self.generator = torch.Generator().manual_seed(config.seed)
         self.sampler = TakeSampler(clips, np.random.default_rng(config.seed))
-        towers = Towers(TowerConfig())
+        tower = VideoTower(TowerConfig())
         if config.start:
-            towers.load_state_dict(read_embedder(config.start)[1])
-        tower = towers.video.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            weights = read_embedder(config.start)[1]
+            tower.load_state_dict(
+                {k.removeprefix('video.'): w for k, w in weights.items() if k.startswith('video.')}
+            )
+        tower = tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tower: VideoTower = tower.train()
         self.concepts = nn.Parameter(torch.randn(len(clips.concepts), TowerConfig().dim))
         self.log_scale = nn.Parameter(torch.tensor(14.0).log())
