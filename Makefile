@@ -4,7 +4,8 @@ VENV ?= .venv
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	2>/dev/null && echo $$python && break; done)
-export PROMPT ?= open the microwave
+export DOMAIN ?= kitchen
+export PROMPT ?=
 
 # The CPU build of torch. `make setup TORCH=torch==2.13.0` takes PyPI's, which can use a GPU.
 TORCH ?= torch==2.13.0+cpu
@@ -107,8 +108,8 @@ HOURS ?= 8
 soak: setup  ## Drive the simulator for HOURS=8 while learning; memory, period, stops.
 	@$(BIN)/python test/faults/soak.py --hours $(HOURS)
 
-demo: setup  ## The whole method on the kitchen. PROMPT="open the microwave" unless given.
-	@$(BIN)/genrl demo kitchen --prompt "$$PROMPT"
+demo: setup  ## The whole method once. DOMAIN=kitchen and the domain's first task unless DOMAIN, PROMPT say more.
+	@$(BIN)/genrl demo "$$DOMAIN" --prompt "$$PROMPT"
 
 # Resolved anew from setup.py; nothing is installed. torch is pinned without the +cpu that says which
 # build it is, so that one lock serves machines with and without a GPU.

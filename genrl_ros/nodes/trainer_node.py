@@ -26,7 +26,7 @@ from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.conversions import Goal
 from genrl_ros.nodes.ros.diagnostics import Level, Status
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
-from genrl_ros.nodes.ros.models import difference, find, identity
+from genrl_ros.nodes.ros.models import difference, find, identity, learning
 from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.nodes.task_files import prune
@@ -57,7 +57,7 @@ class TrainerParameters:
     updates: int = parameter(
         200,
         'actor-critic updates, unless a request says otherwise; 0 drives with what learning '
-        'starts from',
+        'starts from, or learns as long as the model asks for where that is nothing',
         low=0,
     )
     threads: int = parameter(1, 'CPU threads of the worker', low=1)
@@ -103,6 +103,8 @@ class TrainerNode(ManagedNode):
     def configure(self) -> None:
         """Find the model, and offer the action."""
         self._model = find(self._config.model)
+        how = learning(self._model)
+        self._least = 0 if how.from_prior else how.updates
         self._policies = below_home(self._config.policies)
         self._goal: Goal | None = None
         self._refused = ''
@@ -241,7 +243,7 @@ class TrainerNode(ManagedNode):
             self._next.stopped_because = 'replaced by another task before it began'
             self._end(self._next, self._next.stopped_because)
         owner = None if bytes(handle.goal_id.uuid) == self._ours else handle
-        updates = handle.request.updates or self._config.updates
+        updates = handle.request.updates or self._config.updates or self._least
         self._next = Job(goal, updates, owner, [handle])
         if self._job is not None:
             self._stop(self._job, f'replaced by "{goal.prompt}"')

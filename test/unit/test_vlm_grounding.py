@@ -1,5 +1,6 @@
 """Grounding: what a prompt means, and when to doubt it."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,3 +97,15 @@ def test_vectors_of_something_else_are_refused(vector) -> None:
 def test_the_threshold_lies_between_good_and_bad() -> None:
     good, bad = np.array([0.6, 0.7, 0.8]), np.array([0.1, 0.2, 0.3])
     assert 0.3 < choose_threshold(good, bad) < 0.6
+
+
+def test_a_robot_is_not_asked_for_what_only_others_do() -> None:
+    bank = dataclasses.replace(
+        BANK, domains={'arm': frozenset(BANK.names[:1]), 'legs': frozenset(BANK.names[1:])}
+    )
+    embedder, vector = Knowing(bank=bank), np.array([2.0, 0.2, 0.0])
+    assert ground(embedder, vector).known and ground(embedder, vector, 'arm').known
+    assert ground(embedder, vector, 'a robot of my own').known
+    refused = ground(embedder, vector, 'legs')
+    assert not refused.known
+    assert refused.warning == f'this means: {BANK.words[0]}, and the legs has no such act'

@@ -15,6 +15,7 @@ from typing import Any
 
 from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session, work_through
+from genrl_ros.config.recipe import read_recipe
 from genrl_ros.config.training import ConnectConfig, PriorConfig
 from genrl_ros.data.pictures import grid, write_png
 from genrl_ros.data.store.episode_store import EpisodeStore
@@ -126,6 +127,7 @@ def connect(
         'date': datetime.now(UTC).date().isoformat(),
         'connect': {'seed': how.seed, **asdict(how.connect)},
         'prior': asdict(how.prior),
+        'learning': dict(read_recipe(name).learning),
         'scores': scores,
     }
     write_model(how.out, model, store.spec, embedder.name, embedder.identity, description)

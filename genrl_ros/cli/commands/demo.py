@@ -55,19 +55,20 @@ class Config:
     """Task of the domain that the robot is measured by. Unless given, the one that the prompt asks
     for in the task's own words; without a prompt, the first of the domain."""
     learn: bool = False
-    """Learn in imagination before driving; in the shipped domains this gains nothing yet. Without
-    it, the policy that learning starts from drives at once."""
+    """Learn in imagination before driving where a policy could drive at once: in the kitchen this
+    gains nothing yet. Where there is no such policy, as for the walker, it learns in any case."""
     runs: Path = Path('runs')
     """The artefacts go into a folder below this one, named by the time."""
-    updates: int = 200
-    """Actor-critic updates of `--learn`."""
+    updates: int | None = None
+    """Actor-critic updates of learning; what the model asks for unless given."""
     model: Path | None = None
     """World model; the shipped one of the domain unless given."""
     params_file: Path | None = None
     """ROS parameter file that is laid over the shipped ones; what differs is enough."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, 'updates')
+        if self.updates is not None:
+            at_least(self, 1, 'updates')
         what_to_do(self)  # to say what is wrong with it
 
 
@@ -105,7 +106,7 @@ def main(config: Config) -> int:
                 environment,
                 logs=run.folder / 'log',
             ) as processes:
-                _run(config, run, processes, console)
+                _run(config, model, run, processes, console)
     except KeyboardInterrupt:
         run.error = 'interrupted'
     except (RuntimeError, ValueError, OSError) as error:  # NodeFailedError, SessionError, too
@@ -125,12 +126,23 @@ def _parameters(config: Config, model: Path, folder: Path) -> dict[str, dict[str
     )
     policies: dict[str, Value] = {'policies': str(folder / 'policies')}
     parameters['prompt_node']['runs'] = str(folder)
-    parameters['trainer_node'] |= {**policies, 'updates': config.updates if config.learn else 0}
+    parameters['trainer_node'] |= {**policies, 'updates': _updates(config, model)}
     parameters['policy_node'] |= policies
     return parameters
 
 
-def _run(config: Config, run: DemoRun, processes: NodeProcesses, console: Console) -> None:
+def _updates(config: Config, model: Path) -> int:
+    """Updates that are made before driving; 0 if a policy drives at once."""
+    from genrl_ros.nodes.ros.models import learning
+
+    how = learning(model)
+    learns = config.learn or config.updates is not None or not how.from_prior
+    return (config.updates or how.updates) if learns else 0
+
+
+def _run(
+    config: Config, model: Path, run: DemoRun, processes: NodeProcesses, console: Console
+) -> None:
     from genrl_ros.nodes.clients.session import Session
 
     def watch() -> None:
@@ -146,7 +158,7 @@ def _run(config: Config, run: DemoRun, processes: NodeProcesses, console: Consol
         # Nothing drives yet, so nobody needs to look: both cores are for learning.
         session.pause(True)
         _set_task(session, run, console)
-        _get_policy(config, session, run, console)
+        _get_policy(_updates(config, model), session, run, console)
         _drive(registry.get(config.domain), session, run, console)
 
 
@@ -168,9 +180,9 @@ def _set_task(session: Session, run: DemoRun, console: Console) -> None:
     console.print(answer.message)
 
 
-def _get_policy(config: Config, session: Session, run: DemoRun, console: Console) -> None:
+def _get_policy(updates: int, session: Session, run: DemoRun, console: Console) -> None:
     assert run.answer is not None
-    if config.learn:
+    if updates:
         _learn(session, run)
     else:
         run.stages.begin('get the policy')

@@ -34,8 +34,8 @@ class LearnRequest:
         task_id: names the task.
         prompt: the task in words.
         policies: folder that the bundle's folder is written into.
-        config: fields of `LearnConfig` that differ from its defaults; `precision` may be `auto`:
-            what is fastest here.
+        config: fields of `LearnConfig` that differ from the model's own settings; `precision` may
+            be `auto`: what is fastest here.
         device: what to compute on.
     """
 
@@ -86,9 +86,12 @@ def serve(
     from genrl_ros.training.engine.device import check_device
     from genrl_ros.training.engine.run import Progress, Run
     from genrl_ros.training.engine.speed import fastest_precision
+    from genrl_ros.world_model.checkpoint import read_card
 
     check_device(request.device)
-    asked = dict(request.config)
+    model = Path(request.model)
+    _, card = read_card(model)
+    asked = {**card.training.get('learning', {}), **request.config}
     automatic = asked.get('precision') == 'auto'
     if automatic:
         del asked['precision']
@@ -112,7 +115,7 @@ def serve(
 
     policies = Path(request.policies)
     embedding = np.asarray(request.embedding, np.float32)
-    task = Assignment(Path(request.model), embedding, request.prompt, request.task_id)
+    task = Assignment(model, embedding, request.prompt, request.task_id)
     run = Run(policies, RECORD, on_progress, should_stop, device=request.device)
     unfinished = place(policies, request.task_id)
     with exclusive(policies, request.task_id):
