@@ -103,8 +103,6 @@ class TrainerNode(ManagedNode):
     def configure(self) -> None:
         """Find the model, and offer the action."""
         self._model = find(self._config.model)
-        how = learning(self._model)
-        self._least = 0 if how.from_prior else how.updates
         self._policies = below_home(self._config.policies)
         self._goal: Goal | None = None
         self._refused = ''
@@ -243,11 +241,19 @@ class TrainerNode(ManagedNode):
             self._next.stopped_because = 'replaced by another task before it began'
             self._end(self._next, self._next.stopped_because)
         owner = None if bytes(handle.goal_id.uuid) == self._ours else handle
-        updates = handle.request.updates or self._config.updates or self._least
+        updates = handle.request.updates or self._config.updates or self._least()
         self._next = Job(goal, updates, owner, [handle])
         if self._job is not None:
             self._stop(self._job, f'replaced by "{goal.prompt}"')
         self._start_next()
+
+    def _least(self) -> int:
+        """Updates before a policy can drive at all: none if learning starts from one that can."""
+        try:
+            how = learning(self._model)
+        except ParameterError:  # the worker will say what is wrong with the model
+            return 0
+        return 0 if how.from_prior else how.updates
 
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
         """Whoever began to learn a task stops it; a watcher only leaves."""

@@ -45,5 +45,5 @@ path = Path(request['policies']) / request['task_id']
 shutil.copytree(bundle, path)
 manifest = json.loads((path / 'policy.json').read_text())
 (path / 'policy.json').write_text(json.dumps(manifest | {'task_id': request['task_id']}))
-result = {'path': str(path), 'updates': done, 'imagined_return': done / of}
+result = {'path': str(path), 'updates': done, 'imagined_return': done / max(of, 1)}
 answer(result=result)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -92,8 +93,7 @@ def start(bench, tmp_path, make_bundle) -> Callable[..., User]:
             [*worker, *arguments],
             model=str(tmp_path / 'model'),
             policies=str(tmp_path / 'policies'),
-            updates=10,
-            **parameters,
+            **({'updates': 10} | parameters),
         )
         return User(bench)
 
@@ -108,6 +108,21 @@ def test_a_goal_that_asks_for_it_is_learned_and_announced(start, bench, tmp_path
     assert (announced.task_id, announced.prompt, announced.final) == ('one', 'do one', True)
     assert announced.path == str(tmp_path / 'policies' / 'one')
     assert (announced.updates, announced.imagined_return) == (10, 1.0)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'updates'), [({'from_prior': False, 'updates': 7}, 7), ({}, 0)]
+)
+def test_without_a_number_it_learns_only_where_nothing_could_drive_before(
+    start, bench, tmp_path, settings, updates
+) -> None:
+    put_model(tmp_path / 'model')
+    card = {'training': {'learning': settings}}
+    (tmp_path / 'model' / 'mfwm.json').write_text(json.dumps(card))
+    user = start(0.1, updates=0)
+    user.set_goal('one', learn=True)
+    bench.until(lambda: user.announced, 'a policy')
+    assert user.announced[0].updates == updates
 
 
 def test_the_log_counts_updates_only_where_something_is_learned() -> None:

@@ -99,7 +99,8 @@ ACTS: dict[str, tuple[str, ...]] = {
         'walk', 'walk forward', 'walk forwards', 'walk ahead', 'take a walk', 'go for a walk',
         'take steps', 'step forward', 'stroll', 'march', 'walk at a normal pace', 'walk along',
         'walk straight ahead', 'walk briskly', 'walk quickly', 'walk steadily', 'keep walking',
-        'hike', 'walk like a human', 'walk fast', 'walk very fast', 'walk rapidly', 'move forward on foot',
+        'hike', 'walk like a human', 'walk fast', 'walk very fast', 'walk rapidly',
+        'move forward on foot',
     ),
     'running': (
         'run', 'run forward', 'run fast', 'run quickly', 'sprint', 'jog', 'race', 'dash',
