@@ -9,6 +9,7 @@ from genrl_ros.config.check import check
 from genrl_ros.config.training import Precision
 
 Align = Literal['sequence', 'initial', 'none']
+RewardKind = Literal['sequence', 'whitened']
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class LearnConfig:
     """Share of every parameter that is removed at each step."""
     target_every: int = 100
     """Updates between two copies of the critic into its target."""
+    reward: RewardKind = 'sequence'
+    """What states are compared by: features as published, or half of it whitened ones, which tell
+    standing in mid-stride from walking (docs/imagination.md)."""
     align: Align = 'sequence'
     """Temporal alignment of reward and target (facts 3.3)."""
     seed: int = 0
@@ -66,7 +70,7 @@ class LearnConfig:
         check(self.updates >= 0, 'learn.updates must not be negative')
         for name in ('starts', 'horizon', 'target_every', 'threads'):
             check(getattr(self, name) > 0, f'learn.{name} must be positive')
-        for name, kind in (('align', Align), ('precision', Precision)):
+        for name, kind in (('reward', RewardKind), ('align', Align), ('precision', Precision)):
             kinds = get_args(kind)
             message = f'learn.{name} must be one of {", ".join(kinds)}'
             check(getattr(self, name) in kinds, message)

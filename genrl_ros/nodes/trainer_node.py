@@ -60,7 +60,9 @@ class TrainerParameters:
         'starts from, or learns as long as the model asks for where that is nothing',
         low=0,
     )
-    threads: int = parameter(1, 'CPU threads of the worker', low=1)
+    threads: int = parameter(
+        0, 'CPU threads of the worker; 0: as many as the model asks for', low=0
+    )
     precision: str = parameter(
         'auto', 'precision of matrix products: float32, bf16, or auto: bf16 if fast'
     )
@@ -313,9 +315,9 @@ class TrainerNode(ManagedNode):
                     policies=str(folder),
                     config={
                         'updates': self._job.updates,
-                        'threads': self._config.threads,
                         'precision': self._config.precision,
                         'seed': self._config.seed,
+                        **({'threads': threads} if (threads := self._config.threads) else {}),
                     },
                     device=self._config.device,
                 ),

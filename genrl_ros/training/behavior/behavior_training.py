@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from genrl_ros.behavior import start_states
-from genrl_ros.behavior.actor_critic import ActorCritic
-from genrl_ros.behavior.matching import Matcher, target_features
+from genrl_ros.behavior.actor_critic import ActorCritic, Dream, Reward
+from genrl_ros.behavior.matching import rewards, target_features
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.system.arrays import FloatArray
@@ -92,7 +92,7 @@ class BehaviorTraining(Training):
         target = target_features(model, prompt, config.starts, config.horizon + 1)
         self.target = target.contiguous()  # as it comes from the disk: sums in the same order
         self.best = Best()
-        self._matcher: Matcher | None = None
+        self._reward: Reward | None = None
         self._position: dict[str, Any] = {}
 
     @property
@@ -102,16 +102,23 @@ class BehaviorTraining(Training):
 
     def update(self) -> Metrics:
         """One update from new start states."""
-        if self._matcher is None:
-            targets = self.target.to(self.run.device)[:, self.share]
-            decoder, sizes = self.model.tokenizer.decoder, self.model.config
-            self._matcher = Matcher(decoder.project, targets, sizes.stoch, self.config.align)
+        if self._reward is None:
+            self._reward = self._make_reward()
         start = self._starts()
         mine = State(start.stoch[self.share], start.deter[self.share])
-        metrics = self.rule.update(self.model, mine, self._matcher)
+        metrics = self.rule.update(self.model, mine, self._reward)
         self.guard.check(metrics['critic_loss'])
         self.best.see(metrics, self.agent.actor.state_dict)
         return metrics
+
+    def _make_reward(self) -> Reward:
+        targets, config = self.target.to(self.run.device)[:, self.share], self.config
+        score = rewards(self.model, targets, config.reward, config.align, config.seed)
+
+        def reward(dream: Dream) -> Tensor:
+            return score(dream.stoch, dream.tokens)
+
+        return reward
 
     def adopt_best(self) -> None:
         """Make the best actor the actor."""
@@ -131,7 +138,7 @@ class BehaviorTraining(Training):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
         self.rule.load_state_dict(state['agent'])
-        self.target, self._matcher = state['target'], None
+        self.target, self._reward = state['target'], None
         self.best.load_state_dict(state.get('best', {}))
         if self.replay is not None and 'replay' in state:
             self.replay.load_state_dict(state['replay'])
