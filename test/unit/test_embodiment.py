@@ -108,10 +108,10 @@ def test_shipped_files_are_valid_and_named_after_their_robot(path) -> None:
     assert find_embodiment(path.stem) == path
 
 
-def test_there_is_an_example_of_every_interface_but_effort() -> None:
+def test_there_is_an_example_of_every_interface() -> None:
     groups = [group for path in SHIPPED for group in load_embodiment(path).commands]
     assert {group.interface for group in groups} == {
-        *('velocity_group', 'position_group', 'joint_trajectory', 'twist')
+        *('velocity_group', 'position_group', 'effort_group', 'joint_trajectory', 'twist')
     }
 
 
@@ -399,15 +399,21 @@ def test_each_mistake_is_named(change, words) -> None:
 
 @pytest.mark.parametrize('robot', ROBOTS, ids=lambda robot: robot.name)
 def test_the_gate_forwards_what_answers_the_oldest_image_that_may_be(robot) -> None:
-    values = arm() | {'command_rate_hz': robot.command_rate_hz}
-    values['camera']['max_age_s'] = MAX_AGE_PERIODS * robot.control_dt_s
+    values = arm() | {
+        'command_rate_hz': robot.command_rate_hz,
+        'action_repeat': robot.action_repeat,
+    }
+    values['camera'] |= {
+        'max_age_s': MAX_AGE_PERIODS * robot.answer_dt_s,
+        'rate_hz': robot.camera_rate_hz,
+    }
     oldest_s = parse_embodiment(values, HERE).camera.max_age_s
     for age_s, verdict in (
         (robot.camera.max_age_s, 'forwarded'),
         (oldest_s, 'forwarded'),
         (oldest_s + 1e-3, OLD),
     ):
-        gate = Gate(robot.channels, robot.control_dt_s)
+        gate = Gate(robot.channels, robot.answer_dt_s)
         gate.release()
         clock_ns = round(age_s * 1e9)
         gate.measure(np.zeros(len(robot.channels)), clock_ns, clock_ns, 0.0)

@@ -119,7 +119,9 @@ def test_shared_files_are_found_in_ament_prefixes(
 
 def test_a_domain_without_a_shipped_model_is_told_those_with_one() -> None:
     assert shipped_model('kitchen') == share_path('models', 'kitchen')
-    with pytest.raises(FileNotFoundError, match="for 'nowhere', only for kitchen: .* --model"):
+    with pytest.raises(
+        FileNotFoundError, match="for 'nowhere', only for kitchen, walker: .* --model"
+    ):
         shipped_model('nowhere')
 
 

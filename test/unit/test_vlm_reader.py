@@ -36,7 +36,7 @@ def copy(tmp_path) -> Path:
 
 
 def meaning(embedder, sentence: str) -> Grounding:
-    return ground_sentence(embedder, sentence)[1]
+    return ground_sentence(embedder, sentence, 'kitchen')[1]
 
 
 def driven(embedder, sentences) -> list[str]:
@@ -75,8 +75,8 @@ def test_requests_in_other_words_are_driven(embedder) -> None:
 @pytest.mark.parametrize(
     ('sentence', 'reason'),
     [
-        ('the stock market closed lower today', 'something else'),
-        ('close the browser', 'something else'),
+        ('the stock market closed lower today', 'resembles nothing'),
+        ('the light of dawn falls on the cabinet', 'something else'),
         ('asdf qwer zxcv', 'resembles nothing'),
         ('do not open the microwave', 'what not to do'),
         ('leave the light off', 'what not to do'),
@@ -84,7 +84,6 @@ def test_requests_in_other_words_are_driven(embedder) -> None:
         ('open everything', 'several things'),
         ('twist the light knob', 'does not say clearly'),
         ('open the cupboard', 'does not say clearly'),
-        ('slide the cupboard open', 'may mean: opening the sliding cabinet, or: opening the hing'),
         ('stop', 'asks to stop'),
     ],
 )
@@ -108,7 +107,7 @@ def test_no_set_that_the_reader_was_chosen_with_is_among_the_test_sentences() ->
 def test_learning_says_why_it_refuses(tmp_path) -> None:
     for prompt, reason in (
         ('do not open the microwave', 'what not to do'),
-        ('the stock market closed lower today', 'something else'),
+        ('the stock market closed lower today', 'resembles nothing'),
     ):
         with pytest.raises(ValueError, match=f'{reason}.*--force'):
             learn_prompt(Config('kitchen', prompt=prompt, out=tmp_path))
@@ -165,9 +164,9 @@ def test_half_a_reader_is_refused(copy, name) -> None:
         ({'sentence_model': 'a' * 64}, 'of another embedder'),
         ({'least_request': 'much'}, 'not the description of a reader'),
         ({'least_request': float('nan')}, 'not the description of a reader'),
-        ({'network': {'concepts': 37, 'features': 97}}, 'not what'),
+        ({'network': {'concepts': 54, 'features': 97}}, 'not what'),
         ({'network': {'concepts': 36}}, 'of another embedder'),
-        ({'network': {'concepts': 37, 'size': 3}}, 'not the description of a reader'),
+        ({'network': {'concepts': 54, 'size': 3}}, 'not the description of a reader'),
         ({'concepts': 3}, 'not the description of a reader'),
     ],
 )
