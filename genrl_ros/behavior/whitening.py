@@ -1,7 +1,7 @@
 """Features in which what is common to all states counts little, and what tells them apart much.
 
-In the decoder's first layer, a walker that stands still in mid-stride is as near to the frames of
-a walk as one that walks: most of a feature is what all states have in common. Not in the paper;
+In the decoder's first layer, a robot that stands still in mid-stride is as near to the frames of
+a gait as one that walks: most of a feature is what all states have in common. Not in the paper;
 `docs/imagination.md` has the figures.
 """
 

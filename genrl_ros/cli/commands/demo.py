@@ -55,8 +55,8 @@ class Config:
     """Task of the domain that the robot is measured by. Unless given, the one that the prompt asks
     for in the task's own words; without a prompt, the first of the domain."""
     learn: bool = False
-    """Learn in imagination before driving where a policy could drive at once: in the kitchen this
-    gains nothing yet. Where there is no such policy, as for the walker, it learns in any case."""
+    """Learn in imagination before driving where a policy could drive at once, which gains nothing
+    that can be measured yet. Where there is no such policy, it learns in any case."""
     runs: Path = Path('runs')
     """The artefacts go into a folder below this one, named by the time."""
     updates: int | None = None
