@@ -26,7 +26,7 @@ from genrl_ros.nodes.ros import conversions, qos
 from genrl_ros.nodes.ros.conversions import Goal
 from genrl_ros.nodes.ros.diagnostics import Level, Status
 from genrl_ros.nodes.ros.lifecycle import ManagedNode
-from genrl_ros.nodes.ros.models import difference, find, identity, learning
+from genrl_ros.nodes.ros.models import difference, find, identity
 from genrl_ros.nodes.ros.params import ParameterError, declare, parameter
 from genrl_ros.nodes.ros.run import main as run_main
 from genrl_ros.nodes.task_files import prune
@@ -35,6 +35,7 @@ from genrl_ros.serving.policy.bundle import BundleError, load_bundle
 from genrl_ros.system.home import below_home
 from genrl_ros.system.room import check_room
 from genrl_ros.training.behavior.learn_worker import LearnRequest
+from genrl_ros.training.behavior.settings_of import settings_of
 
 FEEDBACK_S = 0.5
 WAITING = 32
@@ -252,8 +253,8 @@ class TrainerNode(ManagedNode):
     def _least(self) -> int:
         """Updates before a policy can drive at all: none if learning starts from one that can."""
         try:
-            how = learning(self._model)
-        except ParameterError:  # the worker will say what is wrong with the model
+            how = settings_of(self._model)
+        except ValueError:  # the worker will say what is wrong with the model
             return 0
         return 0 if how.from_prior else how.updates
 

@@ -27,6 +27,7 @@ from genrl_ros.domains import registry
 from genrl_ros.domains.base import Domain, Task
 from genrl_ros.system.files import write_json
 from genrl_ros.system.share import shipped_model
+from genrl_ros.training.behavior.settings_of import settings_of
 
 if TYPE_CHECKING:
     from genrl_ros.nodes.clients.session import Session
@@ -133,9 +134,7 @@ def _parameters(config: Config, model: Path, folder: Path) -> dict[str, dict[str
 
 def _updates(config: Config, model: Path) -> int:
     """Updates that are made before driving; 0 if a policy drives at once."""
-    from genrl_ros.nodes.ros.models import learning
-
-    how = learning(model)
+    how = settings_of(model)
     learns = config.learn or config.updates is not None or not how.from_prior
     return (config.updates or how.updates) if learns else 0
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genrl_ros.config.learning import LearnConfig
-from genrl_ros.config.mapping import from_mapping
 from genrl_ros.nodes.ros.params import ParameterError
-from genrl_ros.system.files import read_json, sha256
+from genrl_ros.system.files import sha256
 from genrl_ros.system.share import shipped_model
 
-WEIGHTS, DESCRIPTION = 'mfwm.safetensors', 'mfwm.json'
+WEIGHTS = 'mfwm.safetensors'
 _PATHS = ('/', './', '../', '~')
 
 
@@ -43,20 +41,6 @@ def identity(folder: Path) -> str:
         OSError: if there is none.
     """
     return sha256(folder / WEIGHTS)
-
-
-def learning(folder: Path) -> LearnConfig:
-    """How behaviours are learned in a folder's world model; it travels with the model.
-
-    Raises:
-        ParameterError: if its description cannot be read.
-    """
-    path = folder / DESCRIPTION
-    try:
-        settings = read_json(path)['training'].get('learning', {})
-        return from_mapping(LearnConfig, settings, f'{path}: learning')
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ParameterError(f'parameter model: {path} cannot be used: {error}') from None
 
 
 def difference(node: str, folder: Path, ours: str, theirs: str) -> str:
