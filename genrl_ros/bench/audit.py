@@ -84,7 +84,7 @@ def main(config: Config) -> None:
                 score(latents.one_hot(shown, model.config.classes), shown).mean(0).numpy()
                 for shown in (tokens, tokens[:1].expand_as(tokens).contiguous())
             )
-            rows[task.name] = _judge(moving, frozen, true[:, index])
+            rows[task.name] = judge(moving, frozen, true[:, index])
             print(kind, task.name, json.dumps(rows[task.name]), flush=True)
     if config.json is not None:
         write_json(config.json, found)
@@ -114,11 +114,12 @@ def _ranks(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     return values.argsort().argsort().astype(np.float64)
 
 
-def _judge(
+def judge(
     moving: npt.NDArray[np.floating[Any]],
     frozen: npt.NDArray[np.floating[Any]],
     true: npt.NDArray[np.floating[Any]],
 ) -> dict[str, float]:
+    """How well the rewards `(N,)` of clips, moving and frozen, tell their true rewards `(N,)`."""
     best = max(1, round(BEST * len(true)))
     chosen, good = np.argsort(-moving)[:best], np.argsort(-true)[:best]
     found = {
