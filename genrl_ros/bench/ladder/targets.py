@@ -16,6 +16,7 @@ from genrl_ros.domains.base import Domain, Task
 from genrl_ros.domains.relabel import rewards_of
 from genrl_ros.evaluation.reality import Reality
 from genrl_ros.system.arrays import Image
+from genrl_ros.training.rounds.round import clip_features
 from genrl_ros.vlm.base import VideoTextEmbedder
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.mfwm import MFWM
@@ -55,13 +56,6 @@ def best_clips(
         image = np.array(store.image(name)[start : start + steps])
         found[task] = Clip(image, round(float(column.max()), 3))
     return found
-
-
-@torch.no_grad()
-def clip_features(model: MFWM, image: Image) -> Tensor:
-    """Features `(T, E)` of recorded frames `(T, 3, 64, 64)` uint8."""
-    stoch = latents.mode(latents.log_probs(model.tokenizer.encode(torch.from_numpy(image))))
-    return model.tokenizer.project(stoch)
 
 
 def goal_of(

@@ -22,6 +22,7 @@ from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
 from genrl_ros.domains.base import IMAGE_SIZE, Domain
 from genrl_ros.serving.policy.bundle import PolicyDescription, write_bundle
+from genrl_ros.system.arrays import Image
 from genrl_ros.training.behavior.export import export_policy, write_model
 from genrl_ros.training.engine.run import Progress, Run, StoppedError
 from genrl_ros.training.rounds.imagined import Learned, learn
@@ -160,8 +161,13 @@ def clip_target(model: MFWM, store: EpisodeStore, steps: int, rng: np.random.Gen
     ids = store.training
     name = ids[rng.integers(len(ids))]
     start = int(rng.integers(store.length(name) - steps + 1))
-    image = torch.from_numpy(np.array(store.image(name)[start : start + steps]))
-    stoch = latents.mode(latents.log_probs(model.tokenizer.encode(image)))
+    return clip_features(model, np.array(store.image(name)[start : start + steps]))
+
+
+@torch.no_grad()
+def clip_features(model: MFWM, image: Image) -> Tensor:
+    """Features `(T, E)` of recorded frames `(T, 3, 64, 64)` uint8."""
+    stoch = latents.mode(latents.log_probs(model.tokenizer.encode(torch.from_numpy(image))))
     return model.tokenizer.project(stoch)
 
 
