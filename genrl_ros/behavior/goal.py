@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from genrl_ros.behavior.matching import target_features
+from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.world_model.images import to_uint8
 from genrl_ros.world_model.mfwm import MFWM

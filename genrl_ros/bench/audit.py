@@ -1,15 +1,16 @@
 """Does the reward know success when it sees it? `python -m genrl_ros.bench.audit DOMAIN`.
 
 Recorded clips are rewarded as dreams are, for the sentence of each task, and compared with the
-true reward. Each clip is also shown frozen: its first frame again and again, which does no task
-that moves.
+true reward. Each clip is also shown frozen: its first frame again and again, without action, which
+does no task that moves.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -19,7 +20,9 @@ import torch
 import tyro
 from torch import Tensor
 
-from genrl_ros.behavior.matching import rewards, target_features
+from genrl_ros.behavior.actor_critic import Dream
+from genrl_ros.behavior.rewards.named import reward_of
+from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.config.learning import LearnConfig, RewardKind
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
@@ -36,6 +39,8 @@ from genrl_ros.world_model.mfwm import MFWM
 
 PORTION = 50
 """Clips encoded at once."""
+BEFORE = 7
+"""Frames that lead up to a clip, so that its first state knows how it came about."""
 BEST = 0.01
 """Share of the clips that count as the best ones."""
 
@@ -67,7 +72,7 @@ def main(config: Config) -> None:
     model, card = load_mfwm(config.model or shipped_model(config.domain))
     embedder = matching_embedder(card)
     store = EpisodeStore.of(config.domain, config.data)
-    tokens, true = _clips(model, domain, store, config.clips, how.horizon + 1)
+    moving, frozen, true = _clips(model, domain, store, config.clips, how.horizon + 1)
     found: dict[str, Any] = {
         'date': time.strftime('%Y-%m-%d'),
         'machine': asdict(inspect('cpu')),
@@ -79,12 +84,9 @@ def main(config: Config) -> None:
         for index, task in enumerate(domain.tasks):
             prompt = torch.from_numpy(embedder.embed_text([task.prompt])[0])
             target = target_features(model, prompt, config.clips, how.horizon + 1).contiguous()
-            score = rewards(model, target, kind, how.align, how.seed)
-            moving, frozen = (
-                score(latents.one_hot(shown, model.config.classes), shown).mean(0).numpy()
-                for shown in (tokens, tokens[:1].expand_as(tokens).contiguous())
-            )
-            rows[task.name] = judge(moving, frozen, true[:, index])
+            score = reward_of(model, prompt, target, replace(how, reward=kind))
+            told, held = (score(clips).mean(0).numpy() for clips in (moving, frozen))
+            rows[task.name] = judge(told, held, true[:, index])
             print(kind, task.name, json.dumps(rows[task.name]), flush=True)
     if config.json is not None:
         write_json(config.json, found)
@@ -92,22 +94,39 @@ def main(config: Config) -> None:
 
 def _clips(
     model: MFWM, domain: Domain, store: EpisodeStore, count: int, steps: int
-) -> tuple[Tensor, FloatArray]:
-    """Tokens `(T, N, S)` of clips, and their mean true rewards `(N, R)`."""
-    rng, ids = np.random.default_rng(0), store.training
+) -> tuple[Dream, Dream, FloatArray]:
+    """Clips as dreams of T states, the same frozen, and their mean true rewards `(N, R)`."""
+    rng, ids, length = np.random.default_rng(0), store.training, BEFORE + steps
     places = []
     for _ in range(count):
         name = ids[rng.integers(len(ids))]
-        places.append((name, int(rng.integers(store.length(name) - steps + 1))))
-    states = np.stack([store.state(name)[start : start + steps] for name, start in places])
+        places.append((name, int(rng.integers(store.length(name) - length + 1))))
+
+    def frames(of: Callable[[str], Any], portion: Sequence[tuple[str, int]]) -> Any:
+        return np.stack([of(name)[start : start + length] for name, start in portion])
+
+    states = frames(store.state, places)[:, BEFORE:]
     true = rewards_of(domain, states, [task.name for task in domain.tasks]).mean(1)
+    action = torch.from_numpy(frames(store.action, places))
     parts = []
     for first in range(0, count, PORTION):
-        portion = places[first : first + PORTION]
-        image = np.stack([store.image(name)[start : start + steps] for name, start in portion])
+        image = frames(store.image, places[first : first + PORTION])
         logq = latents.log_probs(model.tokenizer.encode(torch.from_numpy(image)))
         parts.append(logq.argmax(-1))
-    return torch.cat(parts).transpose(0, 1).contiguous(), true
+    tokens = torch.cat(parts)
+    still = tokens[:, BEFORE : BEFORE + 1].expand_as(tokens)
+    moving = _dream(model, tokens, action)
+    return moving, _dream(model, still, torch.zeros_like(action)), true
+
+
+def _dream(model: MFWM, tokens: Tensor, action: Tensor) -> Dream:
+    """Tokens `(N, T, S)` and actions `(N, T, A)` as the last states of a dream."""
+    stoch = latents.one_hot(tokens, model.config.classes)
+    deter = model.deter_along(stoch, action, torch.zeros(tokens.shape[:2]))
+    stoch, tokens, deter = (
+        each[:, BEFORE:].transpose(0, 1).contiguous() for each in (stoch, tokens, deter)
+    )
+    return Dream(stoch, tokens, deter, raw=action.new_zeros(0))
 
 
 def _ranks(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.behavior.critic import BIN_LIMIT, BINS, symlog
-from genrl_ros.behavior.matching import WINDOW
+from genrl_ros.behavior.rewards.sequence import WINDOW
 from genrl_ros.config.training import ConnectConfig, OptimConfig, WorldModelConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.aligner import alignment_loss

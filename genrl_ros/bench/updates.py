@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrl_ros.behavior.actor_critic import ActorCritic
-from genrl_ros.behavior.matching import Matcher, target_features
+from genrl_ros.behavior.rewards.sequence import Matcher, target_features
 from genrl_ros.bench import plain
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.model import ModelConfig

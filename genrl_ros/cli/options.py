@@ -9,7 +9,14 @@ from typing import Annotated, Any
 import tyro
 
 from genrl_ros.config.presets import PresetName
-from genrl_ros.config.training import ConnectConfig, Device, Precision, PriorConfig, RecordConfig
+from genrl_ros.config.training import (
+    ConnectConfig,
+    Device,
+    EmbeddingHeadConfig,
+    Precision,
+    PriorConfig,
+    RecordConfig,
+)
 
 DomainName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DOMAIN')]
 Robot = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='ROBOT')]
@@ -53,6 +60,8 @@ class TrainingOptions:
     """Training of connector and aligner."""
     prior: PriorConfig = field(default_factory=PriorConfig)
     """Training of the action prior."""
+    embedding_head: EmbeddingHeadConfig = field(default_factory=EmbeddingHeadConfig)
+    """Training of the embedding head."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, 'threads')

@@ -1,4 +1,4 @@
-"""How a world model, its connector, aligner and prior are trained."""
+"""How a world model, and all that connects it to an embedder, is trained."""
 
 from __future__ import annotations
 
@@ -192,3 +192,29 @@ class PriorConfig:
             check(getattr(self, name) >= 0, f'prior.{name} must not be negative')
         check(0 < self.discount < 1, 'prior.discount must be in (0, 1)')
         check(0 <= self.dropout < 1, 'prior.dropout must be in [0, 1)')
+
+
+@dataclass(frozen=True)
+class EmbeddingHeadConfig:
+    """Training of the embedding head on a finished world model. Not in the paper."""
+
+    updates: int = 3_000
+    """Gradient steps; 0 leaves it untrained, for behaviours whose reward is without it."""
+    batch: int = 32
+    """Sequences a batch."""
+    length: int = 32
+    """Frames a sequence."""
+    before: int = 7
+    """Frames at its beginning that only lead up to the others: an embedding is of eight."""
+    dropout: float = 0.1
+    """Share of the features that are left out at random."""
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05, ema=0.998)
+    """Optimiser."""
+
+    def __post_init__(self) -> None:
+        for name in ('updates', 'before'):
+            check(getattr(self, name) >= 0, f'embedding_head.{name} must not be negative')
+        check(self.batch > 0, 'embedding_head.batch must be positive')
+        message = 'embedding_head.length must be more than embedding_head.before'
+        check(self.length > self.before, message)
+        check(0 <= self.dropout < 1, 'embedding_head.dropout must be in [0, 1)')

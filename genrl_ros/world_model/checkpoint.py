@@ -23,10 +23,12 @@ from genrl_ros.system.arrays import digest
 from genrl_ros.system.files import read_json, sha256, write_json, write_tensors
 from genrl_ros.world_model.mfwm import MFWM
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+HEAD = 'embedding_head.'
 MAX_CARD_BYTES = 4 * 2**20
-READABLE = (2, 3)
-"""Format 2 named the robot `embodiment`, with tasks among its values."""
+READABLE = (2, 3, 4)
+"""Format 2 named the robot `embodiment`, with tasks among its values; before format 4 there was
+no embedding head."""
 
 
 class CheckpointError(ValueError):
@@ -105,7 +107,7 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
         if version not in READABLE:
             raise CheckpointError(
                 f'{path} has format {version}; this version of genrl_ros reads '
-                f'{" and ".join(map(str, READABLE))}'
+                f'{", ".join(map(str, READABLE))}'
             )
         spec = RobotSpec.from_dict(values['embodiment' if version == 2 else 'robot'])
         config = from_mapping(ModelConfig, values['model'], f'{path}: model')
@@ -146,7 +148,15 @@ def load_mfwm(folder: Path) -> tuple[MFWM, ModelCard]:
     try:
         with safe_open(weights, framework='pt') as file:
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        if not any(key.startswith(HEAD) for key in state):
+            state |= _untrained_head(model)
         model.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f'{weights} does not fit its description: {error}') from error
     return model.eval().requires_grad_(False), card
+
+
+def _untrained_head(model: MFWM) -> dict[str, Tensor]:
+    """Zeros for the embedding head of a format that had none."""
+    weights = model.state_dict().items()
+    return {name: torch.zeros(value.shape) for name, value in weights if name.startswith(HEAD)}

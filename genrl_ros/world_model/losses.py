@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
+from genrl_ros.config.training import (
+    ConnectConfig,
+    DynamicsConfig,
+    EmbeddingHeadConfig,
+    PriorConfig,
+    WorldModelConfig,
+)
 from genrl_ros.world_model import latents, noise
 from genrl_ros.world_model.aligner import add_noise, alignment_loss
 from genrl_ros.world_model.mfwm import MFWM
@@ -121,3 +128,24 @@ def prior_loss(
     error = (batch['action'] - mean) / std
     loss = (0.5 * error.square() + std.log()).sum(-1).mean()
     return loss, {'nll': loss.detach(), 'std': std.detach().mean()}
+
+
+def embedding_head_loss(
+    model: MFWM, batch: Mapping[str, Tensor], config: EmbeddingHeadConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """1 - mean cosine of what the head tells and what the embedder said.
+
+    On windows of `logits`, `action`, `is_first` and `embed`. Their recurrent states begin at zero,
+    as data-free dreams do; the first frames of a window are left out, since their clips began
+    before it.
+    """
+    with torch.no_grad():
+        stoch = latents.sample(latents.log_probs(batch['logits'].float()))
+        deter = model.deter_along(stoch, batch['action'], batch['is_first'])
+        feat = State(stoch, deter).feat[:, config.before :]
+        kept = noise.uniform(feat.shape, feat) >= config.dropout
+        feat = feat * kept / (1 - config.dropout)
+    told = model.embedding_head(feat)
+    cosine = (told * F.normalize(batch['embed'][:, config.before :].float(), dim=-1)).sum(-1)
+    loss = 1 - cosine.mean()
+    return loss, {'cosine': cosine.detach().mean()}

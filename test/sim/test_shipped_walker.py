@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from genrl_ros.behavior.matching import target_features
+from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.domains.walker.physics import Walker
 from genrl_ros.domains.walker.puppeteer import draw_pose
 from genrl_ros.system.share import shipped_model

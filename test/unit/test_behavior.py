@@ -16,7 +16,7 @@ from toy_training import TINY
 from genrl_ros.behavior.actor_critic import ActorCritic
 from genrl_ros.behavior.critic import Critic, symexp, symlog
 from genrl_ros.behavior.goal import make_goal
-from genrl_ros.behavior.matching import Matcher, target_features
+from genrl_ros.behavior.rewards.sequence import Matcher, target_features
 from genrl_ros.behavior.start_states import data_free, from_data
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.training import Precision

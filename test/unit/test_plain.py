@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from genrl_ros.behavior.actor_critic import ActorCritic
-from genrl_ros.behavior.matching import Matcher
+from genrl_ros.behavior.rewards.sequence import Matcher
 from genrl_ros.bench import plain
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.model import ModelConfig

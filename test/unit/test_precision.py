@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from toy_training import TINY, make_store
 
 from genrl_ros.behavior.actor_critic import ActorCritic
-from genrl_ros.behavior.matching import Matcher
+from genrl_ros.behavior.rewards.sequence import Matcher
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.model import ModelConfig, model_preset
 from genrl_ros.config.training import (

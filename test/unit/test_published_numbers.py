@@ -10,7 +10,7 @@ from torch import Tensor
 from toy_training import TINY
 
 from genrl_ros.behavior.actor_critic import ActorCritic, ReturnNormalizer
-from genrl_ros.behavior.matching import Matcher, target_features
+from genrl_ros.behavior.rewards.sequence import Matcher, target_features
 from genrl_ros.behavior.start_states import data_free
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.presets import TRAINING

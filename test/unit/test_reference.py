@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genrl_ros.behavior.actor_critic import lambda_returns
 from genrl_ros.behavior.critic import Critic
-from genrl_ros.behavior.matching import Matcher
+from genrl_ros.behavior.rewards.sequence import Matcher
 from genrl_ros.behavior.start_states import data_free
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.world_model import latents

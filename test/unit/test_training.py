@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 from toy_training import LEARN, SPEC, TINY, learn_toy, make_model, make_store
 
-from genrl_ros.behavior.matching import target_features
+from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.cli.commands import train_all
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.mapping import from_mapping

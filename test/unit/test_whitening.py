@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 from toy_training import TINY
 
-from genrl_ros.behavior.matching import Matcher, rewards, target_features
-from genrl_ros.behavior.whitening import SHRINKAGE, Whitening
+from genrl_ros.behavior.actor_critic import Dream
+from genrl_ros.behavior.rewards.named import reward_of
+from genrl_ros.behavior.rewards.sequence import Matcher, target_features
+from genrl_ros.behavior.rewards.whitening import SHRINKAGE, Whitening
+from genrl_ros.config.learning import LearnConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -63,19 +66,26 @@ def test_one_layer_projects_and_whitens(model: MFWM) -> None:
 def test_half_of_the_reward_is_of_whitened_features(model: MFWM) -> None:
     torch.manual_seed(1)
     steps, count, project = 12, 5, model.tokenizer.decoder.project
-    target = target_features(model, torch.randn(TINY.embed_dim), count, steps).contiguous()
-    tokens = torch.randint(TINY.classes, (steps, count, TINY.stoch))
-    stoch = latents.one_hot(tokens, TINY.classes)
+    prompt = torch.randn(TINY.embed_dim)
+    target = target_features(model, prompt, count, steps).contiguous()
+    dream = a_dream(torch.randint(TINY.classes, (steps, count, TINY.stoch)))
     plain = Matcher(project, target, TINY.stoch)
-    published = rewards(model, target, 'sequence', 'sequence', seed=0)(stoch, tokens)
-    torch.testing.assert_close(published, plain.reward(stoch, tokens))
+    published = reward_of(model, prompt, target, LearnConfig())(dream)
+    torch.testing.assert_close(published, plain(dream))
     whitening = Whitening.of(model, seed=0)
     white = Matcher(whitening.after(project), whitening(target), TINY.stoch)
-    both = rewards(model, target, 'whitened', 'none', seed=0)(stoch, tokens)
-    mean = (plain.scores(stoch, tokens) + white.scores(stoch, tokens)) / 2
+    half = LearnConfig(reward='whitened', align='none')
+    both = reward_of(model, prompt, target, half)(dream)
+    scores = [each.scores(dream.stoch, dream.tokens) for each in (plain, white)]
+    mean = (scores[0] + scores[1]) / 2
     torch.testing.assert_close(both, mean.diagonal(dim1=1, dim2=2).t())
     # What does as the target does is worth 1 in either.
-    own = torch.randint(TINY.classes, (steps, count, TINY.stoch))
-    hot = latents.one_hot(own, TINY.classes)
-    reached = rewards(model, model.tokenizer.project(hot), 'whitened', 'none', seed=0)(hot, own)
+    own = a_dream(torch.randint(TINY.classes, (steps, count, TINY.stoch)))
+    reached = reward_of(model, prompt, model.tokenizer.project(own.stoch), half)(own)
     torch.testing.assert_close(reached, torch.ones(steps, count), rtol=1e-3, atol=1e-3)
+
+
+def a_dream(tokens: torch.Tensor) -> Dream:
+    stoch = latents.one_hot(tokens, TINY.classes)
+    deter = torch.zeros(*tokens.shape[:2], TINY.deter)
+    return Dream(stoch, tokens, deter, raw=deter.new_zeros(0))

@@ -29,6 +29,7 @@ from genrl_ros.config.model import model_preset
 from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
+    EmbeddingHeadConfig,
     OptimConfig,
     PriorConfig,
     RecordConfig,
@@ -47,6 +48,7 @@ from genrl_ros.training.engine.run import Progress, Run
 from genrl_ros.training.model.pretrain import (
     train_connector,
     train_dynamics,
+    train_embedding_head,
     train_prior,
     train_world_model,
 )
@@ -243,7 +245,7 @@ def train_with_two_seeds(toy: Toy, ranks: Ranks) -> None:
 
 
 def train_tiny(data: Path, folder: Path, ranks: Ranks = ALONE) -> None:
-    """All four stages, three updates each."""
+    """All five stages, three updates each."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model, store = MFWM(TINY), EpisodeStore.open(data)
@@ -255,6 +257,7 @@ def train_tiny(data: Path, folder: Path, ranks: Ranks = ALONE) -> None:
     for train, config in (
         (train_dynamics, DynamicsConfig(updates=3, optim=optim)),
         (train_connector, ConnectConfig(updates=3, optim=optim)),
+        (train_embedding_head, EmbeddingHeadConfig(updates=3, length=8, optim=optim)),
     ):
         replay = Replay(store, 4, 8, 0, embedder=EMBEDDER, tokenizer=TOKENIZER)
         train(model, replay, config, run)  # type: ignore[arg-type]

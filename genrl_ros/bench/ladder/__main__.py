@@ -14,7 +14,7 @@ import torch
 import tyro
 
 from genrl_ros.behavior.actor_critic import Reward
-from genrl_ros.behavior.matching import Matcher
+from genrl_ros.behavior.rewards.sequence import Matcher
 from genrl_ros.bench.ladder.anchor import train_anchor
 from genrl_ros.bench.ladder.comparison import ahead, compare
 from genrl_ros.bench.ladder.prediction import open_loop_steps, probes, surprise

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrl_ros.behavior.matching import Matcher, target_features
+from genrl_ros.behavior.rewards.sequence import Matcher, target_features
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains.base import Domain, Task

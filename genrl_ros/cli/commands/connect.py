@@ -1,4 +1,4 @@
-"""Connect a finished world model to a video-language embedder: connector, aligner and prior.
+"""Connect a finished world model to a video-language embedder: connector, aligner, prior, head.
 
 The dataset's embeddings are made first, where they are missing. `genrl pretrain` ends with this;
 alone it is for another embedder, or for a longer training.
@@ -16,7 +16,7 @@ from typing import Any
 from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session, work_through
 from genrl_ros.config.recipe import read_recipe
-from genrl_ros.config.training import ConnectConfig, PriorConfig
+from genrl_ros.config.training import ConnectConfig, EmbeddingHeadConfig, PriorConfig
 from genrl_ros.data.pictures import grid, write_png
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay, StepReplay
@@ -27,7 +27,12 @@ from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.embeddings import embed_dataset
 from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, follow_dataset
-from genrl_ros.training.model.pretrain import prepare, train_connector, train_prior
+from genrl_ros.training.model.pretrain import (
+    prepare,
+    train_connector,
+    train_embedding_head,
+    train_prior,
+)
 from genrl_ros.training.model.report import goal_strips, report_goals, video_goal_strips
 from genrl_ros.vlm import load_embedder
 from genrl_ros.vlm.base import VideoTextEmbedder
@@ -66,7 +71,10 @@ def main(config: Config) -> int:
         model.tokenizer.load_state_dict(finished.tokenizer.state_dict())
         model.sequence.load_state_dict(finished.sequence.state_dict())
         known = {'scores': {k: score for k, score in scores.items() if k == 'open_loop'}}
-        how = Connecting(config.connect, config.prior, config.seed, config.out or folder / 'model')
+        how = Connecting(
+            config.connect, config.prior, config.embedding_head, config.seed,
+            config.out or folder / 'model',
+        )  # fmt: skip
         connect(model.to(config.device), store, embedder, how, run, {**card.training, **known})
     return 0
 
@@ -78,12 +86,14 @@ class Connecting:
     Attributes:
         connect: training of connector and aligner.
         prior: training of the action prior.
+        embedding_head: training of the embedding head.
         seed: of the order of batches.
         out: folder of the finished model.
     """
 
     connect: ConnectConfig
     prior: PriorConfig
+    embedding_head: EmbeddingHeadConfig
     seed: int
     out: Path
 
@@ -96,7 +106,7 @@ def connect(
     run: Run,
     known: Mapping[str, Any],
 ) -> None:
-    """Embed the dataset, train connector, aligner and prior, measure goals, write the model.
+    """Embed the dataset, train all that needs embeddings, measure goals, write the model.
 
     Args:
         model: the world model, whose tokenizer is finished, of the embedder's size.
@@ -114,6 +124,7 @@ def connect(
     run = replace(run, pictures={'connector': goal_strips(model, store, tasks, objects, embedder)})
     _train_connector(model, store, embedder.identity, tokenizer, how, run)
     _train_prior(model, store, embedder.identity, tokenizer, how, run)
+    _train_embedding_head(model, store, embedder.identity, tokenizer, how, run)
     if not run.ranks.first:
         return
     model.cpu()
@@ -127,6 +138,7 @@ def connect(
         'date': datetime.now(UTC).date().isoformat(),
         'connect': {'seed': how.seed, **asdict(how.connect)},
         'prior': asdict(how.prior),
+        'embedding_head': asdict(how.embedding_head),
         'learning': dict(read_recipe(name).learning),
         'scores': scores,
     }
@@ -161,6 +173,17 @@ def _train_prior(
     )  # fmt: skip
     with stage('action prior', prior.updates, run) as watched:
         train_prior(model, steps, prior, watched)
+
+
+def _train_embedding_head(
+    model: MFWM, store: EpisodeStore, embedder: str, tokenizer: str, how: Connecting, run: Run
+) -> None:
+    head, alone = how.embedding_head, run.ranks.world == 1
+    if not head.updates:
+        return
+    replay = Replay(store, head.batch, head.length, how.seed, embedder, tokenizer, growing=alone)
+    with stage('embedding head', head.updates, run) as watched:
+        train_embedding_head(model, replay, head, watched)
 
 
 def encode(store: EpisodeStore, model: MFWM, run: Run) -> str:

@@ -200,6 +200,7 @@ class Making:
             dynamics=config.dynamics,
             connect=config.connect,
             prior=config.prior,
+            embedding_head=config.embedding_head,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -213,6 +214,7 @@ class Making:
             dynamics=preset.dynamics,
             connect=preset.connect,
             prior=preset.prior,
+            embedding_head=preset.embedding_head,
         )
         left_out = ('data', 'run', 'out', 'threads', 'device', 'precision', 'budget_s', 'record')
         asked = explicit(self.training(), default)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from genrl_ros.behavior import start_states
-from genrl_ros.behavior.actor_critic import ActorCritic, Dream, Reward
-from genrl_ros.behavior.matching import rewards, target_features
+from genrl_ros.behavior.actor_critic import ActorCritic, Reward
+from genrl_ros.behavior.rewards.named import reward_of
+from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.system.arrays import FloatArray
@@ -112,13 +113,9 @@ class BehaviorTraining(Training):
         return metrics
 
     def _make_reward(self) -> Reward:
-        targets, config = self.target.to(self.run.device)[:, self.share], self.config
-        score = rewards(self.model, targets, config.reward, config.align, config.seed)
-
-        def reward(dream: Dream) -> Tensor:
-            return score(dream.stoch, dream.tokens)
-
-        return reward
+        device = self.run.device
+        targets = self.target.to(device)[:, self.share]
+        return reward_of(self.model, self.embedding.to(device), targets, self.config)
 
     def adopt_best(self) -> None:
         """Make the best actor the actor."""

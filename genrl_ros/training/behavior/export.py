@@ -86,7 +86,7 @@ class GoalGraph(nn.Module):
         self.register_buffer('share', torch.full((len(target), 1), 1 / len(target)))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Mean score `(1, 1)`, see `behavior.matching.Matcher`."""
+        """Mean score `(1, 1)`, see `behavior.rewards.sequence.Matcher`."""
         hot = (tokens.unsqueeze(-1) == torch.arange(self.classes)).float()
         features = self.tokenizer.project(hot)
         length = (features * features) @ self.ones

@@ -84,8 +84,8 @@ def learn(
             configuration.
         StoppedError: if it was stopped and does not export early; everything is saved.
         FloatingPointError: if learning fails again and again; what was saved before stays.
-        ValueError: if the processes cannot share the start states, or there is no prior to learn
-            with.
+        ValueError: if the processes cannot share the start states, or the model lacks a part that
+            learning needs.
     """
     path = run.folder / asked.task_id
     if path.exists():
@@ -96,7 +96,7 @@ def learn(
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     model, card = load_mfwm(asked.model)
-    _check_prior(config, asked.model, card)
+    _check_parts(config, asked.model, card)
     model.to(run.device)
     training = BehaviorTraining(
         place(run.folder, asked.task_id).stem, asked.task_id, model, asked.embedding, config,
@@ -143,11 +143,16 @@ def _origin(replay: Replay | None) -> Any:
     return 'none' if replay is None else replay.origin
 
 
-def _check_prior(config: LearnConfig, folder: Path, card: ModelCard) -> None:
+def _check_parts(config: LearnConfig, folder: Path, card: ModelCard) -> None:
     if config.prior > 0 and card.training.get('prior', {}).get('updates') == 0:
         raise ValueError(
             f'the action prior of {folder} was never trained, so nothing can stay near it: '
             'choose --learning.prior 0'
+        )
+    if 'embedding' in config.reward and not card.training.get('embedding_head', {}).get('updates'):
+        raise ValueError(
+            f'the embedding head of {folder} was never trained: `genrl connect` trains it, or '
+            'choose --learning.reward sequence'
         )
 
 

@@ -14,7 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
+from genrl_ros.config.training import (
+    ConnectConfig,
+    DynamicsConfig,
+    EmbeddingHeadConfig,
+    PriorConfig,
+    WorldModelConfig,
+)
 from genrl_ros.data.store.replay import Replay, StepReplay
 from genrl_ros.training.engine.fit import NetworkTraining, fit
 from genrl_ros.training.engine.run import Run
@@ -23,12 +29,13 @@ from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.losses import (
     connect_loss,
     dynamics_loss,
+    embedding_head_loss,
     prior_loss,
     world_model_loss,
 )
 from genrl_ros.world_model.mfwm import MFWM
 
-Config = WorldModelConfig | DynamicsConfig | ConnectConfig | PriorConfig
+Config = WorldModelConfig | DynamicsConfig | ConnectConfig | PriorConfig | EmbeddingHeadConfig
 
 
 def train_world_model(model: MFWM, replay: Replay, config: WorldModelConfig, run: Run) -> None:
@@ -87,6 +94,23 @@ def train_prior(model: MFWM, replay: StepReplay, config: PriorConfig, run: Run) 
         nn.init.zeros_(model.prior.condition.weight)
     training = NetworkTraining(
         'prior', model.prior, loss, replay, config.updates, config.optim, run, built_on, asked
+    )
+    fit(training)
+
+
+def train_embedding_head(
+    model: MFWM, replay: Replay, config: EmbeddingHeadConfig, run: Run
+) -> None:
+    """Train the embedding head; resumes from `embedding_head.safetensors`."""
+
+    def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        return embedding_head_loss(model, batch, config)
+
+    built_on = f'{dynamics_identity(model)} {replay.embedder}'
+    asked = _settings(config) | {'embedder': replay.embedder}
+    head = model.embedding_head
+    training = NetworkTraining(
+        'embedding_head', head, loss, replay, config.updates, config.optim, run, built_on, asked
     )
     fit(training)
 

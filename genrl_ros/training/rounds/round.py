@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genrl_ros.behavior.actor_critic import Reward
-from genrl_ros.behavior.matching import Matcher
+from genrl_ros.behavior.rewards.sequence import Matcher
 from genrl_ros.config.rounds import RoundsConfig
 from genrl_ros.data.agents.policies import Policies
 from genrl_ros.data.collect import EpisodeRecipe, collect

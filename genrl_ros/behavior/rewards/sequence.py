@@ -5,14 +5,11 @@ Source: facts 3.2, 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from genrl_ros.behavior.actor_critic import Dream
-from genrl_ros.behavior.whitening import Whitening
-from genrl_ros.config.learning import Align, RewardKind
+from genrl_ros.config.learning import Align
 from genrl_ros.world_model.fast.lookup import quadratic
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -95,33 +92,6 @@ class Matcher:
     def __call__(self, dream: Dream) -> Tensor:
         """Reward of every state of a dream."""
         return self.reward(dream.stoch, dream.tokens)
-
-
-def rewards(
-    model: MFWM, target: Tensor, kind: RewardKind, align: Align, seed: int
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The reward of a run: `(T, B)` of states `(T, B, S, K)`, one-hot, and their classes.
-
-    Args:
-        model: the world model.
-        target: `(T, B, E)` from `target_features`.
-        kind: `sequence` (published), or `whitened`, where the scores of whitened features count as
-            much as the published ones.
-        align: see `aligned`.
-        seed: of the states that features are whitened by.
-    """
-    project, categoricals = model.tokenizer.decoder.project, model.config.stoch
-    matchers = [Matcher(project, target, categoricals)]
-    if kind == 'whitened':
-        whitening = Whitening.of(model, seed)
-        layer = whitening.after(project)
-        matchers.append(Matcher(layer, whitening(target), categoricals))
-
-    def reward(stoch: Tensor, tokens: Tensor) -> Tensor:
-        scores = [matcher.scores(stoch, tokens) for matcher in matchers]
-        return aligned(sum(scores[1:], scores[0]) / len(scores), align)
-
-    return reward
 
 
 def aligned(scores: Tensor, align: Align = 'sequence') -> Tensor:
