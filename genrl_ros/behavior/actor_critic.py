@@ -115,6 +115,9 @@ class ActorCritic(nn.Module):
         embedding: `(D,)` embedding of the prompt, before the aligner; where it is, is computed.
         config: how to learn.
         ranks: the processes that learn together.
+
+    Attributes:
+        ended: the last states of the newest dreams, of all processes; None before the first.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class ActorCritic(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.ranks = config, ranks
+        self.ended: State | None = None
         sizes = model.config
         network = (sizes.feat, sizes.units, sizes.layers)
         with torch.no_grad():
@@ -154,6 +158,7 @@ class ActorCritic(nn.Module):
         config, latent = self.config, model.config.flat_stoch
         with self.ranks.sharing():
             dream = imagine(model, self.actor, start, config.horizon)
+        self.ended = State(*(self.ranks.gather(each[-1]) for each in (dream.stoch, dream.deter)))
         # Windows may differ by less than what rounding does.
         with torch.autocast(start.deter.device.type, enabled=False):
             reward = reward_of(dream)

@@ -1,13 +1,18 @@
-"""States that imagination starts from: without any data, or from recorded episodes (facts 3.5)."""
+"""States that imagination starts from.
+
+Without any data, or from recorded episodes (facts 3.5); beside these, not in the paper, from
+states of the goal and from where earlier dreams ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genrl_ros.config.model import ModelConfig
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
@@ -47,18 +52,54 @@ def data_free(
     chance = torch.rand(half, 1, 1, dtype=weight.dtype, device=device)
     stoch = torch.where(chance < dreamed, dream, random)
     begin = State(stoch, stoch.new_zeros(half, config.deter))
-    ends = []
-    for act in (_random_actions(config.action_dim), policy):
-        state = begin
-        for _ in range(warmup_steps):
-            state = model.sequence.step(state, act(state))
-        ends.append(state)
-    return State(*(torch.cat(parts) for parts in zip(*ends, strict=True)))
+    ends = [_moved(model, begin, act, warmup_steps) for act in (_random(config), policy)]
+    return joined(ends)
 
 
-def _random_actions(action_dim: int) -> Policy:
+@torch.no_grad()
+def of_goal(
+    model: MFWM, embedding: Tensor, policy: Policy, count: int, warmup_steps: int
+) -> State:
+    """`count` states of a prompt's own goal, moved on by `warmup_steps` of the policy.
+
+    They come from anywhere in trajectories that the connector draws. Their recurrent state is zero
+    at first.
+
+    Args:
+        model: the world model.
+        embedding: `(D,)` of the prompt, before the aligner.
+        policy: sampled action `(B, A)` for a state.
+        count: number B of states.
+        warmup_steps: world-model steps.
+    """
+    aligned = model.aligner(embedding).expand(count, SEQUENCE, -1)
+    drawn = model.connector.generate(aligned, mode=False)
+    when = torch.randint(SEQUENCE, (count,), device=drawn.device)
+    stoch = drawn[torch.arange(count, device=drawn.device), when]
+    begin = State(stoch, stoch.new_zeros(count, model.config.deter))
+    return _moved(model, begin, policy, warmup_steps)
+
+
+def joined(parts: Sequence[State]) -> State:
+    """All states of several batches."""
+    return State(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+
+def chosen(states: State, count: int) -> State:
+    """Some of the states of a batch, at random."""
+    which = torch.randperm(len(states.deter))[:count].to(states.deter.device)
+    return State(states.stoch[which], states.deter[which])
+
+
+def _moved(model: MFWM, state: State, policy: Policy, steps: int) -> State:
+    for _ in range(steps):
+        state = model.sequence.step(state, policy(state))
+    return state
+
+
+def _random(config: ModelConfig) -> Policy:
     def act(state: State) -> Tensor:
-        return state.deter.new_empty(len(state.deter), action_dim).uniform_(-1, 1)
+        return state.deter.new_empty(len(state.deter), config.action_dim).uniform_(-1, 1)
 
     return act
 

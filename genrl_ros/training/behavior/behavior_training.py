@@ -123,12 +123,13 @@ class BehaviorTraining(Training):
             self.agent.actor.load_state_dict(self.best.weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Actor, critic and optimisers; the target; the best actor; where among the data it is."""
+        """Networks and optimisers, target, best actor, ends of dreams, place in the data."""
         return {
             'embedding': self.embedding,
             'agent': self.rule.state_dict(),
             'target': self.target,
             'best': self.best.state_dict(),
+            'ended': {} if self.agent.ended is None else self.agent.ended._asdict(),
             'replay': {} if self.replay is None else self.replay.state_dict(),
         }
 
@@ -137,6 +138,8 @@ class BehaviorTraining(Training):
         self.rule.load_state_dict(state['agent'])
         self.target, self._reward = state['target'], None
         self.best.load_state_dict(state.get('best', {}))
+        ended = state.get('ended')
+        self.agent.ended = State(**ended) if ended else None
         if self.replay is not None and 'replay' in state:
             self.replay.load_state_dict(state['replay'])
 
@@ -159,17 +162,40 @@ class BehaviorTraining(Training):
         torch.manual_seed(self.config.seed + len(failures))
 
     def _starts(self) -> State:
+        """Where the next dreams begin: where others ended, in the goal, and as published."""
+        config, ended = self.config, self.agent.ended
+        carried = 0 if ended is None else _fours(config.continued * config.starts)
+        from_goal = _fours(config.from_goal * config.starts)
+        parts = []
+        if ended is not None and carried:
+            parts.append(start_states.chosen(ended, carried))
+        if from_goal:
+            parts.append(
+                start_states.of_goal(
+                    self.model, self.embedding.to(self.run.device), self.agent.act, from_goal,
+                    config.warmup_steps,
+                )
+            )  # fmt: skip
+        if rest := config.starts - carried - from_goal:
+            parts.append(self._published_starts(rest))
+        return start_states.joined(parts)
+
+    def _published_starts(self, count: int) -> State:
         config, replay = self.config, self.replay
         if replay is None:
             return start_states.data_free(
-                self.model, self.agent.act, config.starts, config.warmup_steps, config.dreamed
+                self.model, self.agent.act, count, config.warmup_steps, config.dreamed
             )
         states = start_states.from_data(self.model, tensors(replay.sample(), self.run.device))
         self._position = replay.state_dict()
-        chosen = torch.randperm(states.deter.shape[0])[: config.starts]
-        return State(states.stoch[chosen], states.deter[chosen])
+        return start_states.chosen(states, count)
 
     def _is_same_prompt(self, held: Tensor) -> bool:
         return held.shape == self.embedding.shape and bool(
             torch.cosine_similarity(held, self.embedding, 0) > SAME_PROMPT
         )
+
+
+def _fours(count: float) -> int:
+    """The nearest multiple of 4, as states are drawn in fours."""
+    return 4 * round(count / 4)
