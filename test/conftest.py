@@ -343,7 +343,7 @@ def description() -> PolicyDescription:
         deter=DETER,
         mfwm='0' * 64,
         updates=10,
-        imagined_return=1.5,
+        imagined_reward=1.5,
     )
 
 

@@ -33,7 +33,7 @@ class DemoReport:
 
 
 def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
-    """Draw the learning curve: imagined return by update."""
+    """Draw the learning curve: imagined reward of a step by update."""
     import matplotlib as mpl
 
     mpl.use('Agg')
@@ -41,7 +41,7 @@ def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
 
     figure, axes = pyplot.subplots(figsize=(6, 3.5), dpi=120, layout='constrained')
     axes.plot(*zip(*curve, strict=True) if curve else ((), ()))
-    axes.set(xlabel='actor-critic updates', ylabel='imagined return', title=title)
+    axes.set(xlabel='actor-critic updates', ylabel='imagined reward of a step', title=title)
     axes.grid(alpha=0.3)
     figure.canvas.draw()
     write_png(path, np.asarray(figure.canvas.buffer_rgba())[..., :3])
@@ -76,7 +76,7 @@ def report(run: DemoRun) -> DemoReport:
     if run.learned is not None:
         content['learning'] = {
             'updates': run.learned.updates,
-            'imagined_return': round(run.learned.imagined_return, 4),
+            'imagined_reward': round(run.learned.imagined_reward, 4),
         }
     if run.recordings:
         content['episodes'] = [_episode(task, recording) for recording in recordings]

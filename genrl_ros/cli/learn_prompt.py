@@ -97,10 +97,10 @@ def learn_prompt(
 
         def on_progress(progress: Progress) -> None:
             rate = f'{progress.updates_per_s:.1f}/s  ' if progress.stage == 'learning' else ''
-            show(progress.update, f'{rate}return {progress.metrics["return"]:.2f}')
+            show(progress.update, f'{rate}reward {progress.metrics["reward"]:.2f}')
 
         run = Run(config.out, RECORD, on_progress, should_stop, ranks, config.device)
         asked = Assignment(folder, embedding, config.prompt or str(config.video), config.name)
         result = learn(asked, config.learning, run, replay)
-    print(f'policy: {result.bundle_path}, imagined return {result.imagined_return:.2f}')
+    print(f'policy: {result.bundle_path}, imagined reward {result.imagined_reward:.2f}')
     return result.bundle_path

@@ -14,7 +14,7 @@ from genrl_ros.nodes.worker import LearnWorker
 LINE_S = 10.0
 """How often the log tells how learning goes."""
 STARTING = {
-    'stage': 'starting', 'update': 0, 'imagined_return': 0.0, 'updates_per_s': 0.0,
+    'stage': 'starting', 'update': 0, 'imagined_reward': 0.0, 'updates_per_s': 0.0,
     'remaining_s': 0.0,
 }  # fmt: skip
 
@@ -60,7 +60,7 @@ class Job:
             stage=str(progress['stage']),
             update=int(progress['update']),
             of=int(progress['of']),
-            imagined_return=float(progress['imagined_return']),
+            imagined_reward=float(progress['imagined_reward']),
             updates_per_s=float(progress['updates_per_s']),
             remaining_s=float(progress['remaining_s']),
         )

@@ -401,7 +401,7 @@ class TrainerNode(ManagedNode):
             message=stopped or done,
             policy_path=str(bundle.path),
             updates=int(learned['updates']),
-            imagined_return=float(learned['imagined_return']),
+            imagined_reward=float(learned['imagined_reward']),
         )
         if not stopped:  # a robot that stands still is not set moving by what was called off
             self._announced = bundle.path
@@ -415,7 +415,7 @@ class TrainerNode(ManagedNode):
                     final=True,
                     from_here=job.goal.from_here,
                     updates=result.updates,
-                    imagined_return=result.imagined_return,
+                    imagined_reward=result.imagined_reward,
                 )
             )
             self.get_logger().info(

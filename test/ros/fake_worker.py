@@ -33,7 +33,7 @@ while done < of and not stop.wait(seconds / 20):
         'stage': 'learning',
         'update': done,
         'of': of,
-        'imagined_return': done / of,
+        'imagined_reward': done / of,
         'updates_per_s': 5.0,
         'remaining_s': 1.0,
     }
@@ -45,5 +45,5 @@ path = Path(request['policies']) / request['task_id']
 shutil.copytree(bundle, path)
 manifest = json.loads((path / 'policy.json').read_text())
 (path / 'policy.json').write_text(json.dumps(manifest | {'task_id': request['task_id']}))
-result = {'path': str(path), 'updates': done, 'imagined_return': done / max(of, 1)}
+result = {'path': str(path), 'updates': done, 'imagined_reward': done / max(of, 1)}
 answer(result=result)

@@ -107,7 +107,7 @@ def test_a_goal_that_asks_for_it_is_learned_and_announced(start, bench, tmp_path
     announced = user.announced[0]
     assert (announced.task_id, announced.prompt, announced.final) == ('one', 'do one', True)
     assert announced.path == str(tmp_path / 'policies' / 'one')
-    assert (announced.updates, announced.imagined_return) == (10, 1.0)
+    assert (announced.updates, announced.imagined_reward) == (10, 1.0)
 
 
 @pytest.mark.parametrize(

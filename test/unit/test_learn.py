@@ -255,7 +255,7 @@ def test_learning_goes_back_when_it_breaks_and_on_from_other_states(
     spoil_returns(monkeypatch, 4)
     result = learn_toy(*asked, tmp_path / 'broken', save_every=2)
     assert 'learning task, update 3: the gradient is not finite' in capsys.readouterr().err
-    assert (result.updates, np.isfinite(result.imagined_return)) == (4, True)
+    assert (result.updates, np.isfinite(result.imagined_reward)) == (4, True)
     assert 'nan' not in (tmp_path / 'broken/task.csv').read_text()
     graphs = [load_bundle(each.bundle_path).graphs['actor.onnx'] for each in (smooth, result)]
     assert graphs[0] != graphs[1], 'the same start states would break it again'

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from toy_training import SPEC
 
@@ -18,8 +19,9 @@ from genrl_ros.serving.policy.bundle import BundleError
 from genrl_ros.serving.policy.operators import OPERATORS, check_graph
 from genrl_ros.serving.policy.runner import Encoder, PolicyRunner
 from genrl_ros.system.share import share_path
-from genrl_ros.training.behavior.export import export_policy, write_model
+from genrl_ros.training.behavior.export import export_policy, halved, write_model
 from genrl_ros.world_model.actor import Actor
+from genrl_ros.world_model.checkpoint import load_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 
 SIZE = [1, 9]
@@ -53,6 +55,46 @@ def test_the_list_is_what_the_exporter_writes(tmp_path) -> None:
         for graph in export_policy(tmp_path / name, model, actor, goal).values():
             found |= operators(graph)
     assert found == OPERATORS
+
+
+def test_an_encoder_takes_half_the_space_and_says_the_same(tmp_path) -> None:
+    """Its weights are a stored model's, which float16 holds exactly; others stay as they are."""
+    torch.manual_seed(0)
+    model = MFWM(dataclasses.replace(model_preset('small', SPEC.action_dim), depth=16))
+    write_model(tmp_path, model, SPEC, 'none', '0', {})
+    small = (tmp_path / 'encoder.onnx').read_bytes()
+    stored, _ = load_mfwm(tmp_path)
+    with torch.no_grad():
+        image = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8)
+        told = ort.InferenceSession(small).run(None, {'image': image.numpy()})[0]
+        np.testing.assert_allclose(told, stored.tokenizer.encode(image), rtol=1e-4, atol=1e-4)
+    weights = numpy_helper.from_array(np.array([0.5, 0.1] * 500, np.float32).reshape(2, 500), 'w')
+    whole = numpy_helper.from_array(np.full((500, 9), 0.25, np.float32), 'v')
+    graph = make(
+        [
+            helper.make_node('MatMul', ['w', 'v'], ['wv']),
+            helper.make_node('Slice', ['wv', 'zero', 'one'], ['row']),
+            helper.make_node('Add', ['x', 'row'], ['y']),
+        ],
+        initializer=[
+            weights, whole,
+            numpy_helper.from_array(np.array([0]), 'zero'),
+            numpy_helper.from_array(np.array([1]), 'one'),
+        ],
+    ).SerializeToString()  # fmt: skip
+    x = np.ones(SIZE, np.float32)
+    one, other = (
+        ort.InferenceSession(each).run(None, {'x': x})[0] for each in (graph, halved(graph))
+    )
+    assert np.array_equal(one, other)
+    kept = {
+        tensor.name: tensor
+        for tensor in onnx.ModelProto.FromString(halved(graph)).graph.initializer
+    }
+    assert kept['w'].data_type == TensorProto.FLOAT
+    assert kept['v.half'].data_type == TensorProto.FLOAT16
+    tensors = onnx.ModelProto.FromString(small).graph.initializer
+    assert {each.data_type for each in tensors if len(each.raw_data) > 99} == {TensorProto.FLOAT16}
 
 
 def test_the_shipped_encoder_is_made_of_them() -> None:

@@ -199,8 +199,8 @@ def _learn(session: Session, run: DemoRun) -> None:
     with bar('starting') as show:
 
         def on_feedback(feedback: Any) -> None:
-            run.curve.append((feedback.update, feedback.imagined_return))
-            note = f'{feedback.updates_per_s:.1f}/s  return {feedback.imagined_return:.2f}'
+            run.curve.append((feedback.update, feedback.imagined_reward))
+            note = f'{feedback.updates_per_s:.1f}/s  reward {feedback.imagined_reward:.2f}'
             show(feedback.update, note, feedback.of, feedback.stage)
 
         run.learned = session.follow_learning(run.answer.task_id, on_feedback, START_TIMEOUT_S)

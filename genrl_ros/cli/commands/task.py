@@ -120,7 +120,7 @@ def _set(config: Config, session: Session, console: Console) -> int:
 
             def on_feedback(feedback: Any) -> None:
                 if feedback.of:  # else nothing is learned
-                    note = f'{feedback.updates_per_s:.1f}/s  return {feedback.imagined_return:.2f}'
+                    note = f'{feedback.updates_per_s:.1f}/s  reward {feedback.imagined_reward:.2f}'
                     show(feedback.update, note, feedback.of, feedback.stage)
 
             learned = session.follow_learning(answer.task_id, on_feedback, ANSWER_TIMEOUT_S)

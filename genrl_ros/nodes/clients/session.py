@@ -58,7 +58,7 @@ class Learned:
     message: str
     policy_path: str
     updates: int
-    imagined_return: float
+    imagined_reward: float
 
 
 @dataclass
@@ -251,7 +251,7 @@ class Session:
         result = ended.result
         if ended.status != GoalStatus.STATUS_SUCCEEDED:
             raise SessionError(f'learning ended early: {result.message}')
-        return Learned(result.message, result.policy_path, result.updates, result.imagined_return)
+        return Learned(result.message, result.policy_path, result.updates, result.imagined_reward)
 
     def wait_for_policy(self, task_id: str, timeout_s: float) -> None:
         """Wait until policy_node has taken over the policy of a task."""

@@ -51,7 +51,7 @@ class PolicyDescription:
         deter: size H of the sequence model's hidden state.
         mfwm: sha256 of the world model that it was learned in.
         updates: actor-critic updates that it has had.
-        imagined_return: mean discounted return of its imagined rollouts, unitless.
+        imagined_reward: mean reward of a step in its last dreams, in [-1, 1].
         attempt_steps: agent steps after which it ends; 0 where it is not said.
     """
 
@@ -68,7 +68,7 @@ class PolicyDescription:
     deter: int
     mfwm: str
     updates: int
-    imagined_return: float
+    imagined_reward: float
     attempt_steps: int = 0
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ def write_bundle(
     if set(graphs) - {GOAL} != set(GRAPHS):
         raise BundleError(f'a bundle has the graphs {GRAPHS}, not {tuple(sorted(graphs))}')
     fields = asdict(description)
-    learning = {name: fields.pop(name) for name in ('updates', 'imagined_return')}
+    learning = {name: fields.pop(name) for name in ('updates', 'imagined_reward')}
     created = datetime.now(UTC).isoformat(timespec='seconds')
     hashes = {name: _sha256(graph) for name, graph in graphs.items()}
     manifest = json.dumps(
@@ -250,7 +250,8 @@ def _parse(
         deter=_field(manifest, 'deter', int),
         mfwm=_field(manifest, 'mfwm', str),
         updates=_field(learning, 'updates', int),
-        imagined_return=_field(learning, 'imagined_return', float),
+        # bundles before this release told a bootstrapped return, which is no reward
+        imagined_reward=_field({'imagined_reward': 0.0, **learning}, 'imagined_reward', float),
         attempt_steps=_field({'attempt_steps': 0, **manifest}, 'attempt_steps', int),
     )
     return (

@@ -31,22 +31,25 @@ SAME_PROMPT = 0.9999
 
 
 class Best:
-    """Keeps the actor with the highest smoothed imagined reward, and the smoothed return."""
+    """Keeps the actor with the highest smoothed imagined reward."""
 
     def __init__(self) -> None:
         self.average: float | None = None
         self.highest = -np.inf
-        self.smooth = 0.0
         self.weights: dict[str, Tensor] = {}
 
     def see(self, metrics: Metrics, weights: Callable[[], dict[str, Tensor]]) -> None:
         """Look at the metrics of an update, and at the actor's weights if it is the best."""
-        reward, value = metrics['reward'], metrics['return']
-        self.smooth = value if self.average is None else 0.9 * self.smooth + 0.1 * value
+        reward = metrics['reward']
         self.average = reward if self.average is None else 0.95 * self.average + 0.05 * reward
         if self.average > self.highest:
             self.highest = self.average
             self.weights = copy.deepcopy(weights())
+
+    @property
+    def reward(self) -> float:
+        """Smoothed mean reward of an imagined step; 0 before any."""
+        return 0.0 if self.average is None else self.average
 
     def state_dict(self) -> dict[str, Any]:
         """Everything."""

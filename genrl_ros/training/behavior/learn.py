@@ -50,7 +50,7 @@ class LearnResult:
 
     bundle_path: Path
     updates: int
-    imagined_return: float
+    imagined_reward: float
 
 
 def learn(
@@ -71,8 +71,8 @@ def learn(
         asked: what to learn.
         config: how to learn; its precision is the one that counts.
         run: where and how; `RECORD` says how often learning usually reports and saves. Progress
-            is reported as stage `learning` with the metric `return`, the smoothed return of the
-            imagined rollouts, and in the end once as stage `exporting`.
+            is reported as stage `learning` with the metric `reward`, the smoothed mean reward of
+            an imagined step, and in the end once as stage `exporting`.
         replay: recorded episodes to start from; data-free without them.
         export_early: what being stopped does: export the best policy so far, or raise
             `StoppedError`, for the same call to go on.
@@ -105,7 +105,7 @@ def learn(
     )  # fmt: skip
 
     def tell(stage: str, updates_per_s: float = 0.0) -> None:
-        metrics = {'return': training.best.smooth}
+        metrics = {'reward': training.best.reward}
         told = Progress(stage, training.done, config.updates, updates_per_s, metrics)
         run.on_progress(told)
 
@@ -121,11 +121,11 @@ def learn(
         domain = registry.find(card.spec.name)
         goal = asked.embedding if domain is None or domain.has_goals else None
         graphs = export_policy(asked.model, model.cpu(), training.agent.actor.cpu(), goal)
-        about = _describe(model, card, asked, training.done, training.best.smooth)
+        about = _describe(model, card, asked, training.done, training.best.reward)
         write_bundle(path, about, graphs)
         Checkpoints(run.folder, training.name, run.record.keep).remove()
     run.ranks.wait()
-    return LearnResult(path, training.done, training.best.smooth)
+    return LearnResult(path, training.done, training.best.reward)
 
 
 def place(folder: Path, task_id: str) -> Path:
@@ -157,7 +157,7 @@ def _check_parts(config: LearnConfig, folder: Path, card: ModelCard) -> None:
 
 
 def _describe(
-    model: MFWM, card: ModelCard, asked: Assignment, updates: int, imagined_return: float
+    model: MFWM, card: ModelCard, asked: Assignment, updates: int, imagined_reward: float
 ) -> PolicyDescription:
     spec, sizes, domain = card.spec, model.config, registry.find(card.spec.name)
     return PolicyDescription(
@@ -174,6 +174,6 @@ def _describe(
         deter=sizes.deter,
         mfwm=card.sha256,
         updates=updates,
-        imagined_return=imagined_return,
+        imagined_reward=imagined_reward,
         attempt_steps=0 if domain is None else domain.attempt_steps,
     )

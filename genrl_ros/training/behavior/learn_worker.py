@@ -107,7 +107,7 @@ def serve(
                 'stage': progress.stage,
                 'update': progress.update,
                 'of': progress.of,
-                'imagined_return': progress.metrics['return'],
+                'imagined_reward': progress.metrics['reward'],
                 'updates_per_s': progress.updates_per_s,
                 'remaining_s': left if progress.updates_per_s else 0.0,
             }
@@ -131,7 +131,7 @@ def serve(
     return {
         'path': str(result.bundle_path),
         'updates': result.updates,
-        'imagined_return': result.imagined_return,
+        'imagined_reward': result.imagined_reward,
     }
 
 

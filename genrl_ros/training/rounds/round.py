@@ -151,7 +151,7 @@ class Round:
             deter=sizes.deter,
             mfwm=weights_identity(self.model),
             updates=updates,
-            imagined_return=learned.dreamt,
+            imagined_reward=learned.dreamt,
         )
 
 
