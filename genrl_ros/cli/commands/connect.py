@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session, work_through
 from genrl_ros.config.recipe import read_recipe
@@ -25,7 +27,7 @@ from genrl_ros.system.files import write_json
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.engine.run import Run
-from genrl_ros.training.model.embeddings import embed_dataset
+from genrl_ros.training.model.embeddings import embed_dataset, mean_embedding
 from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.model.pretrain import (
     prepare,
@@ -182,6 +184,8 @@ def _train_embedding_head(
     if not head.updates:
         return
     replay = Replay(store, head.batch, head.length, how.seed, embedder, tokenizer, growing=alone)
+    center = model.embedding_head.center
+    center.copy_(torch.from_numpy(mean_embedding(store, embedder)))
     with stage('embedding head', head.updates, run) as watched:
         train_embedding_head(model, replay, head, watched)
 
