@@ -1,4 +1,4 @@
-"""The shipped walker: a sentence's goal looks like the pose that it asks for."""
+"""The shipped walker: what a sentence's goal looks like, and what its reward takes for it."""
 
 import contextlib
 
@@ -6,8 +6,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from genrl_ros.behavior.actor_critic import Dream
+from genrl_ros.behavior.rewards.embedding import Shown
 from genrl_ros.behavior.rewards.sequence import target_features
-from genrl_ros.domains.walker.physics import Walker
+from genrl_ros.domains import registry
+from genrl_ros.domains.snapshots import StateActor, read_snapshots
+from genrl_ros.domains.walker.physics import Walker, observe
 from genrl_ros.domains.walker.puppeteer import draw_pose
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.behavior.ground import matching_embedder
@@ -54,3 +58,50 @@ def test_the_goal_of_a_sentence_looks_like_the_pose_that_it_asks_for() -> None:
     # One of nine at random would be placed fourth on average.
     assert sum(place == 0 for place in placed.values()) >= 7, placed
     assert max(placed.values()) <= 2, placed
+
+
+STEPS, SETTLED = 120, 80
+"""Agent steps of a collector, and those after which it does what it has learned."""
+
+
+def driven(collector: StateActor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images `(1, T, 3, 64, 64)` and actions `(1, T, A)` of a collector's policy."""
+    domain = registry.get('walker')
+    images, actions = [], [np.zeros(domain.robot.action_dim, np.float32)]
+    with contextlib.closing(Walker()) as walker:
+        walker.reset(seed)
+        for _ in range(STEPS):
+            images.append(walker.render())
+            actions.append(collector.act(observe(walker)))
+            for _ in range(domain.robot.action_repeat):
+                walker.control(actions[-1].astype(np.float64) * domain.robot.action_scale)
+    return torch.from_numpy(np.stack(images))[None], torch.from_numpy(np.stack(actions[:-1]))[None]
+
+
+@torch.no_grad()
+def test_the_reward_of_a_sentence_is_highest_for_who_does_it() -> None:
+    """Seen by the embedding head alone: who stands, walks or runs is told by how it moves."""
+    torch.manual_seed(0)
+    folder = shipped_model('walker')
+    model, card = load_mfwm(folder)
+    embedder = matching_embedder(card)
+    experts = {
+        each.label.learns: each
+        for file in sorted((folder / 'collectors').glob('tasks-*.safetensors'))
+        for each in read_snapshots(file)  # from novice to expert, so that the last one stays
+    }
+    worth: dict[str, list[float]] = {}
+    for name in ('stand', 'walk', 'run'):
+        image, action = driven(experts[name], seed=5)
+        first = torch.zeros(1, STEPS)
+        first[0, 0] = 1
+        stoch, deter = model.observe(image, action, first)
+        stoch, deter = stoch[0, SETTLED:, None], deter[0, SETTLED:, None]
+        shown = Dream(stoch, stoch.argmax(-1), deter, raw=deter.new_zeros(0))
+        worth[name] = [
+            float(Shown(model, torch.from_numpy(embedder.embed_text([sentence])[0]))(shown).mean())
+            for sentence in ('remain standing', 'go for a walk', 'run as fast as you can')
+        ]
+    for number, (name, rewards) in enumerate(worth.items()):
+        assert int(np.argmax(rewards)) == number, (name, worth)
+        assert rewards[number] > 0.5, (name, worth)
