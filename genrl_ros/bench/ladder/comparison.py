@@ -10,7 +10,7 @@ import torch
 from genrl_ros.behavior.actor_critic import Dream, Reward
 from genrl_ros.domains.base import Domain
 from genrl_ros.evaluation.interval import interval
-from genrl_ros.evaluation.reality import Reality, drive, scores
+from genrl_ros.evaluation.reality import Policy, Reality, drive, scores
 from genrl_ros.training.rounds.imagined import Learned
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.mfwm import MFWM
@@ -41,6 +41,21 @@ def compare(
 
 
 @torch.no_grad()
+def dream_on(model: MFWM, policy: Policy, reality: Reality, step: int, ahead: int) -> Dream:
+    """Dreams of `ahead` steps from the states that real episodes had at a step, themselves first.
+
+    In the dream, too, the policy acts by the modes of its actions.
+    """
+    hot = latents.one_hot(torch.from_numpy(reality.tokens[:, step]), model.config.classes)
+    states = [State(hot, torch.from_numpy(reality.deter[:, step]))]
+    for _ in range(ahead):
+        states.append(model.sequence.step(states[-1], policy(states[-1])))
+    stoch = torch.stack([each.stoch for each in states])
+    deter = torch.stack([each.deter for each in states])
+    return Dream(stoch, stoch.argmax(-1), deter, deter.new_zeros(0))
+
+
+@torch.no_grad()
 def ahead(
     model: MFWM, learned: Learned, reality: Reality, reward: Reward, task: int
 ) -> dict[str, Any]:
@@ -59,17 +74,10 @@ def ahead(
     """
     found = []
     for step in range(LEAD, reality.kl.shape[1] - AHEAD, EVERY):
-        hot = latents.one_hot(torch.from_numpy(reality.tokens[:, step]), model.config.classes)
-        state, states = State(hot, torch.from_numpy(reality.deter[:, step])), []
-        for _ in range(AHEAD):
-            state = model.sequence.step(state, learned.act(state))
-            states.append(state)
-        stoch = torch.stack([each.stoch for each in states])
-        deter = torch.stack([each.deter for each in states])
-        dream = Dream(stoch, stoch.argmax(-1), deter, deter.new_zeros(0))
+        dream = dream_on(model, learned.act, reality, step, AHEAD)
         now = reality.reward[:, step - 1, task]
         found.append(
-            (reward(dream).t().numpy(), reality.reward[:, step : step + AHEAD, task], now)
+            (reward(dream)[1:].t().numpy(), reality.reward[:, step : step + AHEAD, task], now)
         )
     dreamt, real, now = (np.concatenate(each) for each in zip(*found, strict=True))
     good = now >= 0.8
