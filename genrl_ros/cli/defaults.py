@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.presets import TRAINING, Preset, PresetName
-from genrl_ros.config.recipe import TrainingRecipe, read_recipe
+from genrl_ros.config.recipe import Settings, TrainingRecipe, read_recipe
 
 
 def defaults(command: str, config: type, arguments: Sequence[str]) -> dict[str, Any]:
@@ -59,9 +59,19 @@ def _of_command(command: str, recipe: TrainingRecipe) -> Mapping[str, Any]:
             **learning,
         },
         'learn': learning,
-        'eval': learning,
+        'eval': {**learning, **_alone(recipe.learning)},
     }
     return parts.get(command, {})
+
+
+def _alone(learning: Settings) -> dict[str, Any]:
+    """How imagination alone is learned: as the recipe does without its anchor, if it can.
+
+    Where a recipe's policies begin as the prior, its settings are none for random weights.
+    """
+    if learning.get('from_prior', True):
+        return {}
+    return {'imagination': {**learning, 'prior': 0.0}}
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

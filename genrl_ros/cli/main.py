@@ -18,6 +18,7 @@ COMMANDS = {
     'task': 'set a task on a running graph, and watch',
     'demo': 'prompt, goal, policy, driving: the whole method, once',
     'eval': 'measure success rates in the simulator, without ROS',
+    'audit': 'measure whether rewards know success when they see it',
     'film': 'film a task as an expert does it: a video prompt',
     'learn': 'learn the policy of one prompt in imagination',
     'collect': 'make a dataset of episodes',

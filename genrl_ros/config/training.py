@@ -202,7 +202,7 @@ class EmbeddingHeadConfig:
     """Gradient steps; 0 leaves it untrained, for behaviours whose reward is without it."""
     batch: int = 32
     """Sequences a batch."""
-    length: int = 32
+    length: int = 16
     """Frames a sequence."""
     before: int = 7
     """Frames at its beginning that only lead up to the others: an embedding is of eight."""

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from genrl_ros.config.learning import RewardKind
 from genrl_ros.deploy.robot import load_robot
 from genrl_ros.domains import registry
 from genrl_ros.domains.base import Domain
@@ -117,7 +119,8 @@ pretrain:
   dynamics: {updates: 2, batch: 2, length: 8}
   connect: {updates: 2, batch: 2, length: 8}
   prior: {updates: 2, batch: 2}
-learning: {updates: 1, starts: 4}
+  embedding_head: {updates: 2, batch: 2}
+learning: {updates: 1, starts: 4, horizon: 9}
 """
 
 
@@ -156,6 +159,8 @@ def test_a_new_domain_is_collected_trained_learned_and_driven(checkout: Path) ->
     genrl(checkout, 'pretrain', 'slider', '--run', 'run')
     genrl(checkout, 'connect', 'slider', '--model', 'run/model', '--run', 'again')
     model = str(checkout / 'again' / 'model')
+    audited = genrl(checkout, 'audit', 'slider', '--model', model, '--clips', '20')
+    assert audited.count('right') == len(get_args(RewardKind)), audited
     learned = genrl(
         checkout, 'learn', 'slider', '--model', model, '--force', '--prompt', 'push it'
     )

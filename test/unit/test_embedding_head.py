@@ -141,7 +141,7 @@ def test_a_model_of_the_format_before_has_no_head(model_folder: Path, tmp_path: 
     assert learn_toy(folder, embedding, config, tmp_path / 'sequence').updates == 1
     for kind in ('embedding', 'sequence+embedding'):
         asked = LearnConfig(updates=1, starts=4, prior=0.0, reward=kind)
-        with pytest.raises(ValueError, match='embedding head of .* was never trained: `genrl'):
+        with pytest.raises(ValueError, match='embedding head that was never trained: `genrl'):
             learn_toy(folder, embedding, asked, tmp_path / kind)
 
 

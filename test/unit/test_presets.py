@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -92,7 +92,7 @@ def test_learning_takes_the_published_numbers(
         'gamma': 0.99, 'lambda_': 0.95, 'prior': 0.0, 'from_prior': True, 'critic_first': 0,
         'reward': 'sequence',
         'actor_lr': 3e-5, 'critic_lr': 3e-5, 'clip': 100.0, 'weight_decay': 1e-6,
-        'target_every': 100,
+        'target_every': 100, 'continued': 0.0, 'from_goal': 0.0,
         'align': 'sequence', 'seed': 3, 'precision': 'float32', 'threads': 1,
     }  # fmt: skip
 
@@ -122,6 +122,18 @@ def test_a_domain_is_trained_by_its_recipe_unless_a_preset_or_a_flag_says_else(
     assert given(monkeypatch, train_all, '--preset', 'base').world_model.focus == FocusConfig()
 
 
+def test_imagination_alone_is_learned_as_the_recipe_says_without_its_anchor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where policies begin as the prior, its settings are none for random weights."""
+    walker, kitchen = (
+        given(monkeypatch, eval_command, domain=name) for name in ('walker', 'kitchen')
+    )
+    assert walker.imagination == replace(walker.learning, prior=0.0)
+    assert walker.learning.prior > 0
+    assert kitchen.imagination == eval_command.IMAGINATION
+
+
 SHIPPED = [file.parent.name for file in share_path('models').glob('*/mfwm.json')]
 
 
@@ -132,7 +144,9 @@ def test_the_recipe_made_the_shipped_model(monkeypatch: pytest.MonkeyPatch, doma
     rounds = recipe.rounds.count * recipe.rounds.frames  # episodes are whole, so a few more
     assert recipe.frames + rounds <= made['data']['frames'] < 1.01 * (recipe.frames + rounds)
     assert made['seed'] == recipe.seed
-    for stage in ('world_model', 'dynamics', 'connect', 'prior'):
+    for stage in ('world_model', 'dynamics', 'connect', 'prior', 'embedding_head'):
+        if stage not in made:  # of a format before it
+            continue
         settings = {name: value for name, value in made[stage].items() if name != 'seed'}
         asked = asdict(getattr(recipe, stage))
         assert settings == {name: asked[name] for name in settings}, stage

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.learning import LearnConfig, RewardKind
 from genrl_ros.config.training import RecordConfig
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.domains import registry
@@ -149,11 +149,16 @@ def _check_parts(config: LearnConfig, folder: Path, card: ModelCard) -> None:
             f'the action prior of {folder} was never trained, so nothing can stay near it: '
             'choose --learning.prior 0'
         )
-    if 'embedding' in config.reward and not card.training.get('embedding_head', {}).get('updates'):
-        raise ValueError(
-            f'the embedding head of {folder} was never trained: `genrl connect` trains it, or '
-            'choose --learning.reward sequence'
-        )
+    if problem := lacks(card, config.reward):
+        raise ValueError(f'{folder} {problem}, or choose --learning.reward sequence')
+
+
+def lacks(card: ModelCard, reward: RewardKind) -> str:
+    """What a world model lacks for a reward, and the cure; '' if it has all that is needed."""
+    trained = card.training.get('embedding_head', {}).get('updates')
+    if 'embedding' not in reward or trained:
+        return ''
+    return 'has an embedding head that was never trained: `genrl connect` trains it'
 
 
 def _describe(
