@@ -200,21 +200,17 @@ class EmbeddingHeadConfig:
 
     updates: int = 3_000
     """Gradient steps; 0 leaves it untrained, for behaviours whose reward is without it."""
-    batch: int = 32
-    """Sequences a batch."""
-    length: int = 16
-    """Frames a sequence."""
-    before: int = 7
-    """Frames at its beginning that only lead up to the others: an embedding is of eight."""
+    batch: int = 64
+    """Episodes a batch."""
+    frames: int = 16
+    """Frames of each, from anywhere in it."""
     dropout: float = 0.1
     """Share of the features that are left out at random."""
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05, ema=0.998)
     """Optimiser."""
 
     def __post_init__(self) -> None:
-        for name in ('updates', 'before'):
-            check(getattr(self, name) >= 0, f'embedding_head.{name} must not be negative')
-        check(self.batch > 0, 'embedding_head.batch must be positive')
-        message = 'embedding_head.length must be more than embedding_head.before'
-        check(self.length > self.before, message)
+        check(self.updates >= 0, 'embedding_head.updates must not be negative')
+        for name in ('batch', 'frames'):
+            check(getattr(self, name) > 0, f'embedding_head.{name} must be positive')
         check(0 <= self.dropout < 1, 'embedding_head.dropout must be in [0, 1)')

@@ -135,17 +135,14 @@ def embedding_head_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """1 - mean cosine of what the head tells and what the embedder said.
 
-    On windows of `logits`, `action`, `is_first` and `embed`. Their recurrent states begin at zero,
-    as data-free dreams do; the first frames of a window are left out, since their clips began
-    before it.
+    On frames: `logits`, `deter` and `embed`.
     """
     with torch.no_grad():
         stoch = latents.sample(latents.log_probs(batch['logits'].float()))
-        deter = model.deter_along(stoch, batch['action'], batch['is_first'])
-        feat = State(stoch, deter).feat[:, config.before :]
+        feat = State(stoch, batch['deter'].float()).feat
         kept = noise.uniform(feat.shape, feat) >= config.dropout
         feat = feat * kept / (1 - config.dropout)
     told = model.embedding_head(feat)
-    cosine = (told * F.normalize(batch['embed'][:, config.before :].float(), dim=-1)).sum(-1)
+    cosine = (told * F.normalize(batch['embed'].float(), dim=-1)).sum(-1)
     loss = 1 - cosine.mean()
     return loss, {'cosine': cosine.detach().mean()}

@@ -12,7 +12,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from toy_training import EMBEDDER, TINY, TOKENIZER, learn_toy, make_encoded_store, make_model
+from toy_training import (
+    DYNAMICS,
+    EMBEDDER,
+    TINY,
+    TOKENIZER,
+    learn_toy,
+    make_encoded_store,
+    make_model,
+)
 
 from genrl_ros.behavior.actor_critic import Dream
 from genrl_ros.behavior.rewards.named import reward_of
@@ -20,7 +28,7 @@ from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.training import EmbeddingHeadConfig, OptimConfig, RecordConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import Replay
+from genrl_ros.data.store.replay import StateReplay
 from genrl_ros.system.files import sha256
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.embeddings import mean_embedding
@@ -30,7 +38,7 @@ from genrl_ros.world_model.checkpoint import load_mfwm, save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
 
 CONFIG = EmbeddingHeadConfig(
-    updates=150, batch=8, length=9, dropout=0.0, optim=OptimConfig(lr=1e-2)
+    updates=150, batch=8, frames=4, dropout=0.0, optim=OptimConfig(lr=1e-2)
 )
 
 
@@ -40,15 +48,15 @@ def model_folder(tmp_path: Path) -> Path:
 
 
 def told_of_data(model: MFWM, store: EpisodeStore) -> float:
-    """Mean cosine of head and embedder on recorded sequences."""
-    batch = Replay(store, 8, 9, 1, embedder=EMBEDDER, tokenizer=TOKENIZER).sample()
+    """Mean cosine of head and embedder on recorded frames."""
+    batch = StateReplay(store, 8, 4, 1, EMBEDDER, TOKENIZER, DYNAMICS).sample()
     tensors = {name: torch.from_numpy(values) for name, values in batch.items()}
     with torch.no_grad():
         stoch = latents.mode(latents.log_probs(tensors['logits'].float()))
-        deter = model.deter_along(stoch, tensors['action'], tensors['is_first'])
-        told = model.embedding_head(torch.cat([stoch.flatten(-2), deter], -1))
+        feat = torch.cat([stoch.flatten(-2), tensors['deter'].float()], -1)
+        told = model.embedding_head(feat)
         said = F.normalize(tensors['embed'], dim=-1)
-    return float((told * said).sum(-1)[:, 7:].mean())
+    return float((told * said).sum(-1).mean())
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +66,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[MFWM, float, floa
     torch.manual_seed(0)
     store, model = EpisodeStore.open(make_encoded_store(folder / 'data')), MFWM(TINY)
     before = told_of_data(model, store)
-    replay = Replay(store, 8, 9, 0, embedder=EMBEDDER, tokenizer=TOKENIZER)
+    replay = StateReplay(store, 8, 4, 0, EMBEDDER, TOKENIZER, DYNAMICS)
     model.embedding_head.center.copy_(torch.from_numpy(mean_embedding(store, EMBEDDER)))
     train_embedding_head(model, replay, CONFIG, Run(folder, RecordConfig(picture_every=0)))
     return model.requires_grad_(False), before, told_of_data(model, store)
@@ -117,6 +125,20 @@ def test_the_center_is_the_mean_of_all_clips(tmp_path: Path) -> None:
     store = EpisodeStore.open(make_encoded_store(tmp_path))
     clips = np.concatenate([store.embedding(EMBEDDER, name)[7:] for name in store.training])
     np.testing.assert_allclose(mean_embedding(store, EMBEDDER), clips.mean(0), atol=1e-6)
+
+
+def test_frames_come_with_the_clip_that_ends_there(tmp_path: Path) -> None:
+    """From anywhere but the first frames, of which there is no clip."""
+    store = EpisodeStore.open(make_encoded_store(tmp_path))
+    replay = StateReplay(store, 6, 20, 0, EMBEDDER, TOKENIZER, DYNAMICS)
+    parts = replay.draw()
+    batch, seen = replay.read(parts), {now for part in parts for now in part.now}
+    assert seen == set(range(7, 12))
+    for row, (episode, now) in enumerate(parts):
+        frames = np.array(now)
+        assert np.array_equal(batch['embed'][row], store.embedding(EMBEDDER, episode)[frames])
+        assert np.array_equal(batch['deter'][row], store.deter(DYNAMICS, episode)[frames])
+        assert np.array_equal(batch['logits'][row], store.logits(TOKENIZER, episode)[frames])
 
 
 def without_head(model_folder: Path, place: Path) -> Path:

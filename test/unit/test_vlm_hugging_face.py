@@ -131,7 +131,7 @@ def test_a_world_model_is_connected_to_one_of_any_size(folder, embedder, tmp_pat
         dynamics=DynamicsConfig(updates=1, batch=2, length=8),
         connect=ConnectConfig(updates=1, batch=2, length=8),
         prior=PriorConfig(updates=1, batch=2),
-        embedding_head=EmbeddingHeadConfig(updates=1, batch=2, length=9),
+        embedding_head=EmbeddingHeadConfig(updates=1, batch=2),
     )
     assert pretrain.main(asked) == 0
     name = '{}:{}'.format(*folder)

@@ -67,7 +67,7 @@ def test_pretraining_and_connecting_need_no_simulator(run, dataset: Path) -> Non
     stages = ('connect', 'prior', 'embedding-head')
     short = [f'--{stage}.updates=1' for stage in stages]
     short += [f'--{stage}.batch=1' for stage in stages]
-    short += ['--connect.length=8', '--embedding-head.length=8']
+    short += ['--connect.length=8']
     first = [
         *('--world-model.updates=1', '--world-model.batch=1', '--world-model.length=8'),
         *('--dynamics.updates=1', '--dynamics.batch=1', '--dynamics.length=8'),

@@ -38,7 +38,7 @@ from genrl_ros.config.training import (
 from genrl_ros.data.pictures import Strips
 from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import Replay, StepReplay
+from genrl_ros.data.store.replay import Replay, StateReplay, StepReplay
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior.export import write_model
@@ -257,12 +257,13 @@ def train_tiny(data: Path, folder: Path, ranks: Ranks = ALONE) -> None:
     for train, config in (
         (train_dynamics, DynamicsConfig(updates=3, optim=optim)),
         (train_connector, ConnectConfig(updates=3, optim=optim)),
-        (train_embedding_head, EmbeddingHeadConfig(updates=3, length=8, optim=optim)),
     ):
         replay = Replay(store, 4, 8, 0, embedder=EMBEDDER, tokenizer=TOKENIZER)
         train(model, replay, config, run)  # type: ignore[arg-type]
     steps = StepReplay(store, 4, 5, 4, 0.9, 0, EMBEDDER, TOKENIZER, DYNAMICS)
     train_prior(model, steps, PriorConfig(updates=3, optim=optim), run)
+    frames = StateReplay(store, 4, 5, 0, EMBEDDER, TOKENIZER, DYNAMICS)
+    train_embedding_head(model, frames, EmbeddingHeadConfig(updates=3, optim=optim), run)
 
 
 def learn_toy(

@@ -109,7 +109,7 @@ def main(config: Config) -> int:
 
 def _show(title: str, rows: dict[str, dict[str, float | None]]) -> None:
     table = Table(title=title)
-    table.add_column('task')
+    table.add_column('task', no_wrap=True)
     for column in COLUMNS.values():
         table.add_column(column, justify='right')
     for task, row in rows.items():

@@ -21,7 +21,7 @@ from genrl_ros.config.recipe import read_recipe
 from genrl_ros.config.training import ConnectConfig, EmbeddingHeadConfig, PriorConfig
 from genrl_ros.data.pictures import grid, write_png
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import Replay, StepReplay
+from genrl_ros.data.store.replay import Replay, StateReplay, StepReplay
 from genrl_ros.domains import registry
 from genrl_ros.system.files import write_json
 from genrl_ros.system.share import shipped_model
@@ -167,8 +167,7 @@ def _train_prior(
     prior, alone = how.prior, run.ranks.world == 1
     if not prior.updates:
         return
-    mine = run.ranks.deal(store.episode_ids)
-    work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
+    _follow(model, store, run)
     steps = StepReplay(
         store, prior.batch, prior.steps, prior.delay, prior.discount, how.seed,
         embedder, tokenizer, dynamics_identity(model), growing=alone,
@@ -177,17 +176,27 @@ def _train_prior(
         train_prior(model, steps, prior, watched)
 
 
+def _follow(model: MFWM, store: EpisodeStore, run: Run) -> None:
+    """Make the states of the dataset where they are not yet."""
+    mine = run.ranks.deal(store.episode_ids)
+    work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
+
+
 def _train_embedding_head(
     model: MFWM, store: EpisodeStore, embedder: str, tokenizer: str, how: Connecting, run: Run
 ) -> None:
     head, alone = how.embedding_head, run.ranks.world == 1
     if not head.updates:
         return
-    replay = Replay(store, head.batch, head.length, how.seed, embedder, tokenizer, growing=alone)
+    _follow(model, store, run)
+    frames = StateReplay(
+        store, head.batch, head.frames, how.seed, embedder, tokenizer, dynamics_identity(model),
+        growing=alone,
+    )  # fmt: skip
     center = model.embedding_head.center
     center.copy_(torch.from_numpy(mean_embedding(store, embedder)))
     with stage('embedding head', head.updates, run) as watched:
-        train_embedding_head(model, replay, head, watched)
+        train_embedding_head(model, frames, head, watched)
 
 
 def encode(store: EpisodeStore, model: MFWM, run: Run) -> str:

@@ -277,6 +277,62 @@ class StepReplay(Source[Steps]):
         }
 
 
+class Frames(NamedTuple):
+    """Single frames of an episode."""
+
+    episode: str
+    now: tuple[int, ...]
+
+
+class StateReplay(Source[Frames]):
+    """Draws frames from anywhere in an episode, each with the clip that ends there.
+
+    A batch is, of each frame, `logits` `(B, N, S, K)` float16, `deter` `(B, N, H)` float16 as it
+    is after all that came before in the episode, and `embed` `(B, N, D)` float32 of the clip of
+    eight frames that ends with it.
+
+    Args:
+        store: the episodes.
+        batch: episodes in a batch.
+        frames: N, drawn of each.
+        seed: of the draws.
+        embedder: identity of the embedder.
+        tokenizer: identity of the tokenizer.
+        dynamics: identity of the world model whose states come along.
+        growing: look at the store anew from time to time.
+
+    Raises:
+        ValueError: if no episode is long enough, or none has embeddings, logits and states.
+    """
+
+    def __init__(
+        self,
+        store: EpisodeStore,
+        batch: int,
+        frames: int,
+        seed: int,
+        embedder: str,
+        tokenizer: str,
+        dynamics: str,
+        growing: bool = True,
+    ) -> None:
+        self._frames = frames
+        super().__init__(store, batch, CLIP, seed, embedder, tokenizer, dynamics, growing)
+
+    def _draw(self, episode: str) -> Frames:
+        now = self._rng.integers(CLIP - 1, self._store.length(episode), size=self._frames)
+        return Frames(episode, tuple(map(int, now)))
+
+    def _read(self, part: Frames) -> Arrays:
+        assert self.embedder and self._tokenizer and self._dynamics
+        store, episode, now = self._store, part.episode, np.array(part.now)
+        return {
+            'logits': store.logits(self._tokenizer, episode)[now],
+            'deter': store.deter(self._dynamics, episode)[now],
+            'embed': store.embedding(self.embedder, episode)[now],
+        }
+
+
 def geometric(
     draw: npt.NDArray[np.float64], choices: npt.NDArray[np.integer], discount: float
 ) -> npt.NDArray[np.int64]:

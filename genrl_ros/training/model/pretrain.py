@@ -21,7 +21,7 @@ from genrl_ros.config.training import (
     PriorConfig,
     WorldModelConfig,
 )
-from genrl_ros.data.store.replay import Replay, StepReplay
+from genrl_ros.data.store.replay import Replay, StateReplay, StepReplay
 from genrl_ros.training.engine.fit import NetworkTraining, fit
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.latents import dynamics_identity
@@ -99,7 +99,7 @@ def train_prior(model: MFWM, replay: StepReplay, config: PriorConfig, run: Run) 
 
 
 def train_embedding_head(
-    model: MFWM, replay: Replay, config: EmbeddingHeadConfig, run: Run
+    model: MFWM, replay: StateReplay, config: EmbeddingHeadConfig, run: Run
 ) -> None:
     """Train the embedding head; resumes from `embedding_head.safetensors`."""
 
