@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,17 +15,11 @@ class EmbeddingHead(nn.Module):
 
     The connector goes from an embedding to states; this is the way back. It is for states that no
     camera has seen: what was imagined cannot be shown to the embedder.
-
-    Attributes:
-        center: `(D,)` mean of the recorded clips' embeddings: what all of them have in common.
     """
-
-    center: Tensor
 
     def __init__(self, feat: int, embed_dim: int, units: int) -> None:
         super().__init__()
         self.net = mlp(feat, units, LAYERS, embed_dim)
-        self.register_buffer('center', torch.zeros(embed_dim))
 
     def forward(self, feat: Tensor) -> Tensor:
         """`(..., D)` of unit length for features `(..., F)`."""

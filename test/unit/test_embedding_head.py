@@ -31,7 +31,6 @@ from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import StateReplay
 from genrl_ros.system.files import sha256
 from genrl_ros.training.engine.run import Run
-from genrl_ros.training.model.embeddings import mean_embedding
 from genrl_ros.training.model.pretrain import train_embedding_head
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import load_mfwm, save_mfwm
@@ -67,7 +66,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[MFWM, float, floa
     store, model = EpisodeStore.open(make_encoded_store(folder / 'data')), MFWM(TINY)
     before = told_of_data(model, store)
     replay = StateReplay(store, 8, 4, 0, EMBEDDER, TOKENIZER, DYNAMICS)
-    model.embedding_head.center.copy_(torch.from_numpy(mean_embedding(store, EMBEDDER)))
     train_embedding_head(model, replay, CONFIG, Run(folder, RecordConfig(picture_every=0)))
     return model.requires_grad_(False), before, told_of_data(model, store)
 
@@ -95,10 +93,7 @@ def test_a_dream_is_worth_what_it_shows(trained: tuple[MFWM, float, float]) -> N
         return reward_of(model, prompt, target, config)(dream)
 
     told = model.embedding_head(torch.cat([stoch.flatten(-2), deter], -1))
-    center = model.embedding_head.center
-    assert center.any()
-    cosine = F.cosine_similarity(told - center, model.aligner(prompt) - center, dim=-1)
-    torch.testing.assert_close(worth('embedding'), cosine)
+    torch.testing.assert_close(worth('embedding'), told @ model.aligner(prompt))
     half = (worth('sequence') + worth('embedding')) / 2
     torch.testing.assert_close(worth('sequence+embedding'), half)
 
@@ -118,13 +113,6 @@ def test_dreams_can_be_improved_by_it(trained: tuple[MFWM, float, float]) -> Non
     assert for_stoch.abs().max() > 0
     moved = Dream(stoch, tokens, deter + 0.1 * F.normalize(for_deter, dim=-1), deter.new_zeros(0))
     assert reward(moved).mean() > worth.mean()
-
-
-def test_the_center_is_the_mean_of_all_clips(tmp_path: Path) -> None:
-    """Of training episodes, without the first frames, of which there is no clip."""
-    store = EpisodeStore.open(make_encoded_store(tmp_path))
-    clips = np.concatenate([store.embedding(EMBEDDER, name)[7:] for name in store.training])
-    np.testing.assert_allclose(mean_embedding(store, EMBEDDER), clips.mean(0), atol=1e-6)
 
 
 def test_frames_come_with_the_clip_that_ends_there(tmp_path: Path) -> None:
@@ -157,7 +145,7 @@ def test_a_model_of_the_format_before_has_no_head(model_folder: Path, tmp_path: 
     """It is read, it learns as before, and a reward that needs the head is refused with a cure."""
     folder = without_head(model_folder, tmp_path / 'before')
     model, _ = load_mfwm(folder)
-    assert not any(weights.any() for weights in model.embedding_head.state_dict().values())
+    assert not any(weights.any() for weights in model.embedding_head.parameters())
     embedding = np.eye(TINY.embed_dim, dtype=np.float32)[0]
     config = LearnConfig(updates=1, starts=4, critic_first=0, prior=0.0)
     assert learn_toy(folder, embedding, config, tmp_path / 'sequence').updates == 1

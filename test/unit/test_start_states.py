@@ -61,7 +61,7 @@ def training(model: MFWM, folder: Path, config: LearnConfig) -> BehaviorTraining
 def test_dreams_go_on_where_earlier_ones_ended(model: MFWM, tmp_path: Path) -> None:
     """Half of the second update's begin there, and as many as asked for in all."""
     config = LearnConfig(
-        updates=4, starts=16, prior=0.0, critic_first=0, continued=0.5, from_goal=0.25
+        updates=3, starts=16, prior=0.0, critic_first=0, continued=0.5, from_goal=0.25
     )
     learning = training(model, tmp_path, config)
     assert len(learning._starts().deter) == 16
@@ -73,12 +73,6 @@ def test_dreams_go_on_where_earlier_ones_ended(model: MFWM, tmp_path: Path) -> N
     assert same[:8].any(1).all(), 'the first half goes on'
     assert not same[8:].any(), 'the others begin elsewhere'
     assert not same.sum(0).gt(1).any(), 'each at most once'
-
-    learning.update()
-    ended, start = learning.agent.ended, learning._starts()
-    same = (start.deter[:, None] == ended.deter[None]).all(-1)
-    assert not same[:, :8].any(), 'what went on has ended'
-    assert same[:8, 8:].any(1).all()
 
 
 def test_nothing_is_carried_on_unless_asked_for(model: MFWM, tmp_path: Path) -> None:
@@ -95,7 +89,7 @@ def test_nothing_is_carried_on_unless_asked_for(model: MFWM, tmp_path: Path) -> 
     [
         ({'continued': 1.5}, 'continued must be in'),
         ({'from_goal': -0.1}, 'from_goal must be in'),
-        ({'continued': 0.5, 'from_goal': 0.6}, 'at most 1 together'),
+        ({'continued': 0.6, 'from_goal': 0.6}, 'at most 1 together'),
     ],
 )
 def test_shares_are_shares(shares: dict[str, float], message: str) -> None:

@@ -2,10 +2,9 @@
 
 The embedding head tells, from a state alone, how the embedder would embed the clip that ends
 there. A clip of a robot that stands still in mid-stride is not embedded as one that walks, so that
-motion counts, and so does no phase of it. What all clips of a robot have in common is taken off
-before: any of them is near any prompt otherwise.
+motion counts, and so does no phase of it.
 
-Source: the paper's baseline WM-CLIP, which does not centre.
+Source: the paper's baseline WM-CLIP.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from genrl_ros.world_model.mfwm import MFWM
 
 
 class Shown:
-    """Cosine of what states show and the prompt, both centred, in [-1, 1].
+    """Cosine of what states show and the prompt, in [-1, 1].
 
     Args:
         model: the world model, whose embedding head is trained.
@@ -32,12 +31,10 @@ class Shown:
         self.network = LookUp(model.embedding_head.net, model.config.flat_stoch)
         self.mixed = mixed
         with torch.no_grad():
-            self.center = model.embedding_head.center
-            self.goal = F.normalize(model.aligner(embedding) - self.center, dim=-1)
+            self.goal = model.aligner(embedding)
 
     def __call__(self, dream: Dream) -> Tensor:
         """Reward `(T, B)` of every state of a dream."""
         with torch.autocast(self.goal.device.type, torch.bfloat16, enabled=self.mixed):
             told = self.network(dream.stoch, dream.tokens, dream.deter)
-        shown = F.normalize(told.float(), dim=-1) - self.center
-        return F.normalize(shown, dim=-1) @ self.goal
+        return F.normalize(told.float(), dim=-1) @ self.goal

@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session, work_through
 from genrl_ros.config.recipe import read_recipe
@@ -27,7 +25,7 @@ from genrl_ros.system.files import write_json
 from genrl_ros.system.share import shipped_model
 from genrl_ros.training.behavior.export import write_model
 from genrl_ros.training.engine.run import Run
-from genrl_ros.training.model.embeddings import embed_dataset, mean_embedding
+from genrl_ros.training.model.embeddings import embed_dataset
 from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.model.pretrain import (
     prepare,
@@ -193,8 +191,6 @@ def _train_embedding_head(
         store, head.batch, head.frames, how.seed, embedder, tokenizer, dynamics_identity(model),
         growing=alone,
     )  # fmt: skip
-    center = model.embedding_head.center
-    center.copy_(torch.from_numpy(mean_embedding(store, embedder)))
     with stage('embedding head', head.updates, run) as watched:
         train_embedding_head(model, frames, head, watched)
 

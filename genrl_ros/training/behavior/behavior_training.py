@@ -98,7 +98,6 @@ class BehaviorTraining(Training):
         self.best = Best()
         self._reward: Reward | None = None
         self._position: dict[str, Any] = {}
-        self._carried = 0
 
     @property
     def done(self) -> int:
@@ -134,7 +133,6 @@ class BehaviorTraining(Training):
             'target': self.target,
             'best': self.best.state_dict(),
             'ended': {} if self.agent.ended is None else self.agent.ended._asdict(),
-            'carried': self._carried,
             'replay': {} if self.replay is None else self.replay.state_dict(),
         }
 
@@ -145,7 +143,6 @@ class BehaviorTraining(Training):
         self.best.load_state_dict(state.get('best', {}))
         ended = state.get('ended')
         self.agent.ended = State(**ended) if ended else None
-        self._carried = int(state.get('carried', 0))
         if self.replay is not None and 'replay' in state:
             self.replay.load_state_dict(state['replay'])
 
@@ -170,9 +167,7 @@ class BehaviorTraining(Training):
     def _starts(self) -> State:
         """Where the next dreams begin: where others ended, in the goal, and as published."""
         config, ended = self.config, self.agent.ended
-        if ended is not None:  # those that went on, which are the first, have done so once
-            ended = State(ended.stoch[self._carried :], ended.deter[self._carried :])
-        self._carried = carried = 0 if ended is None else _fours(config.continued * config.starts)
+        carried = 0 if ended is None else _fours(config.continued * config.starts)
         from_goal = _fours(config.from_goal * config.starts)
         parts = []
         if ended is not None and carried:
