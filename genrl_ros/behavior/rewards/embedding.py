@@ -1,8 +1,7 @@
 """Reward of a task: how near what a dream shows comes to the prompt, as the embedder would see it.
 
 The embedding head tells, from a state alone, how the embedder would embed the clip that ends
-there. A clip of a robot that stands still in mid-stride is not embedded as one that walks, so that
-motion counts, and so does no phase of it.
+there. What a robot does counts, and no phase of it.
 
 Source: the paper's baseline WM-CLIP.
 """
