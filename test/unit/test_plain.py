@@ -85,7 +85,7 @@ def test_behavior(model: MFWM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Actor, 'draw', lambda self, raw: self.distribution(raw)[0])
     model.requires_grad_(False)
     config = LearnConfig(starts=8, prior=0.0, critic_first=0, actor_lr=1e-30, critic_lr=1e-30)
-    agent = ActorCritic(model, torch.eye(32)[0], replace(config, weight_decay=0.0))
+    agent = ActorCritic(model, torch.eye(32)[0], replace(config, weight_decay=0.0, clip=1e9))
     torch.nn.init.normal_(agent.critic.net[-1].weight)
     agent.target_critic.load_state_dict(agent.critic.state_dict())
     start = State(likeliest(torch.randn(8, 4, 5)).detach(), torch.rand(8, 16))
