@@ -117,10 +117,7 @@ def prior_loss(
     random. A prior that is not conditional sees zeros in its place.
     """
     with torch.no_grad():
-        stoch = latents.sample(latents.log_probs(batch['logits'].float()))
-        feat = State(stoch, batch['deter'].float()).feat
-        kept = noise.uniform(feat.shape, feat) >= config.dropout
-        feat = feat * kept / (1 - config.dropout)
+        feat = _features(batch, config.dropout)
         embed = model.aligner(add_noise(batch['embed']))
         if not config.conditional:
             embed = torch.zeros_like(embed)
@@ -128,6 +125,14 @@ def prior_loss(
     error = (batch['action'] - mean) / std
     loss = (0.5 * error.square() + std.log()).sum(-1).mean()
     return loss, {'nll': loss.detach(), 'std': std.detach().mean()}
+
+
+def _features(batch: Mapping[str, Tensor], dropout: float) -> Tensor:
+    """Features `(..., F)` of recorded states, a share of them left out at random."""
+    stoch = latents.sample(latents.log_probs(batch['logits'].float()))
+    feat = State(stoch, batch['deter'].float()).feat
+    kept = noise.uniform(feat.shape, feat) >= dropout
+    return feat * kept / (1 - dropout)
 
 
 def embedding_head_loss(
@@ -138,10 +143,7 @@ def embedding_head_loss(
     On frames: `logits`, `deter` and `embed`.
     """
     with torch.no_grad():
-        stoch = latents.sample(latents.log_probs(batch['logits'].float()))
-        feat = State(stoch, batch['deter'].float()).feat
-        kept = noise.uniform(feat.shape, feat) >= config.dropout
-        feat = feat * kept / (1 - config.dropout)
+        feat = _features(batch, config.dropout)
     told = model.embedding_head(feat)
     cosine = (told * F.normalize(batch['embed'].float(), dim=-1)).sum(-1)
     loss = 1 - cosine.mean()

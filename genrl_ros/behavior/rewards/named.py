@@ -20,14 +20,15 @@ def reward_of(model: MFWM, embedding: Tensor, target: Tensor, config: LearnConfi
         target: `(T, B, E)` from `target_features`, for the same embedding.
         config: which reward, and how the target is aligned.
     """
-    followed = Matcher(model.tokenizer.decoder.project, target, model.config.stoch, config.align)
-    if config.reward == 'sequence':
-        return followed
-    shown = Shown(model, embedding, mixed=config.precision == 'bf16')
-    if config.reward == 'embedding':
-        return shown
+    parts: list[Reward] = []
+    if 'sequence' in config.reward:
+        project = model.tokenizer.decoder.project
+        parts.append(Matcher(project, target, model.config.stoch, config.align))
+    if 'embedding' in config.reward:
+        parts.append(Shown(model, embedding, mixed=config.precision == 'bf16'))
 
-    def both(dream: Dream) -> Tensor:
-        return (followed(dream) + shown(dream)) / 2
+    def mean(dream: Dream) -> Tensor:
+        each = [part(dream) for part in parts]
+        return sum(each[1:], each[0]) / len(each)
 
-    return both
+    return mean

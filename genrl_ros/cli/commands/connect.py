@@ -123,6 +123,8 @@ def connect(
     objects, tasks = registry.objects(name), registry.tasks(name)
     run = replace(run, pictures={'connector': goal_strips(model, store, tasks, objects, embedder)})
     _train_connector(model, store, embedder.identity, tokenizer, how, run)
+    if how.prior.updates or how.embedding_head.updates:
+        _follow(model, store, run)
     _train_prior(model, store, embedder.identity, tokenizer, how, run)
     _train_embedding_head(model, store, embedder.identity, tokenizer, how, run)
     if not run.ranks.first:
@@ -165,7 +167,6 @@ def _train_prior(
     prior, alone = how.prior, run.ranks.world == 1
     if not prior.updates:
         return
-    _follow(model, store, run)
     steps = StepReplay(
         store, prior.batch, prior.steps, prior.delay, prior.discount, how.seed,
         embedder, tokenizer, dynamics_identity(model), growing=alone,
@@ -186,7 +187,6 @@ def _train_embedding_head(
     head, alone = how.embedding_head, run.ranks.world == 1
     if not head.updates:
         return
-    _follow(model, store, run)
     frames = StateReplay(
         store, head.batch, head.frames, how.seed, embedder, tokenizer, dynamics_identity(model),
         growing=alone,

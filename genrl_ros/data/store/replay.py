@@ -122,6 +122,14 @@ class Source(ABC, Generic[Part]):
     @abstractmethod
     def _read(self, part: Part) -> Arrays: ...
 
+    def _states(self, episode: str, now: npt.NDArray[np.integer]) -> Arrays:
+        """Latents and recurrent states of an episode's frames."""
+        assert self._tokenizer and self._dynamics
+        return {
+            'logits': self._store.logits(self._tokenizer, episode)[now],
+            'deter': self._store.deter(self._dynamics, episode)[now],
+        }
+
     def _episode(self) -> str:
         return self._episodes[int(self._rng.integers(len(self._episodes)))]
 
@@ -267,11 +275,10 @@ class StepReplay(Source[Steps]):
         return Steps(episode, tuple(map(int, now)), tuple(map(int, ends)))
 
     def _read(self, part: Steps) -> Arrays:
-        assert self.embedder and self._tokenizer and self._dynamics
+        assert self.embedder
         store, episode, now = self._store, part.episode, np.array(part.now)
         return {
-            'logits': store.logits(self._tokenizer, episode)[now],
-            'deter': store.deter(self._dynamics, episode)[now],
+            **self._states(episode, now),
             'action': store.action(episode)[now + 1],
             'embed': store.embedding(self.embedder, episode)[np.array(part.ends)],
         }
@@ -324,11 +331,10 @@ class StateReplay(Source[Frames]):
         return Frames(episode, tuple(map(int, now)))
 
     def _read(self, part: Frames) -> Arrays:
-        assert self.embedder and self._tokenizer and self._dynamics
+        assert self.embedder
         store, episode, now = self._store, part.episode, np.array(part.now)
         return {
-            'logits': store.logits(self._tokenizer, episode)[now],
-            'deter': store.deter(self._dynamics, episode)[now],
+            **self._states(episode, now),
             'embed': store.embedding(self.embedder, episode)[now],
         }
 
