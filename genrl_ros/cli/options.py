@@ -12,7 +12,7 @@ from genrl_ros.config.presets import PresetName
 from genrl_ros.config.training import (
     ConnectConfig,
     Device,
-    EmbeddingHeadConfig,
+    NearnessConfig,
     Precision,
     PriorConfig,
     RecordConfig,
@@ -60,8 +60,8 @@ class TrainingOptions:
     """Training of connector and aligner."""
     prior: PriorConfig = field(default_factory=PriorConfig)
     """Training of the action prior."""
-    embedding_head: EmbeddingHeadConfig = field(default_factory=EmbeddingHeadConfig)
-    """Training of the embedding head."""
+    nearness: NearnessConfig = field(default_factory=NearnessConfig)
+    """Training of the nearness."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, 'threads')

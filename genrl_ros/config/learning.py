@@ -9,7 +9,7 @@ from genrl_ros.config.check import check
 from genrl_ros.config.training import Precision
 
 Align = Literal['sequence', 'initial', 'none']
-RewardKind = Literal['sequence', 'embedding', 'sequence+embedding']
+RewardKind = Literal['sequence', 'nearness', 'sequence+nearness']
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class LearnConfig:
     """Updates between two copies of the critic into its target."""
     reward: RewardKind = 'sequence'
     """What imagined states are worth (docs/imagination.md). `sequence`: their match with the
-    goal's states, as published; `embedding`: the cosine of prompt and embedding
-    head, of a model that has one; or the mean of both."""
+    goal's states, as published; `nearness`: how near they are to what the prompt shows,
+    in looks and in time, of a model that knows it; or the mean of both."""
     align: Align = 'sequence'
     """Temporal alignment of reward and target (facts 3.3)."""
     seed: int = 0

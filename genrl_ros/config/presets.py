@@ -10,7 +10,7 @@ from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
-    EmbeddingHeadConfig,
+    NearnessConfig,
     OptimConfig,
     PriorConfig,
     WorldModelConfig,
@@ -66,7 +66,7 @@ class Preset:
         dynamics: the sequence model alone, once more.
         connect: connector and aligner.
         prior: the action prior.
-        embedding_head: the embedding head.
+        nearness: what the reward of that name is told by.
         learning: behaviours.
     """
 
@@ -74,7 +74,7 @@ class Preset:
     dynamics: DynamicsConfig = DynamicsConfig()
     connect: ConnectConfig = ConnectConfig()
     prior: PriorConfig = PriorConfig()
-    embedding_head: EmbeddingHeadConfig = EmbeddingHeadConfig()
+    nearness: NearnessConfig = NearnessConfig()
     learning: LearnConfig = LearnConfig()
 
 
@@ -89,7 +89,7 @@ TRAINING: Mapping[PresetName, Preset] = {
         dynamics=DynamicsConfig(updates=20_000, batch=24, length=48, optim=_BASE),
         connect=ConnectConfig(updates=40_000, batch=24, length=48, optim=_BASE),
         prior=PriorConfig(updates=20_000, optim=_BASE),
-        embedding_head=EmbeddingHeadConfig(updates=20_000, optim=_BASE),
+        nearness=NearnessConfig(updates=20_000, optim=_BASE),
         learning=LearnConfig(updates=2_000, starts=512, dreamed=0.5, critic_lr=1e-4),
     ),
     'paper': Preset(
@@ -97,7 +97,7 @@ TRAINING: Mapping[PresetName, Preset] = {
         dynamics=DynamicsConfig(updates=0),
         connect=ConnectConfig(updates=500_000, batch=48, length=48, optim=_PUBLISHED),
         prior=PriorConfig(updates=0),
-        embedding_head=EmbeddingHeadConfig(updates=0),
+        nearness=NearnessConfig(updates=0),
         learning=LearnConfig(
             updates=50_000, starts=1_024, dreamed=0.5, prior=0.0, critic_first=0, critic_lr=3e-5
         ),

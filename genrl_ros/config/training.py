@@ -195,22 +195,33 @@ class PriorConfig:
 
 
 @dataclass(frozen=True)
-class EmbeddingHeadConfig:
-    """Training of the embedding head on a finished world model. Not in the paper."""
+class NearnessConfig:
+    """Training of the nearness on a finished world model. Not in the paper."""
 
-    updates: int = 3_000
+    updates: int = 1_000
     """Gradient steps; 0 leaves it untrained, for behaviours whose reward is without it."""
     batch: int = 64
-    """Episodes a batch."""
-    frames: int = 16
-    """Frames of each, from anywhere in it."""
-    dropout: float = 0.1
+    """Stretches of episodes a batch, of 64 states each and what follows them."""
+    goals: int = 16
+    """Clips that states of a stretch are asked about, each about one."""
+    same: float = 0.35
+    """Share of these clips that are of the same part of the episode."""
+    stills: float = 0.25
+    """Share of the stretches that are held still, against taking a pose for a motion."""
+    discount: float = 0.97
+    """What a step later is worth."""
+    floor: float = 0.3
+    """Cosine of two clips that is worth nothing; a cosine of 1 is worth 1."""
+    dropout: float = 0.05
     """Share of the features that are left out at random."""
-    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05, ema=0.998)
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, final_lr=0.05, ema=0.99)
     """Optimiser."""
 
     def __post_init__(self) -> None:
-        check(self.updates >= 0, 'embedding_head.updates must not be negative')
-        for name in ('batch', 'frames'):
-            check(getattr(self, name) > 0, f'embedding_head.{name} must be positive')
-        check(0 <= self.dropout < 1, 'embedding_head.dropout must be in [0, 1)')
+        check(self.updates >= 0, 'nearness.updates must not be negative')
+        for name in ('batch', 'goals'):
+            check(getattr(self, name) > 0, f'nearness.{name} must be positive')
+        for name in ('same', 'stills'):
+            check(0 <= getattr(self, name) <= 1, f'nearness.{name} must be in [0, 1]')
+        for name in ('discount', 'floor', 'dropout'):
+            check(0 <= getattr(self, name) < 1, f'nearness.{name} must be in [0, 1)')

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genrl_ros.world_model import noise
-from genrl_ros.world_model.layers import Dense, mlp
+from genrl_ros.world_model.layers import mlp, shifted, through_shifted
 
 
 class Actor(nn.Module):
@@ -67,16 +67,11 @@ class ActionPrior(nn.Module):
 
     def forward(self, feat: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation `(..., A)` for `(..., F)` and embeddings `(..., D)`."""
-        first = self.actor.net[0]
-        assert isinstance(first, Dense)
-        x = first.linear(feat) + self.condition(embedding * self.scale)
-        return self.actor.distribution(self.actor.net[1:](first.activate(x)))
+        shift = self.condition(embedding * self.scale)
+        return self.actor.distribution(through_shifted(self.actor.net, feat, shift))
 
     def for_prompt(self, embedding: Tensor) -> Actor:
         """The actor `(F) -> (A)` that the prior is for one embedding `(D,)`."""
         actor = copy.deepcopy(self.actor)
-        first = actor.net[0]
-        assert isinstance(first, Dense)
-        with torch.no_grad():
-            first[0].bias += self.condition(embedding * self.scale)
+        actor.net = shifted(self.actor.net, self.condition(embedding * self.scale))
         return actor

@@ -23,12 +23,12 @@ from genrl_ros.system.arrays import digest
 from genrl_ros.system.files import read_json, sha256, write_json, write_tensors
 from genrl_ros.world_model.mfwm import MFWM
 
-FORMAT_VERSION = 4
-HEAD = 'embedding_head.'
+FORMAT_VERSION = 5
+NEARNESS, GONE = 'nearness.', 'embedding_head.'
 MAX_CARD_BYTES = 4 * 2**20
-READABLE = (2, 3, 4)
-"""Format 2 named the robot `embodiment`, with tasks among its values; before format 4 there was
-no embedding head."""
+READABLE = (2, 3, 4, 5)
+"""Format 2 named the robot `embodiment`, with tasks among its values; before format 5 there was
+no nearness, and format 4 had something else in its place."""
 
 
 class CheckpointError(ValueError):
@@ -147,16 +147,17 @@ def load_mfwm(folder: Path) -> tuple[MFWM, ModelCard]:
         model = MFWM(config)
     try:
         with safe_open(weights, framework='pt') as file:
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        if not any(key.startswith(HEAD) for key in state):
-            state |= _untrained_head(model)
+            keys = [key for key in file.keys() if not key.startswith(GONE)]  # noqa: SIM118
+            state = {key: file.get_tensor(key).float() for key in keys}
+        if not any(key.startswith(NEARNESS) for key in keys):
+            state |= _untrained_nearness(model)
         model.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f'{weights} does not fit its description: {error}') from error
     return model.eval().requires_grad_(False), card
 
 
-def _untrained_head(model: MFWM) -> dict[str, Tensor]:
-    """Zeros for the embedding head of a format that had none."""
+def _untrained_nearness(model: MFWM) -> dict[str, Tensor]:
+    """Zeros for the nearness of a format that had none."""
     weights = model.state_dict().items()
-    return {name: torch.zeros(value.shape) for name, value in weights if name.startswith(HEAD)}
+    return {name: torch.zeros(value.shape) for name, value in weights if name.startswith(NEARNESS)}

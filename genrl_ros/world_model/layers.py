@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -63,6 +64,24 @@ def squared_distance(x: Tensor, target: Tensor) -> Tensor:
     """Sum of the squared differences of `(N, ...)` and a target, as exact as the finer one."""
     out: Tensor = _SquaredDistance.apply(x, target)  # type: ignore[no-untyped-call]
     return out
+
+
+def through_shifted(net: nn.Sequential, x: Tensor, shift: Tensor) -> Tensor:
+    """What an `mlp` makes of `(..., inputs)` if its first layer adds `shift` `(..., units)`."""
+    first = net[0]
+    assert isinstance(first, Dense)
+    out: Tensor = net[1:](first.activate(first.linear(x) + shift))
+    return out
+
+
+def shifted(net: nn.Sequential, shift: Tensor) -> nn.Sequential:
+    """A copy of an `mlp` whose first layer always adds `shift` `(units,)`."""
+    net = copy.deepcopy(net)
+    first = net[0]
+    assert isinstance(first, Dense)
+    with torch.no_grad():
+        first.linear.bias.add_(shift)
+    return net
 
 
 def mlp(inputs: int, units: int, layers: int, outputs: int) -> nn.Sequential:

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
-    EmbeddingHeadConfig,
+    NearnessConfig,
     PriorConfig,
     WorldModelConfig,
 )
@@ -135,16 +135,36 @@ def _features(batch: Mapping[str, Tensor], dropout: float) -> Tensor:
     return feat * kept / (1 - dropout)
 
 
-def embedding_head_loss(
-    model: MFWM, batch: Mapping[str, Tensor], config: EmbeddingHeadConfig
+def nearness_loss(
+    model: MFWM, batch: Mapping[str, Tensor], config: NearnessConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """1 - mean cosine of what the head tells and what the embedder said.
+    """Cross-entropy of the nearness told of states and goals, and of what followed.
 
-    On frames: `logits`, `deter` and `embed`.
+    On stretches: `logits` and `deter` of N states, `embed` `(B, L, D)` of the clips that end with
+    them and after them, and `goal` `(B, G, D)`, of which each state is asked about one.
     """
     with torch.no_grad():
         feat = _features(batch, config.dropout)
-    told = model.embedding_head(feat)
-    cosine = (told * F.normalize(batch['embed'].float(), dim=-1)).sum(-1)
-    loss = 1 - cosine.mean()
-    return loss, {'cosine': cosine.detach().mean()}
+        embed, goal = batch['embed'].float(), batch['goal'].float()
+        near = following(embed @ goal.mT, config.discount, config.floor)[:, : feat.shape[1]]
+        draw = noise.uniform(feat.shape[:2], embed) * goal.shape[1]
+        asked = draw.long().clamp(max=goal.shape[1] - 1).unsqueeze(-1)
+        target = near.gather(-1, asked).squeeze(-1)
+        asked_for = goal.gather(1, asked.expand(-1, -1, goal.shape[-1]))
+    told = model.nearness(feat, asked_for).float()
+    loss = F.binary_cross_entropy_with_logits(told, target)
+    error = (told.detach().sigmoid() - target).square().mean()
+    return loss, {'nearness': loss.detach(), 'error': error}
+
+
+def following(cosine: Tensor, discount: float, floor: float) -> Tensor:
+    """The best that follows, of cosines `(B, L, G)` of clips in their order with goals.
+
+    A cosine of 1 is worth 1, one of `floor` and less nothing, and all less by `discount` for each
+    step until they come.
+    """
+    worth = ((cosine - floor) / (1 - floor)).clamp(0, 1)
+    best = [worth[:, -1]]
+    for step in reversed(range(worth.shape[1] - 1)):
+        best.append(torch.maximum(worth[:, step], discount * best[-1]))
+    return torch.stack(best[::-1], 1)

@@ -10,7 +10,7 @@ from genrl_ros.world_model import latents
 from genrl_ros.world_model.actor import ActionPrior
 from genrl_ros.world_model.aligner import Aligner
 from genrl_ros.world_model.connector import Connector
-from genrl_ros.world_model.embedding_head import EmbeddingHead
+from genrl_ros.world_model.nearness import Nearness
 from genrl_ros.world_model.sequence import SequenceModel
 from genrl_ros.world_model.tokenizer import Tokenizer
 
@@ -25,7 +25,7 @@ class MFWM(nn.Module):
         connector: dynamics under an embedding.
         aligner: text embeddings to video embeddings.
         prior: actions on the way to an embedding.
-        embedding_head: a state to the embedding of the clip that ends there.
+        nearness: how near a state is to what an embedding shows.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -40,7 +40,7 @@ class MFWM(nn.Module):
         self.prior = ActionPrior(
             config.feat, config.embed_dim, config.units, config.layers, config.action_dim
         )
-        self.embedding_head = EmbeddingHead(config.feat, config.embed_dim, config.units)
+        self.nearness = Nearness(config.feat, config.embed_dim, config.units)
 
     def observe(self, image: Tensor, action: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior samples and the states along recorded sequences.

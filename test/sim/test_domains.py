@@ -119,7 +119,7 @@ pretrain:
   dynamics: {updates: 2, batch: 2, length: 8}
   connect: {updates: 2, batch: 2, length: 8}
   prior: {updates: 2, batch: 2}
-  embedding_head: {updates: 2, batch: 2}
+  nearness: {updates: 2, batch: 2}
 learning: {updates: 1, starts: 4, horizon: 9}
 """
 

@@ -144,7 +144,7 @@ def test_the_recipe_made_the_shipped_model(monkeypatch: pytest.MonkeyPatch, doma
     rounds = recipe.rounds.count * recipe.rounds.frames  # episodes are whole, so a few more
     assert recipe.frames + rounds <= made['data']['frames'] < 1.01 * (recipe.frames + rounds)
     assert made['seed'] == recipe.seed
-    for stage in ('world_model', 'dynamics', 'connect', 'prior', 'embedding_head'):
+    for stage in ('world_model', 'dynamics', 'connect', 'prior', 'nearness'):
         if stage not in made:  # of a format before it
             continue
         settings = {name: value for name, value in made[stage].items() if name != 'seed'}

@@ -17,7 +17,7 @@ from genrl_ros.cli.commands import connect, pretrain
 from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
-    EmbeddingHeadConfig,
+    NearnessConfig,
     PriorConfig,
     RecordConfig,
     WorldModelConfig,
@@ -131,7 +131,7 @@ def test_a_world_model_is_connected_to_one_of_any_size(folder, embedder, tmp_pat
         dynamics=DynamicsConfig(updates=1, batch=2, length=8),
         connect=ConnectConfig(updates=1, batch=2, length=8),
         prior=PriorConfig(updates=1, batch=2),
-        embedding_head=EmbeddingHeadConfig(updates=1, batch=2),
+        nearness=NearnessConfig(updates=1, batch=2),
     )
     assert pretrain.main(asked) == 0
     name = '{}:{}'.format(*folder)
@@ -141,7 +141,7 @@ def test_a_world_model_is_connected_to_one_of_any_size(folder, embedder, tmp_pat
     again = connect.Config(
         'toy', tmp_path / 'run' / 'model', run=tmp_path / 'again', data=asked.data,
         embedder='embedded', threads=1, connect=asked.connect, prior=asked.prior,
-        embedding_head=asked.embedding_head, record=asked.record,
+        nearness=asked.nearness, record=asked.record,
     )  # fmt: skip
     assert connect.main(again) == 0
     assert load_mfwm(tmp_path / 'again' / 'model')[0].config.embed_dim == 512 != embedder.dim

@@ -29,7 +29,7 @@ from genrl_ros.config.model import model_preset
 from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
-    EmbeddingHeadConfig,
+    NearnessConfig,
     OptimConfig,
     PriorConfig,
     RecordConfig,
@@ -38,7 +38,8 @@ from genrl_ros.config.training import (
 from genrl_ros.data.pictures import Strips
 from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import Replay, StateReplay, StepReplay
+from genrl_ros.data.store.replay import Replay, StepReplay, StretchReplay
+from genrl_ros.data.store.stills import HELD, STILLS
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior.export import write_model
@@ -48,7 +49,7 @@ from genrl_ros.training.engine.run import Progress, Run
 from genrl_ros.training.model.pretrain import (
     train_connector,
     train_dynamics,
-    train_embedding_head,
+    train_nearness,
     train_prior,
     train_world_model,
 )
@@ -84,7 +85,7 @@ def make_store(path: Path, episodes: int = 6, poisoned: Iterable[int] = (), side
 
 
 def make_encoded_store(path: Path) -> Path:
-    """The same with embeddings, latents and states, all of them random."""
+    """The same with embeddings, latents and states, also of stills, all of them random."""
     store, rng = EpisodeStore.open(make_store(path, side=64)), np.random.default_rng(1)
     for episode in store.episode_ids:
         embed = rng.normal(size=(12, 32)).astype(np.float32)
@@ -92,10 +93,17 @@ def make_encoded_store(path: Path) -> Path:
         embed[:7] = 0
         logits = rng.normal(size=(12, 4, 5)).astype(np.float16)
         deter = rng.normal(size=(12, TINY.deter)).astype(np.float16)
+        shown = embed[None].repeat(STILLS, 0)[:, 4:]
+        held = rng.normal(size=(STILLS, HELD, TINY.deter)).astype(np.float16)
         for file, tensors in (
             (store.embedding_path(EMBEDDER, episode), {'video': embed}),
             (store.logits_path(TOKENIZER, episode), {'logits': logits}),
             (store.states_path(DYNAMICS, episode), {'deter': deter}),
+            (
+                store.stills_path(EMBEDDER, episode),
+                {'video': shown},
+            ),
+            (store.still_states_path(DYNAMICS, episode), {'deter': held}),
         ):
             file.parent.mkdir(parents=True, exist_ok=True)
             save_file(tensors, file)
@@ -262,8 +270,8 @@ def train_tiny(data: Path, folder: Path, ranks: Ranks = ALONE) -> None:
         train(model, replay, config, run)  # type: ignore[arg-type]
     steps = StepReplay(store, 4, 5, 4, 0.9, 0, EMBEDDER, TOKENIZER, DYNAMICS)
     train_prior(model, steps, PriorConfig(updates=3, optim=optim), run)
-    frames = StateReplay(store, 4, 5, 0, EMBEDDER, TOKENIZER, DYNAMICS)
-    train_embedding_head(model, frames, EmbeddingHeadConfig(updates=3, optim=optim), run)
+    stretches = StretchReplay(store, 4, 0.5, 3, 0.5, 0, EMBEDDER, TOKENIZER, DYNAMICS)
+    train_nearness(model, stretches, NearnessConfig(updates=3, optim=optim), run)
 
 
 def learn_toy(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from genrl_ros.behavior.actor_critic import Dream, Reward
-from genrl_ros.behavior.rewards.embedding import Shown
+from genrl_ros.behavior.rewards.nearness import Near
 from genrl_ros.behavior.rewards.sequence import Matcher
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.world_model.mfwm import MFWM
@@ -24,8 +24,8 @@ def reward_of(model: MFWM, embedding: Tensor, target: Tensor, config: LearnConfi
     if 'sequence' in config.reward:
         project = model.tokenizer.decoder.project
         parts.append(Matcher(project, target, model.config.stoch, config.align))
-    if 'embedding' in config.reward:
-        parts.append(Shown(model, embedding, mixed=config.precision == 'bf16'))
+    if 'nearness' in config.reward:
+        parts.append(Near(model, embedding, mixed=config.precision == 'bf16'))
 
     def mean(dream: Dream) -> Tensor:
         each = [part(dream) for part in parts]

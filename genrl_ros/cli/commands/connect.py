@@ -16,10 +16,10 @@ from typing import Any
 from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session, work_through
 from genrl_ros.config.recipe import read_recipe
-from genrl_ros.config.training import ConnectConfig, EmbeddingHeadConfig, PriorConfig
+from genrl_ros.config.training import ConnectConfig, NearnessConfig, PriorConfig
 from genrl_ros.data.pictures import grid, write_png
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import Replay, StateReplay, StepReplay
+from genrl_ros.data.store.replay import Replay, StepReplay, StretchReplay
 from genrl_ros.domains import registry
 from genrl_ros.system.files import write_json
 from genrl_ros.system.share import shipped_model
@@ -30,10 +30,11 @@ from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, 
 from genrl_ros.training.model.pretrain import (
     prepare,
     train_connector,
-    train_embedding_head,
+    train_nearness,
     train_prior,
 )
 from genrl_ros.training.model.report import goal_strips, report_goals, video_goal_strips
+from genrl_ros.training.model.stills import embed_stills, follow_stills
 from genrl_ros.vlm import load_embedder
 from genrl_ros.vlm.base import VideoTextEmbedder
 from genrl_ros.world_model.checkpoint import load_mfwm, weights_identity
@@ -72,7 +73,7 @@ def main(config: Config) -> int:
         model.sequence.load_state_dict(finished.sequence.state_dict())
         known = {'scores': {k: score for k, score in scores.items() if k == 'open_loop'}}
         how = Connecting(
-            config.connect, config.prior, config.embedding_head, config.seed,
+            config.connect, config.prior, config.nearness, config.seed,
             config.out or folder / 'model',
         )  # fmt: skip
         connect(model.to(config.device), store, embedder, how, run, {**card.training, **known})
@@ -86,14 +87,14 @@ class Connecting:
     Attributes:
         connect: training of connector and aligner.
         prior: training of the action prior.
-        embedding_head: training of the embedding head.
+        nearness: training of the nearness.
         seed: of the order of batches.
         out: folder of the finished model.
     """
 
     connect: ConnectConfig
     prior: PriorConfig
-    embedding_head: EmbeddingHeadConfig
+    nearness: NearnessConfig
     seed: int
     out: Path
 
@@ -123,10 +124,10 @@ def connect(
     objects, tasks = registry.objects(name), registry.tasks(name)
     run = replace(run, pictures={'connector': goal_strips(model, store, tasks, objects, embedder)})
     _train_connector(model, store, embedder.identity, tokenizer, how, run)
-    if how.prior.updates or how.embedding_head.updates:
+    if how.prior.updates or how.nearness.updates:
         _follow(model, store, run)
     _train_prior(model, store, embedder.identity, tokenizer, how, run)
-    _train_embedding_head(model, store, embedder.identity, tokenizer, how, run)
+    _train_nearness(model, store, embedder, tokenizer, how, run)
     if not run.ranks.first:
         return
     model.cpu()
@@ -140,7 +141,7 @@ def connect(
         'date': datetime.now(UTC).date().isoformat(),
         'connect': {'seed': how.seed, **asdict(how.connect)},
         'prior': asdict(how.prior),
-        'embedding_head': asdict(how.embedding_head),
+        'nearness': asdict(how.nearness),
         'learning': dict(read_recipe(name).learning),
         'scores': scores,
     }
@@ -181,18 +182,27 @@ def _follow(model: MFWM, store: EpisodeStore, run: Run) -> None:
     work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
 
 
-def _train_embedding_head(
-    model: MFWM, store: EpisodeStore, embedder: str, tokenizer: str, how: Connecting, run: Run
+def _train_nearness(
+    model: MFWM,
+    store: EpisodeStore,
+    embedder: VideoTextEmbedder,
+    tokenizer: str,
+    how: Connecting,
+    run: Run,
 ) -> None:
-    head, alone = how.embedding_head, run.ranks.world == 1
-    if not head.updates:
+    nearness, alone = how.nearness, run.ranks.world == 1
+    if not nearness.updates:
         return
-    frames = StateReplay(
-        store, head.batch, head.frames, how.seed, embedder, tokenizer, dynamics_identity(model),
-        growing=alone,
+    if nearness.stills:
+        mine, frames = run.ranks.deal(store.episode_ids), store.num_frames
+        work_through('embed stills', frames, embed_stills(store, embedder, mine), run)
+        work_through('follow stills', frames, follow_stills(store, model, mine), run)
+    stretches = StretchReplay(
+        store, nearness.batch, nearness.stills, nearness.goals, nearness.same, how.seed,
+        embedder.identity, tokenizer, dynamics_identity(model), growing=alone,
     )  # fmt: skip
-    with stage('embedding head', head.updates, run) as watched:
-        train_embedding_head(model, frames, head, watched)
+    with stage('nearness', nearness.updates, run) as watched:
+        train_nearness(model, stretches, nearness, watched)
 
 
 def encode(store: EpisodeStore, model: MFWM, run: Run) -> str:

@@ -119,7 +119,7 @@ def pretrain(config: Config, run: Run) -> None:
         'rounds': asdict(config.rounds),
         'scores': scores,
     }
-    how = Connecting(config.connect, config.prior, config.embedding_head, config.seed, out)
+    how = Connecting(config.connect, config.prior, config.nearness, config.seed, out)
     connect(model.to(config.device), store, embedder, how, run, known)
 
 

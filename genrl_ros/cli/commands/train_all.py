@@ -200,7 +200,7 @@ class Making:
             dynamics=config.dynamics,
             connect=config.connect,
             prior=config.prior,
-            embedding_head=config.embedding_head,
+            nearness=config.nearness,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class Making:
             dynamics=preset.dynamics,
             connect=preset.connect,
             prior=preset.prior,
-            embedding_head=preset.embedding_head,
+            nearness=preset.nearness,
         )
         left_out = ('data', 'run', 'out', 'threads', 'device', 'precision', 'budget_s', 'record')
         asked = explicit(self.training(), default)

@@ -32,8 +32,10 @@ from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.system.files import read_json, write_json, write_tensors
 
 HELD_OUT_PERCENT = 5
+CLIP = 8
+"""Frames of an embedded clip."""
 JOURNAL = 'manifest.journal'
-DERIVED = ('embeddings', 'latents', 'states')
+DERIVED = ('embeddings', 'latents', 'states', 'stills', 'still_states')
 """Folders of what is computed from episodes."""
 
 
@@ -238,6 +240,14 @@ class EpisodeStore:
         """Memory map `(T, H)` float16: states by the world model of that identity."""
         return map_tensor(self.states_path(dynamics, episode), 'deter')
 
+    def stills(self, identity: str, episode: str) -> FloatArray:
+        """Memory map `(N, 8, D)` float32: clips that end with a frame held for 1 to 8 steps."""
+        return map_tensor(self.stills_path(identity, episode), 'video')
+
+    def still_states(self, dynamics: str, episode: str) -> npt.NDArray[np.float16]:
+        """Memory map `(N, T, H)` float16: states while a frame is held, from the first step on."""
+        return map_tensor(self.still_states_path(dynamics, episode), 'deter')
+
     def episode_path(self, episode: str) -> Path:
         """File of an episode."""
         return self.path / 'episodes' / f'{episode}.safetensors'
@@ -253,6 +263,14 @@ class EpisodeStore:
     def states_path(self, dynamics: str, episode: str) -> Path:
         """File of the states along an episode by the world model of that identity."""
         return self.path / 'states' / dynamics[:16] / f'{episode}.safetensors'
+
+    def stills_path(self, identity: str, episode: str) -> Path:
+        """File of the clips of an episode's frames held still, by that embedder."""
+        return self.path / 'stills' / identity[:16] / f'{episode}.safetensors'
+
+    def still_states_path(self, dynamics: str, episode: str) -> Path:
+        """File of the states along an episode's frames held still, by that world model."""
+        return self.path / 'still_states' / dynamics[:16] / f'{episode}.safetensors'
 
     def derive(
         self,

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from genrl_ros.data.store.episode_file import EpisodeError
-from genrl_ros.data.store.episode_store import EpisodeStore
+from genrl_ros.data.store.episode_store import CLIP, EpisodeStore
+from genrl_ros.data.store.stills import HELD, STILLS, still_frames
 
 REFRESH_EVERY = 500
 IMAGINED = 'imagined '
 """How kinds of episodes begin that policies made which were learned in imagination."""
-CLIP = 8
-"""Frames of an embedded clip."""
 
 
 class Window(NamedTuple):
@@ -36,8 +36,13 @@ class Steps(NamedTuple):
     ends: tuple[int, ...]
 
 
+LEAD, AHEAD = 16, 64
+"""Frames that lead to one which is held still, and those that follow a stretch."""
+STATES = LEAD + HELD
+"""States of a stretch."""
 Part = TypeVar('Part')
 Arrays = dict[str, npt.NDArray[Any]]
+Place = Callable[[str, str], Path]
 
 
 class Source(ABC, Generic[Part]):
@@ -142,20 +147,21 @@ class Source(ABC, Generic[Part]):
                 'collect more, or train on shorter windows'
             )
         usable = long
-        for of, what, place, cure in (
-            (self.embedder, 'embeddings by embedder', store.embedding_path,
-             'make them with `genrl embed`'),
-            (self._tokenizer, 'latents by tokenizer', store.logits_path,
-             '`genrl pretrain` and `genrl connect` make them'),
-            (self._dynamics, 'states of world model', store.states_path,
-             '`genrl pretrain` and `genrl connect` make them'),
-        ):  # fmt: skip
+        for of, what, place, cure in self._needed():
             if of is None:
                 continue
             usable = [name for name in usable if place(of, name).exists()]
             if not usable:
                 raise EpisodeError(f'{store.path} has no {what} {of[:16]}; {cure}')
         return usable
+
+    def _needed(self) -> Iterator[tuple[str | None, str, Place, str]]:
+        """What a part is read from: of whom, what it is, where it lies, and how it is made."""
+        store, made = self._store, '`genrl pretrain` and `genrl connect` make them'
+        embed = 'make them with `genrl embed`'
+        yield self.embedder, 'embeddings by embedder', store.embedding_path, embed
+        yield self._tokenizer, 'latents by tokenizer', store.logits_path, made
+        yield self._dynamics, 'states of world model', store.states_path, made
 
 
 class Replay(Source[Window]):
@@ -284,24 +290,31 @@ class StepReplay(Source[Steps]):
         }
 
 
-class Frames(NamedTuple):
-    """Single frames of an episode."""
+class Stretch(NamedTuple):
+    """Consecutive frames of an episode, or those up to one of its frames that is held still.
+
+    And clips that its states are asked about: of which episodes, and where they end.
+    """
 
     episode: str
-    now: tuple[int, ...]
+    start: int
+    still: int | None
+    goals: tuple[tuple[str, int], ...]
 
 
-class StateReplay(Source[Frames]):
-    """Draws frames from anywhere in an episode, each with the clip that ends there.
+class StretchReplay(Source[Stretch]):
+    """Draws stretches of episodes, and of episodes that are held still, with what follows them.
 
-    A batch is, of each frame, `logits` `(B, N, S, K)` float16, `deter` `(B, N, H)` float16 as it
-    is after all that came before in the episode, and `embed` `(B, N, D)` float32 of the clip of
-    eight frames that ends with it.
+    A batch is, of each stretch, `logits` `(B, N, S, K)` float16 and `deter` `(B, N, H)` float16 of
+    N states, `embed` `(B, N + AHEAD, D)` float32 of the clips that end with them and with the
+    frames after them, and `goal` `(B, G, D)` float32 of clips. An episode stays as it ended.
 
     Args:
         store: the episodes.
-        batch: episodes in a batch.
-        frames: N, drawn of each.
+        batch: stretches in a batch.
+        held: share of them that are held still.
+        goals: number G of clips.
+        same: share of these from the same part of the episode; the others are from anywhere.
         seed: of the draws.
         embedder: identity of the embedder.
         tokenizer: identity of the tokenizer.
@@ -316,26 +329,64 @@ class StateReplay(Source[Frames]):
         self,
         store: EpisodeStore,
         batch: int,
-        frames: int,
+        held: float,
+        goals: int,
+        same: float,
         seed: int,
         embedder: str,
         tokenizer: str,
         dynamics: str,
         growing: bool = True,
     ) -> None:
-        self._frames = frames
+        self._held, self._goals, self._same = held, goals, same
         super().__init__(store, batch, CLIP, seed, embedder, tokenizer, dynamics, growing)
 
-    def _draw(self, episode: str) -> Frames:
-        now = self._rng.integers(CLIP - 1, self._store.length(episode), size=self._frames)
-        return Frames(episode, tuple(map(int, now)))
+    def _needed(self) -> Iterator[tuple[str | None, str, Place, str]]:
+        yield from super()._needed()
+        if self._held:
+            cure = '`genrl pretrain` and `genrl connect` make them'
+            yield self.embedder, 'stills by embedder', self._store.stills_path, cure
+            place = self._store.still_states_path
+            yield self._dynamics, 'states of stills by world model', place, cure
 
-    def _read(self, part: Frames) -> Arrays:
-        assert self.embedder
-        store, episode, now = self._store, part.episode, np.array(part.now)
+    def _draw(self, episode: str) -> Stretch:
+        length, still = self._store.length(episode), None
+        if self._rng.random() < self._held:
+            still = int(self._rng.integers(STILLS))
+            start = int(still_frames(episode, length)[still]) - LEAD + 1
+        else:
+            start = int(self._rng.integers(max(1, length - STATES + 1)))
+        goals = tuple(self._goal(episode, start) for _ in range(self._goals))
+        return Stretch(episode, start, still, goals)
+
+    def _goal(self, episode: str, start: int) -> tuple[str, int]:
+        if self._rng.random() < self._same:
+            last = self._store.length(episode) - 1
+            frame = start + int(self._rng.integers(STATES + AHEAD))
+            return episode, min(max(frame, CLIP - 1), last)
+        episode = self._episode()
+        return episode, int(self._rng.integers(CLIP - 1, self._store.length(episode)))
+
+    def _read(self, part: Stretch) -> Arrays:
+        assert self.embedder and self._dynamics
+        store, (episode, start, still, _) = self._store, part
+        clips = store.embedding(self.embedder, episode)
+        goal = np.stack([store.embedding(self.embedder, name)[end] for name, end in part.goals])
+        if still is None:
+            last = store.length(episode) - 1
+            frames = np.minimum(start + np.arange(STATES + AHEAD), last)
+            states = self._states(episode, frames[:STATES])
+            return {**states, 'embed': clips[frames], 'goal': goal}
+        lead = np.maximum(start + np.arange(LEAD), 0)
+        arrays = self._states(episode, lead)
+        shown = store.stills(self.embedder, episode)[still]
+        held = store.still_states(self._dynamics, episode)[still]
+        longer = np.minimum(np.arange(HELD + AHEAD), CLIP - 1)
         return {
-            **self._states(episode, now),
-            'embed': store.embedding(self.embedder, episode)[now],
+            'logits': np.concatenate([arrays['logits'], arrays['logits'][-1:].repeat(HELD, 0)]),
+            'deter': np.concatenate([arrays['deter'], held]),
+            'embed': np.concatenate([clips[lead], shown[longer]]),
+            'goal': goal,
         }
 
 

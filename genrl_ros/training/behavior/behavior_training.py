@@ -26,6 +26,8 @@ from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 
+AHEAD = 8
+"""Updates whose new start states are drawn at once: a small batch takes as long as a large one."""
 SAME_PROMPT = 0.9999
 """Least cosine of a prompt's embedding with itself: with other threads, its last bits differ."""
 
@@ -97,6 +99,7 @@ class BehaviorTraining(Training):
         self.target = target.contiguous()  # as it comes from the disk: sums in the same order
         self.best = Best()
         self._reward: Reward | None = None
+        self._drawn: State | None = None
         self._position: dict[str, Any] = {}
 
     @property
@@ -126,13 +129,14 @@ class BehaviorTraining(Training):
             self.agent.actor.load_state_dict(self.best.weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks and optimisers, target, best actor, ends of dreams, place in the data."""
+        """Networks and optimisers, target, best actor, start states, place in the data."""
         return {
             'embedding': self.embedding,
             'agent': self.rule.state_dict(),
             'target': self.target,
             'best': self.best.state_dict(),
             'ended': {} if self.agent.ended is None else self.agent.ended._asdict(),
+            'drawn': {} if self._drawn is None else self._drawn._asdict(),
             'replay': {} if self.replay is None else self.replay.state_dict(),
         }
 
@@ -141,8 +145,9 @@ class BehaviorTraining(Training):
         self.rule.load_state_dict(state['agent'])
         self.target, self._reward = state['target'], None
         self.best.load_state_dict(state.get('best', {}))
-        ended = state.get('ended')
-        self.agent.ended = State(**ended) if ended else None
+        self.agent.ended, self._drawn = (
+            State(**state[name]) if state.get(name) else None for name in ('ended', 'drawn')
+        )
         if self.replay is not None and 'replay' in state:
             self.replay.load_state_dict(state['replay'])
 
@@ -160,6 +165,7 @@ class BehaviorTraining(Training):
 
     def pass_over(self, failures: Sequence[Mapping[str, Any]]) -> None:
         """Go on from other start states, and other windows of a replay."""
+        self._drawn = None
         if self.replay is not None:
             self.replay.load_state_dict(self._position)
         torch.manual_seed(self.config.seed + len(failures))
@@ -168,20 +174,39 @@ class BehaviorTraining(Training):
         """Where the next dreams begin: where others ended, in the goal, and as published."""
         config, ended = self.config, self.agent.ended
         carried = 0 if ended is None else _fours(config.continued * config.starts)
-        from_goal = _fours(config.from_goal * config.starts)
+        if ended is None or not carried:
+            return self._new_starts(config.starts)
+        if carried == config.starts:
+            return start_states.chosen(ended, carried)
+        drawn = self._new_starts(config.starts - carried)
+        return start_states.joined([start_states.chosen(ended, carried), drawn])
+
+    def _new_starts(self, count: int) -> State:
+        """`count` states in which no dream has been, drawn ahead where no data are read."""
+        if self.replay is not None:
+            return self._draw(count)
+        if self._drawn is None or len(self._drawn.deter) < count:
+            self._drawn = self._draw(AHEAD * count)
+        kept = self._drawn
+        self._drawn = State(*(each[count:] for each in kept))
+        return State(*(each[:count] for each in kept))
+
+    def _draw(self, count: int) -> State:
+        """States of the goal and as published, in random order."""
+        config = self.config
+        new = 1 - config.continued
+        from_goal = min(count, _fours(config.from_goal / new * count)) if new else 0
         parts = []
-        if ended is not None and carried:
-            parts.append(start_states.chosen(ended, carried))
         if from_goal:
+            goal = self.embedding.to(self.run.device)
             parts.append(
                 start_states.of_goal(
-                    self.model, self.embedding.to(self.run.device), self.agent.act, from_goal,
-                    config.warmup_steps,
+                    self.model, goal, self.agent.act, from_goal, config.warmup_steps
                 )
-            )  # fmt: skip
-        if rest := config.starts - carried - from_goal:
+            )
+        if rest := count - from_goal:
             parts.append(self._published_starts(rest))
-        return start_states.joined(parts)
+        return start_states.chosen(start_states.joined(parts), count)
 
     def _published_starts(self, count: int) -> State:
         config, replay = self.config, self.replay

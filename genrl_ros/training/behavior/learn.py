@@ -155,10 +155,10 @@ def _check_parts(config: LearnConfig, folder: Path, card: ModelCard) -> None:
 
 def lacks(card: ModelCard, reward: RewardKind) -> str:
     """What a world model lacks for a reward, and the cure; '' if it has all that is needed."""
-    trained = card.training.get('embedding_head', {}).get('updates')
-    if 'embedding' not in reward or trained:
+    trained = card.training.get('nearness', {}).get('updates')
+    if 'nearness' not in reward or trained:
         return ''
-    return 'has an embedding head that was never trained: `genrl connect` trains it'
+    return 'has a nearness that was never trained: `genrl connect` trains it'
 
 
 def _describe(

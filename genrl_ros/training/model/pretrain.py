@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
-    EmbeddingHeadConfig,
+    NearnessConfig,
     PriorConfig,
     WorldModelConfig,
 )
-from genrl_ros.data.store.replay import Replay, StateReplay, StepReplay
+from genrl_ros.data.store.replay import Replay, StepReplay, StretchReplay
 from genrl_ros.training.engine.fit import NetworkTraining, fit
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.latents import dynamics_identity
@@ -29,13 +29,13 @@ from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.losses import (
     connect_loss,
     dynamics_loss,
-    embedding_head_loss,
+    nearness_loss,
     prior_loss,
     world_model_loss,
 )
 from genrl_ros.world_model.mfwm import MFWM
 
-Config = WorldModelConfig | DynamicsConfig | ConnectConfig | PriorConfig | EmbeddingHeadConfig
+Config = WorldModelConfig | DynamicsConfig | ConnectConfig | PriorConfig | NearnessConfig
 
 
 def train_world_model(model: MFWM, replay: Replay, config: WorldModelConfig, run: Run) -> None:
@@ -98,19 +98,17 @@ def train_prior(model: MFWM, replay: StepReplay, config: PriorConfig, run: Run) 
     fit(training)
 
 
-def train_embedding_head(
-    model: MFWM, replay: StateReplay, config: EmbeddingHeadConfig, run: Run
-) -> None:
-    """Train the embedding head; resumes from `embedding_head.safetensors`."""
+def train_nearness(model: MFWM, replay: StretchReplay, config: NearnessConfig, run: Run) -> None:
+    """Train the nearness; resumes from `nearness.safetensors`."""
 
     def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        return embedding_head_loss(model, batch, config)
+        return nearness_loss(model, batch, config)
 
     built_on = f'{dynamics_identity(model)} {replay.embedder}'
     asked = _settings(config) | {'embedder': replay.embedder}
-    head = model.embedding_head
+    net = model.nearness
     training = NetworkTraining(
-        'embedding_head', head, loss, replay, config.updates, config.optim, run, built_on, asked
+        'nearness', net, loss, replay, config.updates, config.optim, run, built_on, asked
     )
     fit(training)
 

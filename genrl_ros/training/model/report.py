@@ -10,8 +10,7 @@ import numpy as np
 
 from genrl_ros.behavior.goal import make_goal
 from genrl_ros.data.pictures import Strip, Strips, grid, write_png
-from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import CLIP
+from genrl_ros.data.store.episode_store import CLIP, EpisodeStore
 from genrl_ros.domains.base import Domain, Task
 from genrl_ros.training.model.measure import (
     Probe,
