@@ -210,7 +210,7 @@ class NearnessConfig:
     """Share of the stretches that are held still, against taking a pose for a motion."""
     discount: float = 0.97
     """What a step later is worth."""
-    floor: float = 0.3
+    floor: float = 0.5
     """Cosine of two clips that is worth nothing; a cosine of 1 is worth 1."""
     dropout: float = 0.05
     """Share of the features that are left out at random."""

@@ -11,7 +11,7 @@ from toy_training import TINY
 
 from genrl_ros.behavior.start_states import of_goal
 from genrl_ros.config.learning import LearnConfig
-from genrl_ros.training.behavior.behavior_training import BehaviorTraining
+from genrl_ros.training.behavior.behavior_training import AHEAD, BehaviorTraining
 from genrl_ros.training.behavior.learn import RECORD
 from genrl_ros.training.engine.run import Run
 from genrl_ros.world_model.mfwm import MFWM
@@ -73,6 +73,20 @@ def test_dreams_go_on_where_earlier_ones_ended(model: MFWM, tmp_path: Path) -> N
     assert same[:8].any(1).all(), 'the first half goes on'
     assert not same[8:].any(), 'the others begin elsewhere'
     assert not same.sum(0).gt(1).any(), 'each at most once'
+
+
+def test_new_states_are_drawn_for_several_updates_at_once(model: MFWM, tmp_path: Path) -> None:
+    """Each is used once, and a learning that goes on from a checkpoint has the same ones left."""
+    learning = training(model, tmp_path, LearnConfig(updates=99, starts=16, prior=0.0))
+    starts = [learning._starts().deter for _ in range(AHEAD // 2)]
+    kept, other = learning.state_dict(), training(model, tmp_path, learning.config)
+    other.load_state_dict(kept)
+    following = [learning._starts().deter for _ in range(AHEAD // 2)]
+    torch.manual_seed(99)
+    assert all(torch.equal(other._starts().deter, each) for each in following)
+    drawn = torch.cat(starts + following)
+    assert len(drawn) == 16 * AHEAD
+    assert len(drawn.unique(dim=0)) == len(drawn)
 
 
 def test_nothing_is_carried_on_unless_asked_for(model: MFWM, tmp_path: Path) -> None:
