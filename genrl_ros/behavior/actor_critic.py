@@ -117,7 +117,8 @@ class ActorCritic(nn.Module):
         ranks: the processes that learn together.
 
     Attributes:
-        ended: the last states of the newest dreams, of all processes; None before the first.
+        ended: the last states of the better half of the newest dreams, of all processes; None
+            before the first.
     """
 
     def __init__(
@@ -158,10 +159,10 @@ class ActorCritic(nn.Module):
         config, latent = self.config, model.config.flat_stoch
         with self.ranks.sharing():
             dream = imagine(model, self.actor, start, config.horizon)
-        self.ended = State(*(self.ranks.gather(each[-1]) for each in (dream.stoch, dream.deter)))
         # Windows may differ by less than what rounding does.
         with torch.autocast(start.deter.device.type, enabled=False):
             reward = reward_of(dream)
+        self.ended = self._better_ends(dream, reward[-1].detach())
         judge = LookUp(self.target_critic.net, latent)
         value = self.target_critic.value(judge(dream.stoch[1:], dream.tokens[1:], dream.deter[1:]))
         returns = lambda_returns(reward[:-1], value, config.gamma, config.lambda_)
@@ -178,6 +179,12 @@ class ActorCritic(nn.Module):
             'actor_loss': actor_loss,
             'critic_loss': self.critic.loss(logits, returns.detach()),
         }
+
+    def _better_ends(self, dream: Dream, worth: Tensor) -> State:
+        """Last states of the half of the dreams, of all processes, whose end is worth more."""
+        ends, worth = (dream.stoch[-1], dream.deter[-1]), self.ranks.gather(worth)
+        better = worth.argsort(descending=True)[: (len(worth) + 1) // 2]
+        return State(*(self.ranks.gather(each)[better] for each in ends))
 
     def _distance(self, raw: Tensor, prior: Tensor) -> Tensor:
         """Mean KL(actor || prior) in nats, of the raw outputs of both."""

@@ -1,7 +1,7 @@
 """States that imagination starts from.
 
-Without any data, or from recorded episodes (facts 3.5); beside these, not in the paper, from
-states of the goal and from where earlier dreams ended.
+Without any data, or from recorded episodes (facts 3.5); beside these, not in the paper, from where
+earlier dreams ended.
 """
 
 from __future__ import annotations
@@ -54,30 +54,6 @@ def data_free(
     begin = State(stoch, stoch.new_zeros(half, config.deter))
     ends = [_moved(model, begin, act, warmup_steps) for act in (_random(config), policy)]
     return joined(ends)
-
-
-@torch.no_grad()
-def of_goal(
-    model: MFWM, embedding: Tensor, policy: Policy, count: int, warmup_steps: int
-) -> State:
-    """`count` states of a prompt's own goal, moved on by `warmup_steps` of the policy.
-
-    They come from anywhere in trajectories that the connector draws. Their recurrent state is zero
-    at first.
-
-    Args:
-        model: the world model.
-        embedding: `(D,)` of the prompt, before the aligner.
-        policy: sampled action `(B, A)` for a state.
-        count: number B of states.
-        warmup_steps: world-model steps.
-    """
-    aligned = model.aligner(embedding).expand(count, SEQUENCE, -1)
-    drawn = model.connector.generate(aligned, mode=False)
-    when = torch.randint(SEQUENCE, (count,), device=drawn.device)
-    stoch = drawn[torch.arange(count, device=drawn.device), when]
-    begin = State(stoch, stoch.new_zeros(count, model.config.deter))
-    return _moved(model, begin, policy, warmup_steps)
 
 
 def joined(parts: Sequence[State]) -> State:

@@ -32,11 +32,9 @@ class LearnConfig:
     """Share of data-free latents that the connector draws; the others are random. Published: 0.5,
     which spends half of a short learning on states that no image has."""
     continued: float = 0.0
-    """Share of the dreams that go on where earlier ones ended, so that a policy is learned where
-    it leads to, beyond a horizon. Not in the paper."""
-    from_goal: float = 0.0
-    """Share of the dreams that begin in a state of the prompt's own goal, drawn by the connector;
-    the rest begins as published. Not in the paper."""
+    """Share of the dreams that go on where earlier ones ended, those of the better half, so that a
+    policy is learned where it leads to, beyond a horizon; the rest begins as published. Not in the
+    paper."""
     gamma: float = 0.99
     """Discount."""
     lambda_: float = 0.95
@@ -86,11 +84,7 @@ class LearnConfig:
         check(self.horizon >= 9, 'learn.horizon must be at least 9: a window is 8 steps')
         check(self.prior >= 0, 'learn.prior must not be negative')
         check(self.critic_first >= 0, 'learn.critic_first must not be negative')
-        for name in ('dreamed', 'continued', 'from_goal'):
-            check(0 <= getattr(self, name) <= 1, f'learn.{name} must be in [0, 1]')
-        check(
-            self.continued + self.from_goal <= 1,
-            'learn.continued and learn.from_goal must be at most 1 together',
-        )
+        check(0 <= self.dreamed <= 1, 'learn.dreamed must be in [0, 1]')
+        check(0 <= self.continued <= 0.5, 'learn.continued must be in [0, 0.5]')
         check(0 < self.gamma <= 1, 'learn.gamma must be in (0, 1]')
         check(0 <= self.lambda_ <= 1, 'learn.lambda_ must be in [0, 1]')

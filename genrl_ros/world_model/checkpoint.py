@@ -111,10 +111,10 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
             )
         spec = RobotSpec.from_dict(values['embodiment' if version == 2 else 'robot'])
         config = from_mapping(ModelConfig, values['model'], f'{path}: model')
-        embedder = values['embedder']
-        card = ModelCard(
-            spec, embedder['name'], embedder['identity'], values['training'], values['sha256']
-        )
+        embedder, training = values['embedder'], values['training']
+        if version == 4:  # it may name rewards that are gone
+            training = {key: value for key, value in training.items() if key != 'learning'}
+        card = ModelCard(spec, embedder['name'], embedder['identity'], training, values['sha256'])
     except (OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -140,6 +140,9 @@ def nearness_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy of the nearness told of states and goals, and of what followed.
 
+    What turned out better than is told counts more, as in expectile regression (IQL, arXiv
+    2110.06169): nearness is of the better ways that were gone, not of their mean.
+
     On stretches: `logits` and `deter` of N states, `embed` `(B, L, D)` of the clips that end with
     them and after them, and `goal` `(B, G, D)`, of which each state is asked about one.
     """
@@ -152,9 +155,10 @@ def nearness_loss(
         target = near.gather(-1, asked).squeeze(-1)
         asked_for = goal.gather(1, asked.expand(-1, -1, goal.shape[-1]))
     told = model.nearness(feat, asked_for).float()
-    loss = F.binary_cross_entropy_with_logits(told, target)
-    error = (told.detach().sigmoid() - target).square().mean()
-    return loss, {'nearness': loss.detach(), 'error': error}
+    error = target - told.detach().sigmoid()
+    weight = torch.where(error > 0, config.optimism, 1 - config.optimism)
+    loss = 2 * (weight * F.binary_cross_entropy_with_logits(told, target, reduction='none')).mean()
+    return loss, {'nearness': loss.detach(), 'error': error.square().mean()}
 
 
 def following(cosine: Tensor, discount: float, floor: float) -> Tensor:

@@ -56,7 +56,7 @@ def test_cancelled_learning_keeps_the_policy_so_far(model_folder: Path, tmp_path
 
 def test_interrupted_learning_goes_on_where_it_was(model_folder: Path, tmp_path: Path) -> None:
     embedding = np.eye(32, dtype=np.float32)[2]
-    asked = (model_folder, embedding, replace(LEARN, continued=0.5, from_goal=0.25))
+    asked = (model_folder, embedding, replace(LEARN, continued=0.5))
     whole = learn_toy(*asked, tmp_path / 'whole')
 
     calls = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,9 @@ from genrl_ros.world_model.checkpoint import load_mfwm, save_mfwm
 from genrl_ros.world_model.losses import following
 from genrl_ros.world_model.mfwm import MFWM
 
-CONFIG = NearnessConfig(updates=300, batch=8, dropout=0.0, optim=OptimConfig(lr=1e-2))
+CONFIG = NearnessConfig(
+    updates=300, batch=8, optimism=0.5, dropout=0.0, optim=OptimConfig(lr=1e-2)
+)
 
 
 def stretches(store: EpisodeStore, held: float, seed: int = 0) -> StretchReplay:
@@ -85,6 +87,21 @@ def test_what_follows_is_worth_less_by_every_step() -> None:
 def test_it_learns_what_followed(trained: tuple[MFWM, float, float]) -> None:
     _, before, after = trained
     assert after < before / 3
+
+
+def test_optimism_counts_the_better_ways(tmp_path: Path) -> None:
+    """Of alike states, the more so: what is told lies above the mean of what followed."""
+    store, told = EpisodeStore.open(make_encoded_store(tmp_path / 'data')), []
+    for optimism in (0.5, 0.9):
+        torch.manual_seed(0)
+        model, how = MFWM(TINY), replace(CONFIG, updates=60, optimism=optimism, dropout=0.99)
+        folder = tmp_path / str(optimism)
+        train_nearness(model, stretches(store, 0.0), how, Run(folder, RecordConfig()))
+        batch = stretches(store, held=0.0, seed=1).sample()
+        goal, nothing = torch.from_numpy(batch['goal'][:, :1]), torch.zeros(8, 1, TINY.feat)
+        with torch.no_grad():
+            told.append(float(model.nearness(nothing, goal).sigmoid().mean()))
+    assert told[1] > told[0] + 0.05
 
 
 def test_a_dream_is_worth_how_near_it_is(trained: tuple[MFWM, float, float]) -> None:
@@ -209,6 +226,7 @@ def of_format(version: int, model_folder: Path, place: Path) -> Path:
     save_file(kept, weights)
     values = json.loads(description.read_text())
     values |= {'format_version': version, 'sha256': sha256(weights)}
+    values['training']['learning'] = {'reward': 'embedding' if version == 4 else 'sequence'}
     description.write_text(json.dumps(values))
     return folder
 
@@ -219,7 +237,8 @@ def test_models_of_earlier_formats_have_no_nearness(
 ) -> None:
     """They are read, they learn as before, and what they cannot is refused with the cure."""
     folder = of_format(version, model_folder, tmp_path / 'before')
-    model, _ = load_mfwm(folder)
+    model, card = load_mfwm(folder)
+    assert ('learning' in card.training) == (version == 3), 'format 4 names what is gone'
     assert not any(weights.any() for weights in model.nearness.parameters())
     embedding = np.eye(TINY.embed_dim, dtype=np.float32)[0]
     config = LearnConfig(updates=1, starts=4, critic_first=0, prior=0.0)

@@ -92,7 +92,7 @@ def test_learning_takes_the_published_numbers(
         'gamma': 0.99, 'lambda_': 0.95, 'prior': 0.0, 'from_prior': True, 'critic_first': 0,
         'reward': 'sequence',
         'actor_lr': 3e-5, 'critic_lr': 3e-5, 'clip': 100.0, 'weight_decay': 1e-6,
-        'target_every': 100, 'continued': 0.0, 'from_goal': 0.0,
+        'target_every': 100, 'continued': 0.0,
         'align': 'sequence', 'seed': 3, 'precision': 'float32', 'threads': 1,
     }  # fmt: skip
 

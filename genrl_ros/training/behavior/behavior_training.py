@@ -171,52 +171,32 @@ class BehaviorTraining(Training):
         torch.manual_seed(self.config.seed + len(failures))
 
     def _starts(self) -> State:
-        """Where the next dreams begin: where others ended, in the goal, and as published."""
+        """Where the next dreams begin: where others ended, and as published."""
         config, ended = self.config, self.agent.ended
-        carried = 0 if ended is None else _fours(config.continued * config.starts)
+        carried = _fours(config.continued * config.starts)
         if ended is None or not carried:
             return self._new_starts(config.starts)
-        if carried == config.starts:
-            return start_states.chosen(ended, carried)
-        drawn = self._new_starts(config.starts - carried)
-        return start_states.joined([start_states.chosen(ended, carried), drawn])
+        parts = [start_states.chosen(ended, carried)]
+        if rest := config.starts - len(parts[0].deter):
+            parts.append(self._new_starts(rest))
+        return start_states.joined(parts)
 
     def _new_starts(self, count: int) -> State:
         """`count` states in which no dream has been, drawn ahead where no data are read."""
-        if self.replay is not None:
-            return self._draw(count)
+        config, replay = self.config, self.replay
+        if replay is not None:
+            batch = tensors(replay.sample(), self.run.device)
+            self._position = replay.state_dict()
+            return start_states.chosen(start_states.from_data(self.model, batch), count)
         if self._drawn is None or len(self._drawn.deter) < count:
-            self._drawn = self._draw(AHEAD * count)
+            number = AHEAD * count
+            drawn = start_states.data_free(
+                self.model, self.agent.act, number, config.warmup_steps, config.dreamed
+            )
+            self._drawn = start_states.chosen(drawn, number)
         kept = self._drawn
         self._drawn = State(*(each[count:] for each in kept))
         return State(*(each[:count] for each in kept))
-
-    def _draw(self, count: int) -> State:
-        """States of the goal and as published, in random order."""
-        config = self.config
-        new = 1 - config.continued
-        from_goal = min(count, _fours(config.from_goal / new * count)) if new else 0
-        parts = []
-        if from_goal:
-            goal = self.embedding.to(self.run.device)
-            parts.append(
-                start_states.of_goal(
-                    self.model, goal, self.agent.act, from_goal, config.warmup_steps
-                )
-            )
-        if rest := count - from_goal:
-            parts.append(self._published_starts(rest))
-        return start_states.chosen(start_states.joined(parts), count)
-
-    def _published_starts(self, count: int) -> State:
-        config, replay = self.config, self.replay
-        if replay is None:
-            return start_states.data_free(
-                self.model, self.agent.act, count, config.warmup_steps, config.dreamed
-            )
-        states = start_states.from_data(self.model, tensors(replay.sample(), self.run.device))
-        self._position = replay.state_dict()
-        return start_states.chosen(states, count)
 
     def _is_same_prompt(self, held: Tensor) -> bool:
         return held.shape == self.embedding.shape and bool(
