@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from genrl_ros.config.check import check
 from genrl_ros.config.training import Precision
 
 Align = Literal['sequence', 'initial', 'none']
 RewardKind = Literal['sequence', 'nearness', 'sequence+nearness']
+
+
+def still_known(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Learning settings that travel with a model, without what earlier versions knew alone."""
+    gone = {'from_goal'}
+    if settings.get('reward') in ('embedding', 'sequence+embedding'):
+        gone.add('reward')
+    return {name: value for name, value in settings.items() if name not in gone}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
@@ -239,14 +240,16 @@ def write_json(path: Path, value: Any) -> None:
 def write_tensors(
     path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a safetensors file atomically.
+    """Write a safetensors file atomically, of arrays however they lie in memory.
 
     Raises:
         OSError: naming the file, if it cannot be written; one that was there before stays.
     """
+    # The library writes memory as it lies, also that of a transposed array.
+    ordered = {name: np.asarray(tensor, order='C') for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
         try:
-            save_file(dict(tensors), temporary, dict(metadata or {}))
+            save_file(ordered, temporary, dict(metadata or {}))
         except SafetensorError as error:
             raise OSError(errno.EIO, str(error), str(path)) from error
 

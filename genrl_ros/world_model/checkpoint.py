@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from genrl_ros.config.learning import still_known
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.config.model import ModelConfig
 from genrl_ros.domains.base import RobotSpec
@@ -111,9 +112,10 @@ def read_card(folder: Path) -> tuple[ModelConfig, ModelCard]:
             )
         spec = RobotSpec.from_dict(values['embodiment' if version == 2 else 'robot'])
         config = from_mapping(ModelConfig, values['model'], f'{path}: model')
-        embedder, training = values['embedder'], values['training']
-        if version == 4:  # it may name rewards that are gone
-            training = {key: value for key, value in training.items() if key != 'learning'}
+        embedder, training = values['embedder'], dict(values['training'])
+        training.pop('embedding_head', None)
+        if 'learning' in training:
+            training['learning'] = still_known(training['learning'])
         card = ModelCard(spec, embedder['name'], embedder['identity'], training, values['sha256'])
     except (OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):

@@ -149,7 +149,8 @@ def nearness_loss(
     with torch.no_grad():
         feat = _features(batch, config.dropout)
         embed, goal = batch['embed'].float(), batch['goal'].float()
-        near = following(embed @ goal.mT, config.discount, config.floor)[:, : feat.shape[1]]
+        with torch.autocast(embed.device.type, enabled=False):
+            near = following(embed @ goal.mT, config.discount, config.floor)[:, : feat.shape[1]]
         draw = noise.uniform(feat.shape[:2], embed) * goal.shape[1]
         asked = draw.long().clamp(max=goal.shape[1] - 1).unsqueeze(-1)
         target = near.gather(-1, asked).squeeze(-1)

@@ -16,14 +16,14 @@ SMALL = {
     'frames': 2100, 'workers': 1, 'threads': 1, 'episodes': 1,
     'learning.updates': 2, 'learning.starts': 8,
     'world-model.updates': 12, 'world-model.batch': 4, 'dynamics.updates': 4,
-    'connect.updates': 4, 'prior.updates': 4, 'embedding-head.updates': 4,
+    'connect.updates': 4, 'prior.updates': 4, 'nearness.updates': 4,
     'record.report-every': 2, 'record.picture-every': 6,
 }  # fmt: skip
 
 
 SMALLEST = SMALL | {
     'frames': 423, 'world-model.updates': 2, 'world-model.batch': 2, 'dynamics.updates': 1,
-    'connect.updates': 1, 'prior.updates': 1, 'embedding-head.updates': 1,
+    'connect.updates': 1, 'prior.updates': 1, 'nearness.updates': 1,
     'learning.updates': 1, 'learning.starts': 4,
     'record.report-every': 1, 'record.picture-every': 0,
 }  # fmt: skip

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from toy_training import SPEC, TINY
 
 from genrl_ros.data.store.episode_file import Episode, write_episode
-from genrl_ros.system.files import atomic_folder, check_writable
+from genrl_ros.system.files import atomic_folder, check_writable, write_tensors
 from genrl_ros.training.engine.state_file import save_state
 from genrl_ros.world_model.checkpoint import save_mfwm
 from genrl_ros.world_model.mfwm import MFWM
@@ -112,3 +113,15 @@ def test_who_may_read_a_file_is_up_to_the_umask(
         'bundle': folder,
         'policy.json': file,
     }
+
+
+def test_arrays_are_written_as_they_are_and_not_as_they_lie(tmp_path: Path) -> None:
+    arrays = {
+        'transposed': np.arange(6.0).reshape(2, 3).T,
+        'every_second': np.arange(10)[::2],
+        'scalar': np.array(3.0),
+    }
+    write_tensors(tmp_path / 'file', arrays)
+    for name, found in load_file(tmp_path / 'file').items():
+        assert found.shape == arrays[name].shape
+        assert np.array_equal(found, arrays[name]), name

@@ -13,7 +13,13 @@ from torch import Tensor
 from toy_training import TINY, learn_toy, make_model
 
 from genrl_ros.config.learning import LearnConfig
-from genrl_ros.config.training import ConnectConfig, DynamicsConfig, PriorConfig, WorldModelConfig
+from genrl_ros.config.training import (
+    ConnectConfig,
+    DynamicsConfig,
+    NearnessConfig,
+    PriorConfig,
+    WorldModelConfig,
+)
 from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.training.behavior.learn import LearnResult
 from genrl_ros.training.engine.graphs import graphed
@@ -21,6 +27,7 @@ from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.world_model.losses import (
     connect_loss,
     dynamics_loss,
+    nearness_loss,
     prior_loss,
     world_model_loss,
 )
@@ -36,12 +43,14 @@ LOSSES: tuple[tuple[Any, Any], ...] = (
     (dynamics_loss, DynamicsConfig()),
     (connect_loss, ConnectConfig()),
     (prior_loss, PriorConfig(dropout=0.0)),
+    (nearness_loss, NearnessConfig(dropout=0.0)),
 )
 
 
 def random_batch() -> dict[str, Tensor]:
     shapes = {
-        'action': (3,), 'is_first': (), 'embed': (32,), 'logits': (4, 5), 'deter': (TINY.deter,)
+        'action': (3,), 'is_first': (), 'embed': (32,), 'logits': (4, 5), 'deter': (TINY.deter,),
+        'goal': (32,),
     }  # fmt: skip
     batch = {name: torch.rand(4, 8, *shape, device='cuda') for name, shape in shapes.items()}
     batch['image'] = torch.randint(256, (4, 8, 3, 64, 64), dtype=torch.uint8, device='cuda')

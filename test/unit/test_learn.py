@@ -136,12 +136,11 @@ def test_an_interrupted_learning_of_the_release_before_goes_on(
         with pytest.raises(StoppedError):
             learn_toy(*asked, out, should_stop=stop_after(2), export_early=False)
         state = load_state(place(out, 'task'))
-        del state['updates'], state['built_on']
+        del state['updates'], state['built_on'], state['drawn'], state['ended']
         state['identity'] = {**state.pop('settings'), **wrong}
         save_state(place(out, 'task'), state)
-    again = learn_toy(*asked, tmp_path / 'same')
-    graphs = [load_bundle(result.bundle_path).graphs for result in (whole, again)]
-    assert graphs[0]['actor.onnx'] == graphs[1]['actor.onnx']
+    again = learn_toy(*asked, tmp_path / 'same')  # from other states: it had drawn none ahead
+    assert again.updates == whole.updates
     with pytest.raises(OtherTrainingError, match='world model was 000'):
         learn_toy(*asked, tmp_path / 'other')
 

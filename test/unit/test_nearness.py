@@ -32,14 +32,16 @@ from genrl_ros.data.store.replay import AHEAD, LEAD, STATES, StretchReplay
 from genrl_ros.data.store.stills import HELD, STILLS, still_actions, still_frames
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.system.files import sha256
+from genrl_ros.training.behavior.settings_of import settings_of
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.latents import dynamics_identity, encode_dataset, follow_dataset
 from genrl_ros.training.model.pretrain import train_nearness
 from genrl_ros.training.model.stills import embed_stills, follow_stills
 from genrl_ros.world_model import latents
-from genrl_ros.world_model.checkpoint import load_mfwm, save_mfwm
+from genrl_ros.world_model.checkpoint import load_mfwm, save_mfwm, weights_identity
 from genrl_ros.world_model.losses import following
 from genrl_ros.world_model.mfwm import MFWM
+from genrl_ros.world_model.sequence import State
 
 CONFIG = NearnessConfig(
     updates=300, batch=8, optimism=0.5, dropout=0.0, optim=OptimConfig(lr=1e-2)
@@ -211,9 +213,17 @@ def test_stills_are_made_of_an_episodes_own_frames(tmp_path: Path) -> None:
     for frame, clip in zip(frames, clips, strict=True):
         assert np.allclose(clip[-1], mean[frame]), 'nothing moves any more'
         assert np.allclose(clip[0], [*mean[frame - 6 : frame + 1], mean[frame]])
-    action = still_actions(episode, 2)
+    action = still_actions(episode, TINY.action_dim)
     assert np.abs(action).max() <= 1
-    assert np.isfinite(states).all()
+    tokenizer = weights_identity(model.tokenizer)
+    logits, deter = store.logits(tokenizer, episode), store.deter(dynamics, episode)
+    for frame, told, found in zip(frames, action, states, strict=True):
+        stoch = latents.mode(torch.from_numpy(logits[frame][None].astype(np.float32)))
+        state = State(stoch, torch.from_numpy(deter[frame][None].astype(np.float32)))
+        for step in range(HELD):
+            after = model.sequence.advance(state, torch.from_numpy(told[step][None]))
+            state = State(stoch, after)
+            assert np.allclose(found[step], after[0], atol=2e-3), step
 
 
 def of_format(version: int, model_folder: Path, place: Path) -> Path:
@@ -226,7 +236,10 @@ def of_format(version: int, model_folder: Path, place: Path) -> Path:
     save_file(kept, weights)
     values = json.loads(description.read_text())
     values |= {'format_version': version, 'sha256': sha256(weights)}
-    values['training']['learning'] = {'reward': 'embedding' if version == 4 else 'sequence'}
+    learning = {'continued': 0.25, 'reward': 'sequence'}
+    if version == 4:
+        learning |= {'from_goal': 0.25, 'reward': 'sequence+embedding'}
+    values['training']['learning'] = learning
     description.write_text(json.dumps(values))
     return folder
 
@@ -238,7 +251,10 @@ def test_models_of_earlier_formats_have_no_nearness(
     """They are read, they learn as before, and what they cannot is refused with the cure."""
     folder = of_format(version, model_folder, tmp_path / 'before')
     model, card = load_mfwm(folder)
-    assert ('learning' in card.training) == (version == 3), 'format 4 names what is gone'
+    for settings in (card.training['learning'], asdict(settings_of(folder))):
+        assert 'from_goal' not in settings
+        assert settings.get('reward', 'sequence') == 'sequence', 'where the other is gone'
+        assert settings['continued'] == 0.25
     assert not any(weights.any() for weights in model.nearness.parameters())
     embedding = np.eye(TINY.embed_dim, dtype=np.float32)[0]
     config = LearnConfig(updates=1, starts=4, critic_first=0, prior=0.0)

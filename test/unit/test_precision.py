@@ -18,6 +18,7 @@ from genrl_ros.config.model import ModelConfig, model_preset
 from genrl_ros.config.training import (
     ConnectConfig,
     DynamicsConfig,
+    NearnessConfig,
     OptimConfig,
     PriorConfig,
     RecordConfig,
@@ -72,6 +73,7 @@ def batch() -> dict[str, Tensor]:
         'logits': torch.randn(*lead, 8, 8).half(),
         'deter': torch.randn(*lead, 64).half(),
         'embed': torch.nn.functional.normalize(torch.randn(*lead, 32), dim=-1),
+        'goal': torch.nn.functional.normalize(torch.randn(BATCH, 3, 32), dim=-1),
     }
     values['is_first'][1, 5] = 1
     return values
@@ -104,7 +106,7 @@ def agree(of: Callable[[], tuple[Tensor, nn.Module]], loss: float, cosine: float
 
 
 @pytest.mark.parametrize('sizes', SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize('stage', ['world_model', 'dynamics', 'connect', 'prior'])
+@pytest.mark.parametrize('stage', ['world_model', 'dynamics', 'connect', 'prior', 'nearness'])
 def test_losses_and_gradients(sizes: ModelConfig, stage: str) -> None:
     torch.manual_seed(0)
     model, values = MFWM(sizes), batch()
@@ -113,6 +115,7 @@ def test_losses_and_gradients(sizes: ModelConfig, stage: str) -> None:
         'dynamics': (losses.dynamics_loss, DynamicsConfig()),
         'connect': (losses.connect_loss, ConnectConfig()),
         'prior': (losses.prior_loss, PriorConfig()),
+        'nearness': (losses.nearness_loss, NearnessConfig()),
     }[stage]
 
     def of() -> tuple[Tensor, nn.Module]:

@@ -115,7 +115,7 @@ def test_every_stage_of_a_world_model_can_be_shared(encoded: Path, tmp_path: Pat
     assert SPEC.action_dim == TINY.action_dim
     train_tiny(encoded, tmp_path / 'one')
     assert together(partial(train_tiny, encoded, tmp_path / 'two'), 2) == ['', '']
-    for stage in ('world_model', 'dynamics', 'connector', 'prior'):
+    for stage in ('world_model', 'dynamics', 'connector', 'prior', 'nearness'):
         one, two = (rows((tmp_path / n / f'{stage}.csv').read_text()) for n in ('one', 'two'))
         assert len(one) == 3
         np.testing.assert_allclose(two, one, err_msg=stage, **TOLERANCE)

@@ -64,7 +64,7 @@ def test_the_block_works(run) -> None:
 
 
 def test_pretraining_and_connecting_need_no_simulator(run, dataset: Path) -> None:
-    stages = ('connect', 'prior', 'embedding-head')
+    stages = ('connect', 'prior', 'nearness')
     short = [f'--{stage}.updates=1' for stage in stages]
     short += [f'--{stage}.batch=1' for stage in stages]
     short += ['--connect.length=8']

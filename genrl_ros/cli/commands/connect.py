@@ -1,4 +1,4 @@
-"""Connect a finished world model to a video-language embedder: connector, aligner, prior, head.
+"""Connect a finished world model to a video-language embedder, and train all that needs it.
 
 The dataset's embeddings are made first, where they are missing. `genrl pretrain` ends with this;
 alone it is for another embedder, or for a longer training.

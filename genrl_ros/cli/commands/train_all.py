@@ -44,7 +44,7 @@ from genrl_ros.training.engine.run import Run
 from genrl_ros.training.engine.stages import Result, Stages
 from genrl_ros.training.model.embeddings import embed_dataset
 from genrl_ros.vlm import load_embedder
-from genrl_ros.world_model.checkpoint import read_card
+from genrl_ros.world_model.checkpoint import FORMAT_VERSION, read_card
 from genrl_ros.world_model.ranks import ALONE
 
 MODEL_FILES = ('mfwm.json', 'mfwm.safetensors', 'encoder.onnx')
@@ -137,7 +137,7 @@ class Making:
         self.stages.do('embed', {'data': data, 'embedder': config.embedder}, self.embed, ())
         model = self.stages.do(
             'pretrain',
-            self.settings() | {'data': data, 'defaults': VERSION},
+            self.settings() | {'data': data, 'defaults': VERSION, 'format': FORMAT_VERSION},
             self.pretrain,
             (self.model / 'mfwm.json',),
         )

@@ -293,7 +293,8 @@ class StepReplay(Source[Steps]):
 class Stretch(NamedTuple):
     """Consecutive frames of an episode, or those up to one of its frames that is held still.
 
-    And clips that its states are asked about: of which episodes, and where they end.
+    The frames that lead to it are told of the stop as of any other end. And clips that its states
+    are asked about: of which episodes, and where they end.
     """
 
     episode: str
@@ -322,7 +323,8 @@ class StretchReplay(Source[Stretch]):
         growing: look at the store anew from time to time.
 
     Raises:
-        ValueError: if no episode is long enough, or none has embeddings, logits and states.
+        ValueError: if no episode is long enough, or none has embeddings, logits and states, with
+            those of stills.
     """
 
     def __init__(
@@ -361,9 +363,8 @@ class StretchReplay(Source[Stretch]):
 
     def _goal(self, episode: str, start: int) -> tuple[str, int]:
         if self._rng.random() < self._same:
-            last = self._store.length(episode) - 1
-            frame = start + int(self._rng.integers(STATES + AHEAD))
-            return episode, min(max(frame, CLIP - 1), last)
+            end = min(start + STATES + AHEAD, self._store.length(episode))
+            return episode, int(self._rng.integers(max(start, CLIP - 1), end))
         episode = self._episode()
         return episode, int(self._rng.integers(CLIP - 1, self._store.length(episode)))
 

@@ -27,7 +27,7 @@ from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
 
 AHEAD = 8
-"""Updates whose new start states are drawn at once: a small batch takes as long as a large one."""
+"""Updates, at least, whose new start states are drawn at once: small batches take as long."""
 SAME_PROMPT = 0.9999
 """Least cosine of a prompt's embedding with itself: with other threads, its last bits differ."""
 
@@ -146,7 +146,10 @@ class BehaviorTraining(Training):
         self.target, self._reward = state['target'], None
         self.best.load_state_dict(state.get('best', {}))
         self.agent.ended, self._drawn = (
-            State(**state[name]) if state.get(name) else None for name in ('ended', 'drawn')
+            State(**{part: each.to(self.run.device) for part, each in state[name].items()})
+            if state.get(name)
+            else None
+            for name in ('ended', 'drawn')
         )
         if self.replay is not None and 'replay' in state:
             self.replay.load_state_dict(state['replay'])
@@ -173,13 +176,11 @@ class BehaviorTraining(Training):
     def _starts(self) -> State:
         """Where the next dreams begin: where others ended, and as published."""
         config, ended = self.config, self.agent.ended
-        carried = _fours(config.continued * config.starts)
+        carried = round(config.continued * config.starts)
         if ended is None or not carried:
             return self._new_starts(config.starts)
-        parts = [start_states.chosen(ended, carried)]
-        if rest := config.starts - len(parts[0].deter):
-            parts.append(self._new_starts(rest))
-        return start_states.joined(parts)
+        new = self._new_starts(config.starts - carried)
+        return start_states.joined([start_states.chosen(ended, carried), new])
 
     def _new_starts(self, count: int) -> State:
         """`count` states in which no dream has been, drawn ahead where no data are read."""
@@ -189,21 +190,16 @@ class BehaviorTraining(Training):
             self._position = replay.state_dict()
             return start_states.chosen(start_states.from_data(self.model, batch), count)
         if self._drawn is None or len(self._drawn.deter) < count:
-            number = AHEAD * count
+            number = AHEAD * count  # a multiple of 4, which states are drawn in
             drawn = start_states.data_free(
                 self.model, self.agent.act, number, config.warmup_steps, config.dreamed
             )
             self._drawn = start_states.chosen(drawn, number)
-        kept = self._drawn
-        self._drawn = State(*(each[count:] for each in kept))
+        kept, left = self._drawn, State(*(each[count:] for each in self._drawn))
+        self._drawn = left if len(left.deter) else None
         return State(*(each[:count] for each in kept))
 
     def _is_same_prompt(self, held: Tensor) -> bool:
         return held.shape == self.embedding.shape and bool(
             torch.cosine_similarity(held, self.embedding, 0) > SAME_PROMPT
         )
-
-
-def _fours(count: float) -> int:
-    """The nearest multiple of 4, as states are drawn in fours."""
-    return 4 * round(count / 4)

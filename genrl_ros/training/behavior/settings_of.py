@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genrl_ros.config.learning import LearnConfig
+from genrl_ros.config.learning import LearnConfig, still_known
 from genrl_ros.config.mapping import from_mapping
 from genrl_ros.system.files import read_json
 
@@ -22,7 +22,7 @@ def settings_of(model: Path) -> LearnConfig:
     """
     path = model / DESCRIPTION
     try:
-        settings = read_json(path)['training'].get('learning', {})
+        settings = still_known(read_json(path)['training'].get('learning', {}))
         return from_mapping(LearnConfig, settings, f'{path}: learning')
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f'{path} cannot be used: {error}') from error

@@ -136,9 +136,9 @@ class NetworkTraining(Training):
         }
 
     def cause(self) -> dict[str, Any]:
-        """Number and windows of the last batch."""
+        """Number of the last batch, and where its parts begin: episodes and frames."""
         assert self._batch is not None
-        windows = [list(window) for window in self._batch.windows]
+        windows = [list(window[:2]) for window in self._batch.windows]
         return {'batch': self._batch.number, 'windows': windows}
 
     def pass_over(self, failures: Sequence[Mapping[str, Any]]) -> None:
