@@ -28,8 +28,8 @@ from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.training import NearnessConfig, OptimConfig, RecordConfig
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import AHEAD, LEAD, STATES, StretchReplay
 from genrl_ros.data.store.stills import HELD, STILLS, still_actions, still_frames
+from genrl_ros.data.store.stretches import AHEAD, LEAD, STATES, StretchReplay
 from genrl_ros.system.arrays import FloatArray, Image
 from genrl_ros.system.files import sha256
 from genrl_ros.training.behavior.settings_of import settings_of

@@ -38,8 +38,9 @@ from genrl_ros.config.training import (
 from genrl_ros.data.pictures import Strips
 from genrl_ros.data.store.episode_file import Episode
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import Replay, StepReplay, StretchReplay
+from genrl_ros.data.store.replay import Replay, StepReplay
 from genrl_ros.data.store.stills import HELD, STILLS
+from genrl_ros.data.store.stretches import StretchReplay
 from genrl_ros.domains.base import RobotSpec
 from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior.export import write_model

@@ -19,7 +19,8 @@ from genrl_ros.config.recipe import read_recipe
 from genrl_ros.config.training import ConnectConfig, NearnessConfig, PriorConfig
 from genrl_ros.data.pictures import grid, write_png
 from genrl_ros.data.store.episode_store import EpisodeStore
-from genrl_ros.data.store.replay import Replay, StepReplay, StretchReplay
+from genrl_ros.data.store.replay import Replay, StepReplay
+from genrl_ros.data.store.stretches import StretchReplay
 from genrl_ros.domains import registry
 from genrl_ros.system.files import write_json
 from genrl_ros.system.share import shipped_model

@@ -21,7 +21,8 @@ from genrl_ros.config.training import (
     PriorConfig,
     WorldModelConfig,
 )
-from genrl_ros.data.store.replay import Replay, StepReplay, StretchReplay
+from genrl_ros.data.store.replay import Replay, StepReplay
+from genrl_ros.data.store.stretches import StretchReplay
 from genrl_ros.training.engine.fit import NetworkTraining, fit
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.latents import dynamics_identity
