@@ -119,9 +119,10 @@ def _clips(config: Config, concepts: Concepts, domain: str, run: Run) -> Clips:
     folder, source = config.clips / domain, concepts.sources[domain]
     if (folder / 'clips.json').is_file():
         return Clips.open(folder, source.concepts)
-    work = config.make.rehearsals + sum(config.make.split_takes)
+    make = config.make.asked(source)
+    work = make.rehearsals + sum(make.split_takes)
     with (
         contextlib.closing(source.make_studio()) as studio,
         bar(f'clips, {domain}', work) as show,
     ):
-        return make_clips(studio, source.concepts, folder, config.make, show, run.should_stop)
+        return make_clips(studio, source.concepts, folder, make, show, run.should_stop)

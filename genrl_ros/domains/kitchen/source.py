@@ -25,6 +25,8 @@ class KitchenConcepts:
     tested = tested_phrases('kitchen')
     things = tuple(noun for element in ELEMENTS for noun in phrases.NOUNS[element])
     measured = MEASURED
+    rehearsals = 168
+    takes = 3000
     requests = staticmethod(requests)
     objections = staticmethod(objections)
     describe = staticmethod(phrases.describe)

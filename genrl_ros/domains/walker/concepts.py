@@ -13,8 +13,8 @@ from genrl_ros.vlm.labels import FALSE, TRUE, UNSURE, Labels
 
 CONCEPTS = (
     'standing', 'one foot', 'high kick', 'kneeling', 'lunging', 'lying', 'sitting',
-    'crouching', 'headstand', 'bowing', 'walking', 'running', 'walking backwards', 'flipping',
-    'jumping', 'falling', 'getting up', 'wandering',
+    'crouching', 'headstand', 'bowing', 'walking slowly', 'walking', 'running',
+    'walking backwards', 'flipping', 'rolling', 'jumping', 'falling', 'getting up', 'wandering',
 )  # fmt: skip
 """What a clip can show; `wandering` is anything else."""
 FRAME_S = 0.05
@@ -93,20 +93,23 @@ def _shown(scene: Scene, slack: float) -> dict[str, Bools]:
     higher = high_shin[..., None] == scene.leg
     front_level = np.where(higher, scene.level, 0.0).max((-2, -1)) < 0.4 * slack
     walks = (tilt < 0.35 * slack) & (least > 1 - 0.12 * slack)
+    turns = (np.abs(turn) > 1.6 / slack**0.5) & (scene.upright.min(-1) < 0.3 * slack)
+    hips = scene.thigh.max((-2, -1))
     return {
         'standing': calm & (tilt < 0.12 * slack) & (least > 1.2 - 0.1 * slack) & on_feet
         & straight,
-        'one foot': calm & (tilt < 0.2 * slack) & (least > 1.2 - 0.07 * slack) & one_down
+        'one foot': slow & (np.abs(rise) < 0.2 * slack) & (np.abs(turn) < 0.7 * slack)
+        & (tilt < 0.25 * slack) & (least > 1.2 - 0.1 * slack) & one_down
         & (high_foot.min(-1) > 0.42 / slack**0.3) & (high_foot.max(-1) < 0.75 + 0.15 * slack),
         'high kick': slow & one_down & (high_foot.max(-1) > 1.0 / slack**0.3)
         & (tilt < 0.45 * slack) & (least > 1 - 0.2 * slack),
         'kneeling': calm & (tilt < 0.12 * slack) & (high_shin.max(-1) < 0.22 + 0.06 * slack)
-        & (loosest < -1.2 / slack) & (most < 1.1) & (least > 0.6 / slack),
+        & (loosest < -1.2 / slack) & (most < 1.1) & (least > 0.5 / slack),
         'lunging': calm & (tilt < 0.15 * slack) & (high_shin.min(-1) > 0.3 / slack**0.3)
         & (low_shin.max(-1) < 0.22 + 0.07 * slack) & front_level & (least > 0.75 / slack)
         & (most < 1.1 + 0.05 * slack),
-        'lying': calm & (most < 0.25 + 0.1 * slack) & (np.abs(scene.upright).max(-1) < 0.3 * slack)
-        & (high_shin.max(-1) < 0.25 + 0.1 * slack),
+        'lying': calm & (most < 0.2 + 0.08 * slack) & (np.abs(scene.upright).max(-1) < 0.3 * slack)
+        & (high_shin.max(-1) < 0.2 + 0.1 * slack),
         'sitting': calm & (tilt < 0.25 * slack) & (scene.level.max((-2, -1)) < 0.45 * slack)
         & (most < 0.65 + 0.06 * slack),
         'crouching': calm & on_feet & (loosest < -1.1 / slack) & (tilt < 0.3 * slack)
@@ -115,11 +118,13 @@ def _shown(scene: Scene, slack: float) -> dict[str, Bools]:
         & (low_foot.min(-1) > 1.0 / slack**0.5),
         'bowing': calm & on_feet & straight & (np.abs(scene.upright).max(-1) < 0.5 * slack)
         & (scene.thigh.min((-2, -1)) > 0.9 / slack**0.3),
-        'walking': walks & (speed > 0.6 / slack) & (speed < 1.9 * slack**0.5) & ~airborne,
+        'walking slowly': walks & (speed > 0.2 / slack) & (speed < 0.6 * slack**0.5) & ~airborne
+        & (high_foot.max(-1) > 0.15 / slack),
+        'walking': walks & (speed > 0.8 / slack) & (speed < 1.9 * slack**0.5) & ~airborne,
         'running': walks & (speed > 2.8 / slack),
         'walking backwards': walks & (speed < -0.45 / slack),
-        'flipping': (np.abs(turn) > 1.6 / slack**0.5) & (scene.upright.min(-1) < 0.3 * slack)
-        & (scene.thigh.max((-2, -1)) > 0.6 / slack**0.5),
+        'flipping': turns & (hips > 0.9 / slack**0.5) & (high_foot.max(-1) > 1.0 / slack**0.5),
+        'rolling': turns & (hips < 0.65 * slack**0.5),
         'jumping': airborne & (tilt < 0.3 * slack) & (np.abs(speed) < 2.0),
         'falling': (rise < -0.35 / slack) & (np.abs(turn) < 1.6),
         'getting up': (rise > 0.3 / slack) & (np.abs(turn) < 1.6) & ~airborne,

@@ -45,8 +45,12 @@ HELD_OUT: Phrases = {
         'incline your upper body', 'greet as in Japan', 'reach for the floor with straight legs',
         'the actor thanks the audience', 'lower the torso until it is level',
     ),
+    'walking slowly': (
+        'amble along', 'go on a ramble', 'drag your feet', 'no hurry, one step and then another',
+        'like an old man on his way to the shop',
+    ),
     'walking': (
-        'put one foot in front of the other', 'amble along', 'a pedestrian', 'go on a ramble',
+        'put one foot in front of the other', 'a pedestrian', 'get there on foot',
         'proceed at walking pace', 'pace down the street',
     ),
     'running': (
@@ -60,6 +64,11 @@ HELD_OUT: Phrases = {
     'flipping': (
         'an acrobat turning over', 'go head over heels', 'a gymnast on the mat',
         'loop through the air', 'revolve completely',
+    ),
+    'rolling': (
+        'turn over along the ground', 'like a barrel down a slope',
+        'go round and round on the floor', 'a somersault that never leaves the ground',
+        'a child on a grassy hill, over and over',
     ),
     'jumping': (
         'get both feet off the ground', 'skip with a rope', 'bounce like a ball',

@@ -27,10 +27,12 @@ DESCRIPTIONS = {
     'crouching': 'crouching',
     'headstand': 'standing upside down',
     'bowing': 'bowing',
+    'walking slowly': 'walking slowly',
     'walking': 'walking',
     'running': 'running',
     'walking backwards': 'walking backwards',
     'flipping': 'flipping over',
+    'rolling': 'rolling over',
     'jumping': 'jumping',
     'falling': 'falling',
     'getting up': 'getting up',
@@ -95,9 +97,15 @@ ACTS: dict[str, tuple[str, ...]] = {
         'bow', 'bow down', 'bend over', 'bend forward', 'take a bow', 'bend at the hips',
         'lean far forward', 'touch the toes', 'fold forward', 'bow deeply', 'bend down',
     ),
+    'walking slowly': (
+        'walk slowly', 'walk slowly forward', 'walk at a slow pace', 'walk in slow motion',
+        'take slow steps', 'take small steps', 'step forward slowly', 'stroll', 'take a stroll',
+        'amble', 'amble ahead', 'plod', 'trudge', 'shuffle along', 'creep forward', 'tiptoe',
+        'walk without haste', 'walk like a snail', 'move forward slowly on foot',
+    ),
     'walking': (
         'walk', 'walk forward', 'walk forwards', 'walk ahead', 'take a walk', 'go for a walk',
-        'take steps', 'step forward', 'stroll', 'march', 'walk at a normal pace', 'walk along',
+        'take steps', 'step forward', 'march', 'walk at a normal pace', 'walk along',
         'walk straight ahead', 'walk briskly', 'walk quickly', 'walk steadily', 'keep walking',
         'hike', 'walk like a human', 'walk fast', 'walk very fast', 'walk rapidly',
         'move forward on foot',
@@ -114,9 +122,15 @@ ACTS: dict[str, tuple[str, ...]] = {
     ),
     'flipping': (
         'flip', 'do a flip', 'do flips', 'do a backflip', 'do a front flip', 'do a somersault',
-        'do somersaults', 'flip over', 'turn a somersault', 'tumble', 'do a cartwheel',
-        'roll over', 'spin in the air', 'flip backwards', 'flip forwards', 'do a salto',
+        'do somersaults', 'flip over', 'turn a somersault', 'do a cartwheel', 'spin in the air',
+        'flip backwards', 'flip forwards', 'do a salto',
         'rotate head over heels',
+    ),
+    'rolling': (
+        'roll', 'roll over', 'roll on the floor', 'roll on the ground', 'roll along the floor',
+        'do a forward roll', 'do a backward roll', 'do a shoulder roll', 'do a judo roll',
+        'roll like a log', 'roll like a barrel', 'curl up and roll', 'roll over and over',
+        'tumble over the floor', 'roll across the mat', 'turn over on the ground',
     ),
     'jumping': (
         'jump', 'jump up', 'hop', 'leap', 'jump into the air', 'jump high', 'leap up', 'bounce',
@@ -152,9 +166,24 @@ _ASKED = (
 )
 _DOING = ('{}', '{}', 'keep {}', 'start {}', 'a video of {}')
 _DOUBLED = frozenset(
-    ('run', 'sit', 'get', 'step', 'flip', 'hop', 'jog', 'tip', 'drop', 'spin', 'put', 'rub', 'bob')
+    (
+        'run',
+        'sit',
+        'get',
+        'step',
+        'flip',
+        'hop',
+        'jog',
+        'tip',
+        'drop',
+        'spin',
+        'put',
+        'rub',
+        'bob',
+        'plod',
+    )
 )
-_KEPT = frozenset(('be', 'flee'))
+_KEPT = frozenset(('be', 'flee', 'tiptoe'))
 
 
 def gerund(act: str) -> str:

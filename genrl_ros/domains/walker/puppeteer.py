@@ -35,10 +35,11 @@ def rehearse(walker: Walker, seed: int) -> States:
     """Positions `(T, 9)` of one rehearsal, one a control step; the seed chooses everything."""
     rng = np.random.default_rng(seed)
     kinds: tuple[tuple[float, Callable[[Walker, np.random.Generator], States]], ...] = (
-        (0.55, _poses),
-        (0.15, _turning),
-        (0.22, _gait),
-        (0.08, _fall),
+        (0.5, _poses),
+        (0.12, _turning),
+        (0.2, _gait),
+        (0.06, _fall),
+        (0.12, _anything),
     )
     odds = np.array([odd for odd, _ in kinds])
     chosen = kinds[rng.choice(len(kinds), p=odds / odds.sum())][1]
@@ -119,12 +120,25 @@ def _bow(rng: np.random.Generator) -> tuple[Pose, float]:
     return _legs(rng, leg, leg, 4), pitch
 
 
+def _upright(rng: np.random.Generator) -> tuple[Pose, float]:
+    low, high = np.array([-20, -110, -45] * 2), np.array([100, 0, 45] * 2)
+    legs = low + (high - low) * rng.beta([1, 2, 1] * 2, [1, 1, 1] * 2)
+    return legs * DEGREES, rng.normal(0, 20)
+
+
+def _between(rng: np.random.Generator) -> tuple[Pose, float]:
+    chosen = rng.choice(list(NAMED), 2, replace=False)
+    (first, pitch), (second, other) = (NAMED[str(name)](rng) for name in chosen)
+    share = rng.uniform(0.2, 0.8)
+    return first + share * (second - first), pitch + share * (other - pitch)
+
+
 def _anyhow(rng: np.random.Generator) -> tuple[Pose, float]:
     low, high = np.array([-20, -150, -45] * 2), np.array([100, 0, 45] * 2)
     return rng.uniform(low, high) * DEGREES, rng.uniform(-180, 180)
 
 
-POSES: dict[str, Callable[[np.random.Generator], tuple[Pose, float]]] = {
+NAMED: dict[str, Callable[[np.random.Generator], tuple[Pose, float]]] = {
     'standing': _stand,
     'one foot': _one_foot,
     'high kick': _high_kick,
@@ -136,15 +150,23 @@ POSES: dict[str, Callable[[np.random.Generator], tuple[Pose, float]]] = {
     'crouching': _crouch,
     'headstand': _headstand,
     'bowing': _bow,
-    'anyhow': _anyhow,
 }
-"""How each pose is drawn: the legs' joints `(6,)` in rad, and the torso's pitch in degrees."""
+"""How each pose that has a name is drawn: the legs' joints `(6,)` in rad, and the torso's pitch in
+degrees."""
+POSES = {**NAMED, 'upright': _upright, 'between': _between, 'anyhow': _anyhow}
+"""All poses. Those that are near a named one, and are not it, teach what makes it one."""
+ODDS = np.array([1.0] * len(NAMED) + [4.0, 4.0, 1.0])
+"""How likely each of them is."""
 
 
 def draw_pose(walker: Walker, name: str, rng: np.random.Generator) -> Pose:
     """Positions `(9,)` of a pose, put down on the floor."""
     legs, pitch = POSES[name](rng)
     return grounded(walker, np.concatenate([[0.0, 0.0, pitch * DEGREES], legs]))
+
+
+def _drawn(rng: np.random.Generator) -> str:
+    return str(rng.choice(list(POSES), p=ODDS / ODDS.sum()))
 
 
 def grounded(walker: Walker, position: Pose, above: float = 0.0) -> Pose:
@@ -169,9 +191,8 @@ def lowest(walker: Walker) -> float:
 
 def _poses(walker: Walker, rng: np.random.Generator) -> States:
     """Poses held with a little sway, each blended into the next."""
-    names = list(POSES)
     states: list[Pose] = []
-    now = draw_pose(walker, names[rng.integers(len(names))], rng)
+    now = draw_pose(walker, _drawn(rng), rng)
     while len(states) < STEPS:
         sway, speed = rng.uniform(0, 0.05, 7), rng.uniform(0.02, 0.25)
         phase = rng.uniform(0, 2 * np.pi, 7)
@@ -179,7 +200,7 @@ def _poses(walker: Walker, rng: np.random.Generator) -> States:
             swaying = now.copy()
             swaying[PITCH:] += sway * np.sin(speed * step + phase)
             states.append(grounded(walker, swaying))
-        then = draw_pose(walker, names[rng.integers(len(names))], rng)
+        then = draw_pose(walker, _drawn(rng), rng)
         then[X] = states[-1][X]
         states += _blend(walker, states[-1], then, int(rng.integers(*BLEND_STEPS)), rng)
         now = states[-1]
@@ -203,12 +224,14 @@ def _blend(
 
 
 def _turning(walker: Walker, rng: np.random.Generator) -> States:
-    """Flips: the body turns, in a leap or over the floor, with legs that tuck in."""
+    """Flips and rolls: the body turns, in a leap or over the floor, with legs that tuck in."""
     states: list[Pose] = []
     turn, way = rng.uniform(3.0, 11.0) * rng.choice([-1.0, 1.0]), rng.uniform(-1.0, 1.5)
     position = draw_pose(walker, str(rng.choice(['standing', 'crouching', 'headstand'])), rng)
-    tucked, _ = POSES[str(rng.choice(['crouching', 'standing', 'anyhow']))](rng)
-    leap, pace = rng.uniform(0.0, 0.8), rng.uniform(0.01, 0.05)
+    legs = ('standing', 'crouching', 'kneeling', 'sitting', 'anyhow')
+    tucked, _ = POSES[str(rng.choice(legs))](rng)
+    leap = rng.uniform(0.0, 0.8) if rng.random() < 0.6 else 0.0
+    pace = rng.uniform(0.01, 0.08)
     dt = walker.robot.control_dt_s
     while len(states) < STEPS:
         position[PITCH] += turn * dt
@@ -238,14 +261,29 @@ def _fall(walker: Walker, rng: np.random.Generator) -> States:
     return _simulated(walker, actor, rng, lead=0)
 
 
+def _anything(walker: Walker, rng: np.random.Generator) -> States:
+    """Whatever a collector does, explorers and novices included, often with wild actions."""
+    actors = _actors(share_path('models', walker.robot.name, 'collectors'))
+    walker.reset(int(rng.integers(2**31)))
+    wild = float(rng.choice([0.0, 0.3, 0.7]))
+    actor = actors[rng.integers(len(actors))]
+    return _simulated(walker, actor, rng, lead=int(rng.integers(0, 120)), wild=wild)
+
+
 def _simulated(
-    walker: Walker, actor: StateActor | None, rng: np.random.Generator, lead: int
+    walker: Walker,
+    actor: StateActor | None,
+    rng: np.random.Generator,
+    lead: int,
+    wild: float = 0.0,
 ) -> States:
     scale, states = np.array(walker.robot.action_scale), []
     action = np.zeros(len(scale))
     for step in range(lead + STEPS):
         if step % walker.robot.action_repeat == 0 and actor is not None:
             action = actor.act(observe(walker), rng).astype(np.float64)
+            if rng.random() < wild:
+                action = rng.uniform(-1, 1, len(scale))
         walker.control(action * scale)
         if step >= lead:
             states.append(walker.data.qpos.copy())

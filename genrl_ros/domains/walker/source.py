@@ -24,6 +24,8 @@ class WalkerConcepts:
     tested = tested_phrases('walker')
     things = THINGS
     measured: Phrases = {}
+    rehearsals = 1200
+    takes = 6000
     requests = staticmethod(requests)
     objections = staticmethod(objections)
     describe = staticmethod(phrases.describe)

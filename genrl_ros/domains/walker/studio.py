@@ -14,6 +14,8 @@ from genrl_ros.vlm.labels import TRUE, Labels
 
 DISTANCE, HEIGHT_M, TURN_DEG = (0.85, 1.25), 0.15, 8.0
 """Range of the camera's distance as a factor, of its height, and of its turn around the body."""
+OTHERWISE = 6.0
+"""How many takes show no concept, for each that shows a certain one."""
 LIGHT_RANGE, COLOUR_RANGE = (0.7, 1.3), (0.8, 1.2)
 
 
@@ -104,8 +106,9 @@ class Studio(Walker):
 
     @staticmethod
     def group_odds() -> tuple[list[str], FloatArray]:
-        """What a take may be about: every concept alike."""
-        return list(CONCEPTS), np.full(len(CONCEPTS), 1 / len(CONCEPTS), np.float32)
+        """What a take may be about: every concept alike, and more that shows none of them."""
+        odds = np.array([OTHERWISE if name == 'wandering' else 1.0 for name in CONCEPTS])
+        return list(CONCEPTS), (odds / odds.sum()).astype(np.float32)
 
     @staticmethod
     def groups(scene: Scene) -> dict[str, npt.NDArray[np.bool_]]:

@@ -7,7 +7,7 @@ is twelve frames of one camera, which hold five overlapping clips, and five more
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from genrl_ros.system.arrays import Image
 from genrl_ros.system.files import check_regular, read_json
-from genrl_ros.training.embedder.source import Concepts, States, Studio
+from genrl_ros.training.embedder.source import Concepts, ConceptSource, States, Studio
 from genrl_ros.training.embedder.unfinished_clips import UnfinishedClips
 from genrl_ros.training.engine.run import StoppedError
 from genrl_ros.vlm.labels import Labels
@@ -37,10 +37,10 @@ KEEP_EVERY = 100
 class ClipConfig:
     """How many clips, and from what."""
 
-    rehearsals: int = 168
-    """Rehearsals with a seed each; an eighth is kept for testing."""
-    takes: int = 3000
-    """Takes to train with."""
+    rehearsals: int = 0
+    """Rehearsals with a seed each, an eighth of them kept for testing; 0: as the domain asks."""
+    takes: int = 0
+    """Takes to train with; 0: as the domain asks."""
     held_out_takes: int = 300
     """Takes of rehearsals that are kept for testing, with varied cameras."""
     published_takes: int = 300
@@ -58,8 +58,16 @@ class ClipConfig:
             raise ValueError(
                 f'clip seeds start at {FIRST_SEED}, smaller ones belong to the world model'
             )
-        if self.rehearsals < 8:
+        if self.rehearsals and self.rehearsals < 8:
             raise ValueError('at least 8 rehearsals are needed, one of them for testing')
+
+    def asked(self, source: ConceptSource) -> ClipConfig:
+        """The same, with what the domain asks for where nothing is said."""
+        return replace(
+            self,
+            rehearsals=self.rehearsals or source.rehearsals,
+            takes=self.takes or source.takes,
+        )
 
 
 @dataclass(frozen=True)

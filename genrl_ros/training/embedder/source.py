@@ -86,6 +86,8 @@ class ConceptSource(Protocol):
         tested: sentences by which nothing was chosen.
         things: names of its things.
         measured: other sentences that its reader is chosen or measured with, by what they are.
+        rehearsals: how many show what it can look like.
+        takes: how many of them are filmed to train with.
     """
 
     concepts: tuple[str, ...]
@@ -95,6 +97,8 @@ class ConceptSource(Protocol):
     tested: Tested
     things: tuple[str, ...]
     measured: Phrases
+    rehearsals: int
+    takes: int
 
     def describe(self, concept: str) -> str:
         """A concept in words."""

@@ -19,6 +19,8 @@ from genrl_ros.vlm.labels import FALSE, TRUE
 
 MAX_SCALE = 50.0
 TEXT_ITERATIONS = 300
+OTHERWISE = 4.0
+"""How often a take that shows no concept is drawn, for each that shows a certain one."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class TrainConfig:
 
 
 class TakeSampler:
-    """Draws takes so that every concept is seen equally often.
+    """Draws takes so that every concept is seen equally often, and more that show none of them.
 
     Args:
         clips: the finished takes.
@@ -73,6 +75,8 @@ class TakeSampler:
         self._where = [np.argwhere(shown[:, :, c]) for c in range(len(clips.concepts))]
         self._train = train
         self._filled = [c for c, where in enumerate(self._where) if len(where)]
+        odds = [OTHERWISE if clips.concepts[c] == 'wandering' else 1.0 for c in self._filled]
+        self._odds = np.array(odds) / sum(odds)
 
     def state_dict(self) -> dict[str, Any]:
         """What is needed to go on drawing where this sampler is."""
@@ -91,7 +95,7 @@ class TakeSampler:
         frames = np.empty((count, TAKE_FRAMES, 3, 64, 64), np.uint8)
         labels = np.empty((count, *self._clips.labels.shape[2:]), np.int8)
         for i in range(count):
-            where = self._where[self._rng.choice(self._filled)]
+            where = self._where[self._rng.choice(self._filled, p=self._odds)]
             row, backwards = where[self._rng.integers(len(where))]
             take = self._train[row]
             frames[i] = self._clips.frames[take, :: -1 if backwards else 1]
