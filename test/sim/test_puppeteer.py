@@ -9,7 +9,7 @@ import pytest
 
 from genrl_ros.domains import registry
 from genrl_ros.domains.walker.concepts import CONCEPTS, label
-from genrl_ros.domains.walker.puppeteer import POSES, draw_pose, lowest, rehearse
+from genrl_ros.domains.walker.puppeteer import POSES, draw_pose, grounded, lowest, rehearse
 from genrl_ros.domains.walker.source import SOURCE
 from genrl_ros.domains.walker.studio import Studio
 from genrl_ros.vlm.labels import TRUE
@@ -54,11 +54,29 @@ def test_time_tells_walking_from_running_and_backwards(studio: Studio) -> None:
     assert shown(studio, states[::4][:8]) == {'running'}
 
 
+def test_a_walk_is_slow_or_brisk_and_needs_a_step(studio: Studio) -> None:
+    pose = draw_pose(studio, 'standing', np.random.default_rng(1))
+    states = np.repeat(pose[None], 8, 0)
+    states[:, 1] = 0.02 * np.arange(8)  # 0.4 m/s
+    assert 'walking slowly' not in shown(studio, states)
+    states[:, 3:5] += np.array([0.5, -0.8])
+    states[:, 3:5] += np.array([0.0, 0.01]) * np.arange(8)[:, None]
+    states = np.stack([grounded(studio, state) for state in states])
+    assert shown(studio, states) == {'walking slowly'}
+    states[:, 1] *= 3
+    assert shown(studio, states) == {'walking'}
+
+
 def test_turning_over_falling_and_rising(studio: Studio) -> None:
     pose = draw_pose(studio, 'standing', np.random.default_rng(2))
     states = np.repeat(pose[None], 8, 0)
     states[:, 2] += np.linspace(0, 2.5, 8)
-    assert 'flipping' in shown(studio, states)
+    over = np.stack([grounded(studio, state, 0.4) for state in states])
+    assert 'flipping' in shown(studio, over) and 'rolling' not in shown(studio, over)
+    low = states.copy()
+    low[:, 3:] = np.array([1.5, -2.4, 0.0, 1.5, -2.4, 0.0])
+    low = np.stack([grounded(studio, state) for state in low])
+    assert 'rolling' in shown(studio, low) and 'flipping' not in shown(studio, low)
     states = np.repeat(pose[None], 8, 0)
     states[:, 0] -= np.linspace(0, 0.5, 8)
     assert 'falling' in shown(studio, states)
