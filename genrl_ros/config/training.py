@@ -203,9 +203,12 @@ class NearnessConfig:
     batch: int = 64
     """Stretches of episodes a batch, of 64 states each and what follows them."""
     goals: int = 16
-    """Clips that states of a stretch are asked about, each about one."""
+    """Goals that states of a stretch are asked about, each about one."""
+    named: float = 0.25
+    """Share of these goals that are concepts of the domain which the embedder knows by name; of an
+    embedder without concepts, none. Clips of a dataset are of few of them: most of them stand."""
     same: float = 0.35
-    """Share of these clips that are of the same part of the episode."""
+    """Share of the other goals, clips, that are of the same part of the episode."""
     stills: float = 0.25
     """Share of the stretches that are held still, against taking a pose for a motion."""
     discount: float = 0.97
@@ -225,7 +228,7 @@ class NearnessConfig:
         check(self.updates >= 0, 'nearness.updates must not be negative')
         for name in ('batch', 'goals'):
             check(getattr(self, name) > 0, f'nearness.{name} must be positive')
-        for name in ('same', 'stills', 'optimism'):
+        for name in ('named', 'same', 'stills', 'optimism'):
             check(0 <= getattr(self, name) <= 1, f'nearness.{name} must be in [0, 1]')
         for name in ('discount', 'floor', 'dropout'):
             check(0 <= getattr(self, name) < 1, f'nearness.{name} must be in [0, 1)')

@@ -53,6 +53,11 @@ class ConceptBank:
         known = self.domains.get(robot)
         return known is not None and self.names[self.words.index(words)] not in known
 
+    def of(self, robot: str) -> FloatArray:
+        """Centroids `(C, D)` of what the robot of a domain knows; of another robot, all."""
+        known = self.domains.get(robot, self.names)
+        return self.centroids[[name in known for name in self.names]]
+
 
 @runtime_checkable
 class KnowsConcepts(Protocol):

@@ -144,17 +144,19 @@ def nearness_loss(
     2110.06169): nearness is of the better ways that were gone, not of their mean.
 
     On stretches: `logits` and `deter` of N states, `embed` `(B, L, D)` of the clips that end with
-    them and after them, and `goal` `(B, G, D)`, of which each state is asked about one.
+    them and after them, and `goal` `(B, G, D)`, of which each state is asked about one, as of a
+    prompt: through the aligner.
     """
     with torch.no_grad():
         feat = _features(batch, config.dropout)
         embed, goal = batch['embed'].float(), batch['goal'].float()
+        prompts = model.aligner(goal)
         with torch.autocast(embed.device.type, enabled=False):
             near = following(embed @ goal.mT, config.discount, config.floor)[:, : feat.shape[1]]
         draw = noise.uniform(feat.shape[:2], embed) * goal.shape[1]
         asked = draw.long().clamp(max=goal.shape[1] - 1).unsqueeze(-1)
         target = near.gather(-1, asked).squeeze(-1)
-        asked_for = goal.gather(1, asked.expand(-1, -1, goal.shape[-1]))
+        asked_for = prompts.gather(1, asked.expand(-1, -1, goal.shape[-1]))
     told = model.nearness(feat, asked_for).float()
     error = target - told.detach().sigmoid()
     weight = torch.where(error > 0, config.optimism, 1 - config.optimism)

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,8 +49,8 @@ CONFIG = NearnessConfig(
 )
 
 
-def stretches(store: EpisodeStore, held: float, seed: int = 0) -> StretchReplay:
-    return StretchReplay(store, 8, held, 6, 0.5, seed, EMBEDDER, TOKENIZER, DYNAMICS)
+def stretches(store: EpisodeStore, held: float, seed: int = 0, **more: Any) -> StretchReplay:
+    return StretchReplay(store, 8, held, 6, 0.5, seed, EMBEDDER, TOKENIZER, DYNAMICS, **more)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def error_on_data(model: MFWM, store: EpisodeStore) -> float:
     with torch.no_grad():
         stoch = latents.mode(latents.log_probs(arrays['logits']))
         feat = torch.cat([stoch.flatten(-2), arrays['deter']], -1)
-        told = model.nearness(feat[:, :, None], arrays['goal'][:, None]).sigmoid()
+        told = model.nearness(feat[:, :, None], model.aligner(arrays['goal'])[:, None]).sigmoid()
         true = following(arrays['embed'] @ arrays['goal'].mT, CONFIG.discount, CONFIG.floor)
     return float((told - true[:, :STATES]).square().mean())
 
@@ -91,6 +92,17 @@ def test_it_learns_what_followed(trained: tuple[MFWM, float, float]) -> None:
     assert after < before / 3
 
 
+def test_a_share_of_the_goals_is_known_by_name(tmp_path: Path) -> None:
+    store = EpisodeStore.open(make_encoded_store(tmp_path / 'data'))
+    known = np.eye(TINY.embed_dim, dtype=np.float32)[:3]
+    goals = stretches(store, 0.5, known=known, named=0.5).sample()['goal']
+    named = (goals.max(-1) == 1.0).sum(-1)
+    assert goals.shape == (8, 6, TINY.embed_dim) and (named == 3).all()
+    assert {int(row.argmax()) for row in goals[:, 3:].reshape(-1, TINY.embed_dim)} == {0, 1, 2}
+    without = stretches(store, 0.5, known=None, named=0.5).sample()['goal']
+    assert without.shape == goals.shape and (without.max(-1) < 1.0).all()
+
+
 def test_optimism_counts_the_better_ways(tmp_path: Path) -> None:
     """Of alike states, the more so: what is told lies above the mean of what followed."""
     store, told = EpisodeStore.open(make_encoded_store(tmp_path / 'data')), []
@@ -102,7 +114,7 @@ def test_optimism_counts_the_better_ways(tmp_path: Path) -> None:
         batch = stretches(store, held=0.0, seed=1).sample()
         goal, nothing = torch.from_numpy(batch['goal'][:, :1]), torch.zeros(8, 1, TINY.feat)
         with torch.no_grad():
-            told.append(float(model.nearness(nothing, goal).sigmoid().mean()))
+            told.append(float(model.nearness(nothing, model.aligner(goal)).sigmoid().mean()))
     assert told[1] > told[0] + 0.05
 
 
@@ -151,7 +163,7 @@ def test_a_stretch_comes_with_what_follows_it(tmp_path: Path) -> None:
     replay = stretches(store, held=0.0)
     parts = replay.draw()
     batch = replay.read(parts)
-    for row, (episode, start, still, goals) in enumerate(parts):
+    for row, (episode, start, still, goals, _) in enumerate(parts):
         assert still is None
         frames = np.minimum(start + np.arange(STATES + AHEAD), 11)
         states = frames[:STATES]
@@ -170,7 +182,7 @@ def test_a_held_stretch_leads_to_a_frame_and_stays(tmp_path: Path) -> None:
     replay = stretches(store, held=1.0)
     parts = replay.draw()
     batch = replay.read(parts)
-    for row, (episode, start, still, _) in enumerate(parts):
+    for row, (episode, start, still, *_) in enumerate(parts):
         assert still is not None
         frame = still_frames(episode, 12)[still]
         lead = np.maximum(np.arange(frame - LEAD + 1, frame + 1), 0)

@@ -1,7 +1,7 @@
 """Grounding: what a prompt means, and when to doubt it."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -45,6 +45,12 @@ def test_an_ambiguous_prompt_names_both_meanings() -> None:
     result = ground(Knowing(), np.array([1.0, 0.97, 0.0]))
     assert not result.well_grounded
     assert 'opening a' in result.warning and 'opening b' in result.warning
+
+
+def test_a_bank_tells_what_the_robot_of_a_domain_knows() -> None:
+    bank = replace(BANK, domains={'here': frozenset(['b/opening'])})
+    np.testing.assert_array_equal(bank.of('here'), BANK.centroids[1:])
+    np.testing.assert_array_equal(bank.of('elsewhere'), BANK.centroids)
 
 
 def test_a_foreign_prompt_is_told() -> None:

@@ -38,6 +38,7 @@ from genrl_ros.training.model.report import goal_strips, report_goals, video_goa
 from genrl_ros.training.model.stills import embed_stills, follow_stills
 from genrl_ros.vlm import load_embedder
 from genrl_ros.vlm.base import VideoTextEmbedder
+from genrl_ros.vlm.grounding import KnowsConcepts
 from genrl_ros.world_model.checkpoint import load_mfwm, weights_identity
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -198,9 +199,11 @@ def _train_nearness(
         mine, frames = run.ranks.deal(store.episode_ids), store.num_frames
         work_through('embed stills', frames, embed_stills(store, embedder, mine), run)
         work_through('follow stills', frames, follow_stills(store, model, mine), run)
+    known = embedder.bank.of(store.spec.name) if isinstance(embedder, KnowsConcepts) else None
     stretches = StretchReplay(
         store, nearness.batch, nearness.stills, nearness.goals, nearness.same, how.seed,
         embedder.identity, tokenizer, dynamics_identity(model), growing=alone,
+        known=known, named=nearness.named,
     )  # fmt: skip
     with stage('nearness', nearness.updates, run) as watched:
         train_nearness(model, stretches, nearness, watched)

@@ -105,7 +105,7 @@ def train_nearness(model: MFWM, replay: StretchReplay, config: NearnessConfig, r
     def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         return nearness_loss(model, batch, config)
 
-    built_on = f'{dynamics_identity(model)} {replay.embedder}'
+    built_on = f'{dynamics_identity(model)} {weights_identity(model.aligner)}'
     asked = _settings(config) | {'embedder': replay.embedder}
     net = model.nearness
     training = NetworkTraining(
