@@ -210,17 +210,18 @@ def _possible(wording: Wording) -> frozenset[Objection]:
     return frozenset(found)
 
 
-def choose_threshold(good: FloatArray, bad: FloatArray) -> float:
+def choose_threshold(good: FloatArray, bad: FloatArray, least_kept: float = 0.0) -> float:
     """The value that best tells good from bad sentences, both errors weighing the same.
 
     Args:
         good: values of sentences that should reach the threshold.
         bad: values of sentences that should not.
+        least_kept: share of the good ones that has to reach it in any case.
     """
     values = np.sort(np.concatenate([good, bad]))
-    cuts = (values[1:] + values[:-1]) / 2
+    cuts = np.append(values[0], (values[1:] + values[:-1]) / 2)
     kept = (good[None] >= cuts[:, None]).mean(1)
     refused = (bad[None] < cuts[:, None]).mean(1)
-    balanced = kept + refused
+    balanced = np.where(kept >= least_kept, kept + refused, 0.0)
     best = np.flatnonzero(balanced == balanced.max())
     return float(cuts[best[len(best) // 2]])

@@ -13,14 +13,23 @@ from genrl_ros.bench.ladder import __main__ as ladder
 from genrl_ros.cli.commands import collect, pretrain
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.config.rounds import RoundsConfig
-from genrl_ros.config.training import DynamicsConfig, OptimConfig, RecordConfig, WorldModelConfig
+from genrl_ros.config.training import (
+    ConnectConfig,
+    DynamicsConfig,
+    NearnessConfig,
+    OptimConfig,
+    PriorConfig,
+    RecordConfig,
+    WorldModelConfig,
+)
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains.walker import DOMAIN
 from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.training.engine.run import Run, StoppedError
+from genrl_ros.training.rounds.far_apart import far_apart
 
 LEARNING = LearnConfig(updates=2, starts=8, prior=0.0, critic_first=0, actor_lr=3e-4)
-ROUNDS = RoundsConfig(count=2, frames=600, clips=1, windows=16, updates=2, learning=LEARNING)
+ROUNDS = RoundsConfig(count=2, frames=600, windows=16, updates=2, learning=LEARNING)
 
 
 @pytest.fixture(scope='module')
@@ -49,13 +58,13 @@ def test_rounds_add_what_policies_did_and_are_made_once(
     tried = [name for name in store.episode_ids if name.startswith('round')]
     assert tried == [f'round{number}-00000{i}' for number in (1, 2) for i in (0, 1)]
     assert {store.kind(name) for name in tried} <= {
-        f'imagined {name}' for name in ('stand', 'walk', 'run', 'clip0')
+        f'imagined {name}' for name in ('stand', 'walk', 'run')
     }
     assert len({store.image(name).tobytes() for name in tried}) == 4
     rows = (tmp_path / 'run' / 'dynamics.csv').read_text().splitlines()
     assert rows[-1].split(',')[0] == '6'
     for number in (1, 2):
-        bundle = load_bundle(tmp_path / 'run' / 'rounds' / str(number) / 'clip0')
+        bundle = load_bundle(tmp_path / 'run' / 'rounds' / str(number) / 'walk')
         assert bundle.description.updates == 2
 
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / 'run').rglob('actor.onnx')}
@@ -69,6 +78,35 @@ def test_rounds_add_what_policies_did_and_are_made_once(
     np.testing.assert_array_equal(EpisodeStore.open(data).action(tried[0]), store.action(tried[0]))
 
 
+def test_policies_of_later_rounds_are_learned_for_clips_that_are_far_apart(
+    data: Path, tmp_path: Path
+) -> None:
+    config = asked(data, tmp_path / 'run')
+    with pytest.raises(ValueError, match='without the embedder'):
+        replace(config, rounds=replace(ROUNDS, clips=2))
+    optim = OptimConfig(lr=1e-3)
+    config = replace(
+        config, stage='all', rounds=replace(ROUNDS, clips=2, seen_first=1),
+        connect=ConnectConfig(updates=2, batch=2, length=8, optim=optim),
+        nearness=NearnessConfig(updates=2, batch=2, goals=4, optim=optim),
+        prior=PriorConfig(updates=0),
+    )  # fmt: skip
+    assert pretrain.main(config) == 0
+    made = {path.parent.name + path.name for path in (config.run / 'rounds').glob('*/clip*')}
+    assert made == {'2clip0', '2clip1'}
+    assert (config.run / 'nearness_round2.safetensors').is_file()
+    assert not (config.run / 'nearness_round1.safetensors').exists()
+    store = EpisodeStore.open(data)
+    (embedder,) = (data / 'embeddings').iterdir()
+    clips = far_apart(store, embedder.name, 3, seed=0)
+    np.testing.assert_allclose(np.linalg.norm(clips, axis=1), 1.0, atol=1e-2)
+    rest = far_apart(store, embedder.name, 40, seed=0)[3:]
+    apart, alike = (clips @ clips.T)[np.triu_indices(3, 1)].max(), rest @ clips.T
+    assert apart < alike.max(1).mean()
+    bundle = load_bundle(config.run / 'rounds' / '2' / 'clip1').description
+    assert bundle.updates == 2 and bundle.prompt == 'clip1, of round2'
+
+
 def test_a_round_that_is_stopped_goes_on(data: Path, tmp_path: Path) -> None:
     config = asked(data, tmp_path / 'run')
     config = replace(config, rounds=replace(ROUNDS, count=1))
@@ -77,7 +115,7 @@ def test_a_round_that_is_stopped_goes_on(data: Path, tmp_path: Path) -> None:
     with pytest.raises(StoppedError, match='round1 stand after 1 of 2 updates'):
         pretrain.pretrain(config, run)
     pretrain.pretrain(config, Run(config.run, config.record))
-    assert (config.run / 'rounds' / '1' / 'clip0' / 'policy.json').is_file()
+    assert (config.run / 'rounds' / '1' / 'run' / 'policy.json').is_file()
 
 
 def test_the_ladder_compares_dreams_with_reality(data: Path, tmp_path: Path) -> None:

@@ -105,6 +105,13 @@ def test_the_threshold_lies_between_good_and_bad() -> None:
     assert 0.3 < choose_threshold(good, bad) < 0.6
 
 
+def test_a_threshold_keeps_the_share_of_good_ones_that_it_has_to() -> None:
+    good = np.array([0.2, *np.linspace(0.8, 0.9, 9)], np.float32)
+    bad = np.linspace(0.1, 0.7, 10, dtype=np.float32)
+    assert 0.7 < choose_threshold(good, bad) < 0.8
+    assert 0.1 < choose_threshold(good, bad, least_kept=0.95) <= 0.2
+
+
 def test_a_robot_is_not_asked_for_what_only_others_do() -> None:
     bank = dataclasses.replace(
         BANK, domains={'arm': frozenset(BANK.names[:1]), 'legs': frozenset(BANK.names[1:])}

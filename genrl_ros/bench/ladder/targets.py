@@ -16,7 +16,6 @@ from genrl_ros.domains.base import Domain, Task
 from genrl_ros.domains.relabel import rewards_of
 from genrl_ros.evaluation.reality import Reality
 from genrl_ros.system.arrays import Image
-from genrl_ros.training.rounds.round import clip_features
 from genrl_ros.vlm.base import VideoTextEmbedder
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.mfwm import MFWM
@@ -93,3 +92,10 @@ def followed(model: MFWM, target: Tensor, reality: Reality, config: LearnConfig)
     matcher = Matcher(model.tokenizer.decoder.project, goal, model.config.stoch, config.align)
     tokens = tokens.transpose(0, 1).contiguous()
     return float(matcher.reward(latents.one_hot(tokens, model.config.classes), tokens).mean())
+
+
+@torch.no_grad()
+def clip_features(model: MFWM, image: Image) -> Tensor:
+    """Features `(T, E)` of recorded frames `(T, 3, 64, 64)` uint8."""
+    stoch = latents.mode(latents.log_probs(model.tokenizer.encode(torch.from_numpy(image))))
+    return model.tokenizer.project(stoch)

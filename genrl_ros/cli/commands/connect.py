@@ -119,17 +119,12 @@ def connect(
         run: where and how it is trained.
         known: what the model's description says so far: how it was made, and its `scores`.
     """
-    mine = run.ranks.deal(store.episode_ids)
-    work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
-    tokenizer = encode(store, model, run)
     name = store.spec.name
     objects, tasks = registry.objects(name), registry.tasks(name)
     run = replace(run, pictures={'connector': goal_strips(model, store, tasks, objects, embedder)})
-    _train_connector(model, store, embedder.identity, tokenizer, how, run)
-    if how.prior.updates or how.nearness.updates:
-        _follow(model, store, run)
-    _train_prior(model, store, embedder.identity, tokenizer, how, run)
-    _train_nearness(model, store, embedder, tokenizer, how, run)
+    learn_goals(model, store, embedder, how, run)
+    _train_prior(model, store, embedder.identity, how, run)
+    learn_nearness(model, store, embedder, how, run)
     if not run.ranks.first:
         return
     model.cpu()
@@ -153,26 +148,58 @@ def connect(
     print(f'model: {how.out}, pictures: {run.folder}')
 
 
-def _train_connector(
-    model: MFWM, store: EpisodeStore, embedder: str, tokenizer: str, how: Connecting, run: Run
+def learn_goals(
+    model: MFWM, store: EpisodeStore, embedder: VideoTextEmbedder, how: Connecting, run: Run
 ) -> None:
-    config, alone = how.connect, run.ranks.world == 1
+    """Embed the dataset, and train connector and aligner."""
+    mine = run.ranks.deal(store.episode_ids)
+    work_through('embed', store.num_frames, embed_dataset(store, embedder, mine), run)
+    config, tokenizer = how.connect, encode(store, model, run)
     replay = Replay(
-        store, config.batch, config.length, how.seed, embedder, tokenizer, growing=alone
-    )
+        store, config.batch, config.length, how.seed, embedder.identity, tokenizer,
+        growing=run.ranks.world == 1,
+    )  # fmt: skip
     with stage('connector', config.updates, run) as watched:
         train_connector(model, replay, config, watched)
 
 
+def learn_nearness(
+    model: MFWM,
+    store: EpisodeStore,
+    embedder: VideoTextEmbedder,
+    how: Connecting,
+    run: Run,
+    name: str = 'nearness',
+) -> None:
+    """Train the nearness of a model whose goals are learned, under a name of its checkpoints."""
+    config, alone = how.nearness, run.ranks.world == 1
+    if not config.updates:
+        return
+    _follow(model, store, run)
+    if config.stills:
+        mine, frames = run.ranks.deal(store.episode_ids), store.num_frames
+        work_through('embed stills', frames, embed_stills(store, embedder, mine), run)
+        work_through('follow stills', frames, follow_stills(store, model, mine), run)
+    known = embedder.bank.of(store.spec.name) if isinstance(embedder, KnowsConcepts) else None
+    stretches = StretchReplay(
+        store, config.batch, config.stills, config.goals, config.same, how.seed,
+        embedder.identity, weights_identity(model.tokenizer), dynamics_identity(model),
+        growing=alone, known=known, named=config.named,
+    )  # fmt: skip
+    with stage(name, config.updates, run) as watched:
+        train_nearness(model, stretches, config, watched, name)
+
+
 def _train_prior(
-    model: MFWM, store: EpisodeStore, embedder: str, tokenizer: str, how: Connecting, run: Run
+    model: MFWM, store: EpisodeStore, embedder: str, how: Connecting, run: Run
 ) -> None:
     prior, alone = how.prior, run.ranks.world == 1
     if not prior.updates:
         return
+    _follow(model, store, run)
     steps = StepReplay(
         store, prior.batch, prior.steps, prior.delay, prior.discount, how.seed,
-        embedder, tokenizer, dynamics_identity(model), growing=alone,
+        embedder, weights_identity(model.tokenizer), dynamics_identity(model), growing=alone,
     )  # fmt: skip
     with stage('action prior', prior.updates, run) as watched:
         train_prior(model, steps, prior, watched)
@@ -182,31 +209,6 @@ def _follow(model: MFWM, store: EpisodeStore, run: Run) -> None:
     """Make the states of the dataset where they are not yet."""
     mine = run.ranks.deal(store.episode_ids)
     work_through('follow', store.num_frames, follow_dataset(store, model, mine), run)
-
-
-def _train_nearness(
-    model: MFWM,
-    store: EpisodeStore,
-    embedder: VideoTextEmbedder,
-    tokenizer: str,
-    how: Connecting,
-    run: Run,
-) -> None:
-    nearness, alone = how.nearness, run.ranks.world == 1
-    if not nearness.updates:
-        return
-    if nearness.stills:
-        mine, frames = run.ranks.deal(store.episode_ids), store.num_frames
-        work_through('embed stills', frames, embed_stills(store, embedder, mine), run)
-        work_through('follow stills', frames, follow_stills(store, model, mine), run)
-    known = embedder.bank.of(store.spec.name) if isinstance(embedder, KnowsConcepts) else None
-    stretches = StretchReplay(
-        store, nearness.batch, nearness.stills, nearness.goals, nearness.same, how.seed,
-        embedder.identity, tokenizer, dynamics_identity(model), growing=alone,
-        known=known, named=nearness.named,
-    )  # fmt: skip
-    with stage('nearness', nearness.updates, run) as watched:
-        train_nearness(model, stretches, nearness, watched)
 
 
 def encode(store: EpisodeStore, model: MFWM, run: Run) -> str:

@@ -17,7 +17,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from genrl_ros.cli.commands.connect import Connecting, connect, encode
+import numpy as np
+
+from genrl_ros.cli.commands.connect import (
+    Connecting,
+    connect,
+    encode,
+    learn_goals,
+    learn_nearness,
+)
 from genrl_ros.cli.options import DomainName, TrainingOptions
 from genrl_ros.cli.session import stage, training_session
 from genrl_ros.config.model import model_preset
@@ -29,11 +37,13 @@ from genrl_ros.config.training import (
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.domains import registry
+from genrl_ros.system.arrays import FloatArray
 from genrl_ros.system.files import check_writable
 from genrl_ros.system.locks import exclusive
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.model.report import open_loop_picture, report_world_model
+from genrl_ros.training.rounds.far_apart import far_apart
 from genrl_ros.training.rounds.round import Round
 from genrl_ros.vlm import load_embedder
 from genrl_ros.world_model.mfwm import MFWM
@@ -57,6 +67,13 @@ class Config(TrainingOptions):
     """Rounds in which it is tried in the simulator, and trained on."""
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     """Further training of the sequence model."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stage == 'world-model' and self.rounds.needs_embedder:
+            raise ValueError(
+                '--stage world-model is without the embedder that --rounds.clips need'
+            )
 
 
 def main(config: Config) -> int:
@@ -99,8 +116,14 @@ def pretrain(config: Config, run: Run) -> None:
     )
     with stage('dynamics', second.updates, run) as watched:
         train_dynamics(model, replay, second, watched)
+    how = Connecting(config.connect, config.prior, config.nearness, config.seed, out)
     for number in range(1, config.rounds.count + 1):
-        store = _round(config, number, model, store, run)
+        clips = np.zeros((0, sizes.embed_dim), np.float32)
+        if embedder is not None and (count := config.rounds.clips_in(number)):
+            learn_goals(model, store, embedder, how, run)
+            learn_nearness(model, store, embedder, how, run, f'nearness_round{number}')
+            clips = far_apart(store, embedder.identity, count, seed=number)
+        store = _round(config, number, model, store, clips, run)
     scores: dict[str, Any] = {}
     if run.ranks.first and picture is not None:
         scores = {'open_loop': report_world_model(model.cpu(), store, objects, run.folder)}
@@ -119,12 +142,11 @@ def pretrain(config: Config, run: Run) -> None:
         'rounds': asdict(config.rounds),
         'scores': scores,
     }
-    how = Connecting(config.connect, config.prior, config.nearness, config.seed, out)
     connect(model.to(config.device), store, embedder, how, run, known)
 
 
 def _round(
-    config: Config, number: int, model: MFWM, store: EpisodeStore, run: Run
+    config: Config, number: int, model: MFWM, store: EpisodeStore, clips: FloatArray, run: Run
 ) -> EpisodeStore:
     """Try the model in the simulator, and train its dynamics on; the dataset as it is then.
 
@@ -137,7 +159,7 @@ def _round(
         raise ValueError('--rounds.count needs a training of one process')
     played = Round(
         number, model, store, registry.get(config.domain), rounds,
-        run.folder / 'rounds' / str(number), os.cpu_count() or 1,
+        run.folder / 'rounds' / str(number), os.cpu_count() or 1, clips,
     )  # fmt: skip
     with stage(f'round {number}', rounds.frames, run) as watched, exclusive(store.path):
         store = played.everything(watched)

@@ -19,6 +19,8 @@ from genrl_ros.vlm.phrases import Phrases
 from genrl_ros.vlm.sentence import SentenceModel
 
 CENTROID_TAKES = 800
+LEAST_RELATED = 0.95
+"""Share of related sentences that the score has to let through: the reader sees them all, too."""
 TOP = 5
 BATCH = 32
 
@@ -174,7 +176,7 @@ def grounding_scores(
     best, margin = ordered[:, -1], ordered[:, -1] - ordered[:, -2]
     other = (unrelated @ bank.T).max(1)
     fit, test = np.s_[::2], np.s_[1::2]
-    least_score = choose_threshold(best[fit], other[fit])
+    least_score = choose_threshold(best[fit], other[fit], LEAST_RELATED)
     least_margin = choose_threshold(margin[fit][right[fit]], margin[fit][~right[fit]])
     return {
         'least_score': least_score,

@@ -99,8 +99,10 @@ def train_prior(model: MFWM, replay: StepReplay, config: PriorConfig, run: Run) 
     fit(training)
 
 
-def train_nearness(model: MFWM, replay: StretchReplay, config: NearnessConfig, run: Run) -> None:
-    """Train the nearness; resumes from `nearness.safetensors`."""
+def train_nearness(
+    model: MFWM, replay: StretchReplay, config: NearnessConfig, run: Run, name: str = 'nearness'
+) -> None:
+    """Train the nearness; resumes from `nearness.safetensors`, or another name."""
 
     def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         return nearness_loss(model, batch, config)
@@ -109,7 +111,7 @@ def train_nearness(model: MFWM, replay: StretchReplay, config: NearnessConfig, r
     asked = _settings(config) | {'embedder': replay.embedder}
     net = model.nearness
     training = NetworkTraining(
-        'nearness', net, loss, replay, config.updates, config.optim, run, built_on, asked
+        name, net, loss, replay, config.updates, config.optim, run, built_on, asked
     )
     fit(training)
 

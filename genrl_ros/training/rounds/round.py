@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from genrl_ros.behavior.actor_critic import Reward
-from genrl_ros.behavior.rewards.sequence import Matcher
+from genrl_ros.behavior.rewards.nearness import Near
 from genrl_ros.config.rounds import RoundsConfig
 from genrl_ros.data.agents.policies import Policies
 from genrl_ros.data.collect import EpisodeRecipe, collect
@@ -22,13 +20,12 @@ from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
 from genrl_ros.domains.base import IMAGE_SIZE, Domain
 from genrl_ros.serving.policy.bundle import PolicyDescription, write_bundle
-from genrl_ros.system.arrays import Image
+from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior.export import export_policy, write_model
 from genrl_ros.training.engine.run import Progress, Run, StoppedError
 from genrl_ros.training.rounds.imagined import Learned, learn
 from genrl_ros.training.rounds.recorded import Recorded, recorded
 from genrl_ros.training.rounds.reward_head import reward_of, train_reward_head
-from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import weights_identity
 from genrl_ros.world_model.mfwm import MFWM
 
@@ -45,6 +42,8 @@ class Round:
         config: how.
         folder: of the round's policies.
         workers: simulators that run in parallel.
+        clips: `(K, D)` embeddings of the clips that policies are learned for, by the model's
+            nearness.
     """
 
     number: int
@@ -54,6 +53,7 @@ class Round:
     config: RoundsConfig
     folder: Path
     workers: int
+    clips: FloatArray
 
     @property
     def series(self) -> str:
@@ -89,7 +89,7 @@ class Round:
 
     def _policies(self, run: Run) -> tuple[Path, ...]:
         names = [task.name for task in self.domain.tasks if task.split == 'seen']
-        names += [f'clip{number}' for number in range(self.config.clips)]
+        names += [f'clip{number}' for number in range(len(self.clips))]
         bundles = tuple(self.folder / name for name in names)
         if all(bundle.is_dir() for bundle in bundles):
             return bundles
@@ -128,12 +128,9 @@ class Round:
         for task in self.domain.tasks:
             if task.split == 'seen':
                 yield reward_of(head, names.index(task.name), self.model.config.flat_stoch)
-        rng, how = np.random.default_rng(self.number), self.config.learning
-        for _ in range(self.config.clips):
-            target = clip_target(self.model, self.store, how.horizon + 1, rng)
-            targets = target[:, None].expand(-1, how.starts, -1).contiguous()
-            project = self.model.tokenizer.decoder.project
-            yield Matcher(project, targets, self.model.config.stoch, how.align)
+        mixed = self.config.learning.precision == 'bf16'
+        for clip in self.clips:
+            yield Near(self.model, torch.from_numpy(clip), mixed)
 
     def _describe(self, name: str, learned: Learned, updates: int) -> PolicyDescription:
         robot, sizes = self.store.spec, self.model.config
@@ -153,22 +150,6 @@ class Round:
             updates=updates,
             imagined_reward=learned.dreamt,
         )
-
-
-@torch.no_grad()
-def clip_target(model: MFWM, store: EpisodeStore, steps: int, rng: np.random.Generator) -> Tensor:
-    """Features `(T, E)` of frames of a training episode, drawn at random: a goal that was seen."""
-    ids = store.training
-    name = ids[rng.integers(len(ids))]
-    start = int(rng.integers(store.length(name) - steps + 1))
-    return clip_features(model, np.array(store.image(name)[start : start + steps]))
-
-
-@torch.no_grad()
-def clip_features(model: MFWM, image: Image) -> Tensor:
-    """Features `(T, E)` of recorded frames `(T, 3, 64, 64)` uint8."""
-    stoch = latents.mode(latents.log_probs(model.tokenizer.encode(torch.from_numpy(image))))
-    return model.tokenizer.project(stoch)
 
 
 class _Teller:
