@@ -13,7 +13,7 @@ CANDIDATES = 4_096
 def far_apart(store: EpisodeStore, embedder: str, count: int, seed: int) -> FloatArray:
     """Embeddings of clips, each the farthest from those before among many drawn at random.
 
-    Most clips of a dataset are alike: at random, nearly all of a walker's would stand or walk.
+    Most clips of a dataset are alike: at random, nearly all would show the same few acts.
 
     Args:
         store: the dataset, with embeddings; held-out episodes are left out.
