@@ -105,6 +105,8 @@ def test_policies_of_later_rounds_are_learned_for_clips_that_are_far_apart(
     assert apart < alike.max(1).mean()
     bundle = load_bundle(config.run / 'rounds' / '2' / 'clip1').description
     assert bundle.updates == 2 and bundle.prompt == 'clip1, of round2'
+    assert pretrain.main(config) == 0  # goes on from the end, and learns no clip again
+    assert EpisodeStore.open(data).episode_ids == store.episode_ids
 
 
 def test_a_round_that_is_stopped_goes_on(data: Path, tmp_path: Path) -> None:

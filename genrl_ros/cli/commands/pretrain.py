@@ -17,8 +17,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from genrl_ros.cli.commands.connect import (
     Connecting,
     connect,
@@ -37,7 +35,6 @@ from genrl_ros.config.training import (
 from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.data.store.replay import Replay
 from genrl_ros.domains import registry
-from genrl_ros.system.arrays import FloatArray
 from genrl_ros.system.files import check_writable
 from genrl_ros.system.locks import exclusive
 from genrl_ros.training.engine.run import Run
@@ -46,6 +43,7 @@ from genrl_ros.training.model.report import open_loop_picture, report_world_mode
 from genrl_ros.training.rounds.far_apart import far_apart
 from genrl_ros.training.rounds.round import Round
 from genrl_ros.vlm import load_embedder
+from genrl_ros.vlm.base import VideoTextEmbedder
 from genrl_ros.world_model.mfwm import MFWM
 
 
@@ -118,12 +116,7 @@ def pretrain(config: Config, run: Run) -> None:
         train_dynamics(model, replay, second, watched)
     how = Connecting(config.connect, config.prior, config.nearness, config.seed, out)
     for number in range(1, config.rounds.count + 1):
-        clips = np.zeros((0, sizes.embed_dim), np.float32)
-        if embedder is not None and (count := config.rounds.clips_in(number)):
-            learn_goals(model, store, embedder, how, run)
-            learn_nearness(model, store, embedder, how, run, f'nearness_round{number}')
-            clips = far_apart(store, embedder.identity, count, seed=number)
-        store = _round(config, number, model, store, clips, run)
+        store = _round(config, number, model, store, embedder, how, run)
     scores: dict[str, Any] = {}
     if run.ranks.first and picture is not None:
         scores = {'open_loop': report_world_model(model.cpu(), store, objects, run.folder)}
@@ -146,7 +139,13 @@ def pretrain(config: Config, run: Run) -> None:
 
 
 def _round(
-    config: Config, number: int, model: MFWM, store: EpisodeStore, clips: FloatArray, run: Run
+    config: Config,
+    number: int,
+    model: MFWM,
+    store: EpisodeStore,
+    embedder: VideoTextEmbedder | None,
+    how: Connecting,
+    run: Run,
 ) -> EpisodeStore:
     """Try the model in the simulator, and train its dynamics on; the dataset as it is then.
 
@@ -159,8 +158,13 @@ def _round(
         raise ValueError('--rounds.count needs a training of one process')
     played = Round(
         number, model, store, registry.get(config.domain), rounds,
-        run.folder / 'rounds' / str(number), os.cpu_count() or 1, clips,
+        run.folder / 'rounds' / str(number), os.cpu_count() or 1,
     )  # fmt: skip
+    clips = rounds.clips_in(number)
+    if embedder is not None and clips and not played.is_learned:
+        learn_goals(model, store, embedder, how, run)
+        learn_nearness(model, store, embedder, how, run, f'nearness_round{number}')
+        played = replace(played, clips=far_apart(store, embedder.identity, clips, seed=number))
     with stage(f'round {number}', rounds.frames, run) as watched, exclusive(store.path):
         store = played.everything(watched)
     further = replace(second, updates=second.updates + number * rounds.updates)

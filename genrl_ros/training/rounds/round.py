@@ -43,7 +43,7 @@ class Round:
         folder: of the round's policies.
         workers: simulators that run in parallel.
         clips: `(K, D)` embeddings of the clips that policies are learned for, by the model's
-            nearness.
+            nearness; not needed once all policies are learned.
     """
 
     number: int
@@ -53,7 +53,7 @@ class Round:
     config: RoundsConfig
     folder: Path
     workers: int
-    clips: FloatArray
+    clips: FloatArray | None = None
 
     @property
     def series(self) -> str:
@@ -87,11 +87,21 @@ class Round:
                     raise StoppedError(f'{self.series}: {done} of {self.config.frames} frames')
         return store
 
-    def _policies(self, run: Run) -> tuple[Path, ...]:
+    @property
+    def bundles(self) -> tuple[Path, ...]:
+        """Where its policies lie, learned or not."""
         names = [task.name for task in self.domain.tasks if task.split == 'seen']
-        names += [f'clip{number}' for number in range(len(self.clips))]
-        bundles = tuple(self.folder / name for name in names)
-        if all(bundle.is_dir() for bundle in bundles):
+        names += [f'clip{number}' for number in range(self.config.clips_in(self.number))]
+        return tuple(self.folder / name for name in names)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether all its policies are there."""
+        return all(bundle.is_dir() for bundle in self.bundles)
+
+    def _policies(self, run: Run) -> tuple[Path, ...]:
+        bundles = self.bundles
+        if self.is_learned:
             return bundles
         parameters = [each for each in self.model.parameters() if each.requires_grad]
         self.model.requires_grad_(False)
@@ -129,7 +139,7 @@ class Round:
             if task.split == 'seen':
                 yield reward_of(head, names.index(task.name), self.model.config.flat_stoch)
         mixed = self.config.learning.precision == 'bf16'
-        for clip in self.clips:
+        for clip in () if self.clips is None else self.clips:
             yield Near(self.model, torch.from_numpy(clip), mixed)
 
     def _describe(self, name: str, learned: Learned, updates: int) -> PolicyDescription:
