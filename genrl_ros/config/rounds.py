@@ -13,20 +13,22 @@ class RoundsConfig:
     """Rounds, which belong to collecting: they come before any prompt, and need a simulator.
 
     In each round policies are learned in the model: for the rewards of the seen tasks, as the
-    agents that made the paper's data did, and for the nearness of clips of the dataset, as those
+    agents that made the paper's data did, and for the nearness of goals drawn at random, as those
     of prompts are. What they do in the simulator goes into the dataset, mistakes of the model
     included, and the model is trained on.
     """
 
     count: int = 0
     """Number of rounds; 0 trains on what was recorded alone."""
-    frames: int = 20_000
-    """Frames that are collected in a round."""
-    clips: int = 0
-    """Policies of a round that are learned for a clip, beside one for each seen task. The clips
-    are drawn at random, and far apart. They need the embedder, and a nearness in each round."""
+    frames_each: int = 6_680
+    """Frames that are collected for each policy of a round."""
+    goals: int = 0
+    """Policies of a round that are learned for a goal, beside one for each seen task. Goals are
+    the concepts that the embedder knows of the domain, in a random order, none twice before all
+    were there; of an embedder without any, clips of the dataset that are far apart. They need
+    the embedder, and a nearness in each round."""
     seen_first: int = 0
-    """Rounds of the seen tasks alone, before those with clips."""
+    """Rounds of the seen tasks alone, before those with goals."""
     windows: int = 1_600
     """Recorded windows that rewards are read from, and imagination starts from."""
     updates: int = 5_000
@@ -43,18 +45,22 @@ class RoundsConfig:
     """How the policies of a round are learned; from random weights."""
 
     def __post_init__(self) -> None:
-        for name in ('count', 'clips', 'seen_first', 'updates'):
+        for name in ('count', 'goals', 'seen_first', 'updates'):
             check(getattr(self, name) >= 0, f'rounds.{name} must not be negative')
-        for name in ('frames', 'windows'):
+        for name in ('frames_each', 'windows'):
             check(getattr(self, name) > 0, f'rounds.{name} must be positive')
+        check(
+            not self.goals or self.seen_first < max(self.count, 1),
+            'rounds.seen_first must leave a round for rounds.goals',
+        )
         check(0 <= self.share < 1, 'rounds.share must be in [0, 1)')
         check(self.learning.prior == 0, 'rounds.learning.prior must be 0: there is no prior yet')
 
-    def clips_in(self, number: int) -> int:
-        """Policies of the round of that number, from 1 on, that are learned for a clip."""
-        return self.clips if number > self.seen_first else 0
+    def goals_in(self, number: int) -> int:
+        """Policies of the round of that number, from 1 on, that are learned for a goal."""
+        return self.goals if number > self.seen_first else 0
 
     @property
     def needs_embedder(self) -> bool:
-        """Whether policies of any round are learned for a clip."""
-        return self.clips_in(self.count) > 0
+        """Whether policies of any round are learned for a goal."""
+        return self.goals_in(self.count) > 0

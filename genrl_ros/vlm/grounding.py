@@ -53,10 +53,11 @@ class ConceptBank:
         known = self.domains.get(robot)
         return known is not None and self.names[self.words.index(words)] not in known
 
-    def of(self, robot: str) -> FloatArray:
-        """Centroids `(C, D)` of what the robot of a domain knows; of another robot, all."""
+    def known_to(self, robot: str) -> tuple[tuple[str, ...], FloatArray]:
+        """Words and centroids `(C, D)` of what a domain's robot knows; of another robot, all."""
         known = self.domains.get(robot, self.names)
-        return self.centroids[[name in known for name in self.names]]
+        places = [place for place, name in enumerate(self.names) if name in known]
+        return tuple(self.words[place] for place in places), self.centroids[places]
 
 
 @runtime_checkable

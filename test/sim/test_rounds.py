@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,19 @@ from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains.walker import DOMAIN
 from genrl_ros.serving.policy.bundle import load_bundle
 from genrl_ros.training.engine.run import Run, StoppedError
-from genrl_ros.training.rounds.far_apart import far_apart
+from genrl_ros.training.rounds.goals import far_apart, goals_of
+from genrl_ros.vlm import load_embedder
+
+
+@dataclass(frozen=True)
+class Wordless:
+    """An embedder that carries no concepts."""
+
+    identity: str
+
 
 LEARNING = LearnConfig(updates=2, starts=8, prior=0.0, critic_first=0, actor_lr=3e-4)
-ROUNDS = RoundsConfig(count=2, frames=600, windows=16, updates=2, learning=LEARNING)
+ROUNDS = RoundsConfig(count=2, frames_each=200, windows=16, updates=2, learning=LEARNING)
 
 
 @pytest.fixture(scope='module')
@@ -72,41 +81,56 @@ def test_rounds_add_what_policies_did_and_are_made_once(
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / 'run').rglob('actor.onnx')} == made
     assert EpisodeStore.open(data).episode_ids == store.episode_ids
 
-    longer = replace(config, rounds=replace(ROUNDS, frames=1200))
+    longer = replace(config, rounds=replace(ROUNDS, frames_each=400))
     pretrain.main(longer)
     assert len(EpisodeStore.open(data).episode_ids) == len(store.episode_ids) + 2
     np.testing.assert_array_equal(EpisodeStore.open(data).action(tried[0]), store.action(tried[0]))
 
 
-def test_policies_of_later_rounds_are_learned_for_clips_that_are_far_apart(
+def test_policies_of_later_rounds_are_learned_for_goals_that_nobody_asked_for(
     data: Path, tmp_path: Path
 ) -> None:
     config = asked(data, tmp_path / 'run')
     with pytest.raises(ValueError, match='without the embedder'):
-        replace(config, rounds=replace(ROUNDS, clips=2))
+        replace(config, rounds=replace(ROUNDS, goals=2))
     optim = OptimConfig(lr=1e-3)
     config = replace(
-        config, stage='all', rounds=replace(ROUNDS, clips=2, seen_first=1),
+        config, stage='all', rounds=replace(ROUNDS, goals=2, seen_first=1),
         connect=ConnectConfig(updates=2, batch=2, length=8, optim=optim),
         nearness=NearnessConfig(updates=2, batch=2, goals=4, optim=optim),
         prior=PriorConfig(updates=0),
     )  # fmt: skip
+    with pytest.raises(ValueError, match='need the nearness'):
+        replace(config, nearness=NearnessConfig(updates=0))
+    with pytest.raises(ValueError, match='leave a round'):
+        replace(config.rounds, seen_first=2)
     assert pretrain.main(config) == 0
-    made = {path.parent.name + path.name for path in (config.run / 'rounds').glob('*/clip*')}
-    assert made == {'2clip0', '2clip1'}
+    made = {path.parent.name + path.name for path in (config.run / 'rounds').glob('*/goal*')}
+    assert made == {'2goal0', '2goal1'}
     assert (config.run / 'nearness_round2.safetensors').is_file()
     assert not (config.run / 'nearness_round1.safetensors').exists()
     store = EpisodeStore.open(data)
-    (embedder,) = (data / 'embeddings').iterdir()
-    clips = far_apart(store, embedder.name, 3, seed=0)
+    assert sum(name.startswith('round2') for name in store.episode_ids) >= 2
+    embedder = load_embedder(config.embedder)
+    drawn = goals_of(store, embedder, config.rounds, 2)
+    bundle = load_bundle(config.run / 'rounds' / '2' / 'goal1').description
+    assert bundle.updates == 2 and bundle.prompt == f'{drawn[1].words}, of round2'
+    assert pretrain.main(config) == 0  # goes on from the end, and learns no goal again
+    assert EpisodeStore.open(data).episode_ids == store.episode_ids
+
+    longer = replace(config.rounds, count=4, goals=10)  # more than half of what is known, twice
+    known = set(embedder.bank.known_to('walker')[0])
+    first, second = (goals_of(store, embedder, longer, number) for number in (2, 3))
+    assert len({goal.words for goal in (*first, *second)}) == min(len(known), 20)
+    assert {goal.words for goal in (*first, *second)} <= known
+
+    clips = far_apart(store, embedder.identity, 3, seed=0)
     np.testing.assert_allclose(np.linalg.norm(clips, axis=1), 1.0, atol=1e-2)
-    rest = far_apart(store, embedder.name, 40, seed=0)[3:]
+    rest = far_apart(store, embedder.identity, 40, seed=0)[3:]
     apart, alike = (clips @ clips.T)[np.triu_indices(3, 1)].max(), rest @ clips.T
     assert apart < alike.max(1).mean()
-    bundle = load_bundle(config.run / 'rounds' / '2' / 'clip1').description
-    assert bundle.updates == 2 and bundle.prompt == 'clip1, of round2'
-    assert pretrain.main(config) == 0  # goes on from the end, and learns no clip again
-    assert EpisodeStore.open(data).episode_ids == store.episode_ids
+    wordless = goals_of(store, Wordless(embedder.identity), config.rounds, 2)
+    assert [goal.words for goal in wordless] == ['clip 0', 'clip 1']
 
 
 def test_a_round_that_is_stopped_goes_on(data: Path, tmp_path: Path) -> None:

@@ -49,8 +49,10 @@ def test_an_ambiguous_prompt_names_both_meanings() -> None:
 
 def test_a_bank_tells_what_the_robot_of_a_domain_knows() -> None:
     bank = replace(BANK, domains={'here': frozenset(['b/opening'])})
-    np.testing.assert_array_equal(bank.of('here'), BANK.centroids[1:])
-    np.testing.assert_array_equal(bank.of('elsewhere'), BANK.centroids)
+    words, centroids = bank.known_to('here')
+    assert words == ('opening b',)
+    np.testing.assert_array_equal(centroids, BANK.centroids[1:])
+    assert bank.known_to('elsewhere')[0] == BANK.words
 
 
 def test_a_foreign_prompt_is_told() -> None:

@@ -180,7 +180,9 @@ def learn_nearness(
         mine, frames = run.ranks.deal(store.episode_ids), store.num_frames
         work_through('embed stills', frames, embed_stills(store, embedder, mine), run)
         work_through('follow stills', frames, follow_stills(store, model, mine), run)
-    known = embedder.bank.of(store.spec.name) if isinstance(embedder, KnowsConcepts) else None
+    known = None
+    if isinstance(embedder, KnowsConcepts):
+        _, known = embedder.bank.known_to(store.spec.name)
     stretches = StretchReplay(
         store, config.batch, config.stills, config.goals, config.same, how.seed,
         embedder.identity, weights_identity(model.tokenizer), dynamics_identity(model),

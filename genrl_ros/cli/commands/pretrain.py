@@ -40,7 +40,7 @@ from genrl_ros.system.locks import exclusive
 from genrl_ros.training.engine.run import Run
 from genrl_ros.training.model.pretrain import prepare, train_dynamics, train_world_model
 from genrl_ros.training.model.report import open_loop_picture, report_world_model
-from genrl_ros.training.rounds.far_apart import far_apart
+from genrl_ros.training.rounds.goals import goals_of
 from genrl_ros.training.rounds.round import Round
 from genrl_ros.vlm import load_embedder
 from genrl_ros.vlm.base import VideoTextEmbedder
@@ -70,8 +70,10 @@ class Config(TrainingOptions):
         super().__post_init__()
         if self.stage == 'world-model' and self.rounds.needs_embedder:
             raise ValueError(
-                '--stage world-model is without the embedder that --rounds.clips need'
+                '--stage world-model is without the embedder that --rounds.goals need'
             )
+        if self.rounds.needs_embedder and not self.nearness.updates:
+            raise ValueError('--rounds.goals need the nearness: --nearness.updates is 0')
 
 
 def main(config: Config) -> int:
@@ -160,12 +162,11 @@ def _round(
         number, model, store, registry.get(config.domain), rounds,
         run.folder / 'rounds' / str(number), os.cpu_count() or 1,
     )  # fmt: skip
-    clips = rounds.clips_in(number)
-    if embedder is not None and clips and not played.is_learned:
+    if embedder is not None and rounds.goals_in(number) and not played.is_learned:
         learn_goals(model, store, embedder, how, run)
         learn_nearness(model, store, embedder, how, run, f'nearness_round{number}')
-        played = replace(played, clips=far_apart(store, embedder.identity, clips, seed=number))
-    with stage(f'round {number}', rounds.frames, run) as watched, exclusive(store.path):
+        played = replace(played, goals=goals_of(store, embedder, rounds, number))
+    with stage(f'round {number}', played.frames, run) as watched, exclusive(store.path):
         store = played.everything(watched)
     further = replace(second, updates=second.updates + number * rounds.updates)
     replay = Replay(

@@ -20,9 +20,9 @@ from genrl_ros.data.store.episode_store import EpisodeStore
 from genrl_ros.domains import registry
 from genrl_ros.domains.base import IMAGE_SIZE, Domain
 from genrl_ros.serving.policy.bundle import PolicyDescription, write_bundle
-from genrl_ros.system.arrays import FloatArray
 from genrl_ros.training.behavior.export import export_policy, write_model
 from genrl_ros.training.engine.run import Progress, Run, StoppedError
+from genrl_ros.training.rounds.goals import Goal
 from genrl_ros.training.rounds.imagined import Learned, learn
 from genrl_ros.training.rounds.recorded import Recorded, recorded
 from genrl_ros.training.rounds.reward_head import reward_of, train_reward_head
@@ -42,8 +42,8 @@ class Round:
         config: how.
         folder: of the round's policies.
         workers: simulators that run in parallel.
-        clips: `(K, D)` embeddings of the clips that policies are learned for, by the model's
-            nearness; not needed once all policies are learned.
+        goals: that policies are learned for, by the model's nearness; not needed once all
+            policies are learned.
     """
 
     number: int
@@ -53,7 +53,7 @@ class Round:
     config: RoundsConfig
     folder: Path
     workers: int
-    clips: FloatArray | None = None
+    goals: tuple[Goal, ...] = ()
 
     @property
     def series(self) -> str:
@@ -76,22 +76,27 @@ class Round:
         seed = int(self.store.manifest['seed'])
         store = EpisodeStore.open(self.store.path)
         done = 0
-        episodes = collect(store, recipe, self.config.frames, seed, self.workers)
+        episodes = collect(store, recipe, self.frames, seed, self.workers)
         with contextlib.ExitStack() as ending:
             ending.callback(store.seal)
             ending.enter_context(contextlib.closing(episodes))
             for name in episodes:
                 done += store.length(name)
-                run.on_progress(Progress(f'{self.series} episodes', done, self.config.frames, 0.0))
-                if run.should_stop() and done < self.config.frames:
-                    raise StoppedError(f'{self.series}: {done} of {self.config.frames} frames')
+                run.on_progress(Progress(f'{self.series} episodes', done, self.frames, 0.0))
+                if run.should_stop() and done < self.frames:
+                    raise StoppedError(f'{self.series}: {done} of {self.frames} frames')
         return store
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that it adds; episodes are whole, so there may be a few more."""
+        return self.config.frames_each * len(self.bundles)
 
     @property
     def bundles(self) -> tuple[Path, ...]:
         """Where its policies lie, learned or not."""
         names = [task.name for task in self.domain.tasks if task.split == 'seen']
-        names += [f'clip{number}' for number in range(self.config.clips_in(self.number))]
+        names += [f'goal{number}' for number in range(self.config.goals_in(self.number))]
         return tuple(self.folder / name for name in names)
 
     @property
@@ -121,7 +126,8 @@ class Round:
             seed=self.number,
         )  # fmt: skip
         how = self.config.learning
-        for index, (bundle, reward) in enumerate(zip(bundles, self._rewards(states), strict=True)):
+        aims = zip(bundles, self._aims(states), strict=True)
+        for index, (bundle, (words, reward)) in enumerate(aims):
             if bundle.is_dir():
                 continue
             title = f'{self.series} {bundle.name}'
@@ -129,25 +135,28 @@ class Round:
             seeded = replace(how, seed=1_000 * self.number + index)
             learned = learn(self.model, reward, states, seeded, tell)
             graphs = export_policy(model_folder, self.model, learned.agent.actor)
-            write_bundle(bundle, self._describe(bundle.name, learned, how.updates), graphs)
+            write_bundle(bundle, self._describe(bundle.name, words, learned, how.updates), graphs)
 
-    def _rewards(self, states: Recorded) -> Iterator[Reward]:
-        """What each policy is learned for, in the order of their names."""
+    def _aims(self, states: Recorded) -> Iterator[tuple[str, Reward]]:
+        """What each policy is learned for, in words and as reward, in the order of bundles."""
         names = [task.name for task in self.domain.tasks]
         head = train_reward_head(self.model.config, states)
         for task in self.domain.tasks:
             if task.split == 'seen':
-                yield reward_of(head, names.index(task.name), self.model.config.flat_stoch)
+                place = names.index(task.name)
+                yield task.name, reward_of(head, place, self.model.config.flat_stoch)
         mixed = self.config.learning.precision == 'bf16'
-        for clip in () if self.clips is None else self.clips:
-            yield Near(self.model, torch.from_numpy(clip), mixed)
+        for goal in self.goals:
+            yield goal.words, Near(self.model, torch.from_numpy(goal.embedding), mixed)
 
-    def _describe(self, name: str, learned: Learned, updates: int) -> PolicyDescription:
+    def _describe(
+        self, name: str, words: str, learned: Learned, updates: int
+    ) -> PolicyDescription:
         robot, sizes = self.store.spec, self.model.config
         return PolicyDescription(
             domain=robot.name,
             task_id=name,
-            prompt=f'{name}, of {self.series}',
+            prompt=f'{words}, of {self.series}',
             image_size=IMAGE_SIZE,
             action_names=robot.action_names,
             action_scale=robot.action_scale,
