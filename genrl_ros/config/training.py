@@ -215,6 +215,9 @@ class NearnessConfig:
     """What a step later is worth."""
     floor: float = 0.6
     """Cosine of two clips that is worth nothing; a cosine of 1 is worth 1."""
+    contrast: float = 0.1
+    """Difference of two cosines over which it counts whether a clip shows the goal or another of
+    the concepts that the embedder knows by name; 0 leaves the others out."""
     optimism: float = 0.9
     """Weight of what turned out better than is told; of what turned out worse, the rest. At 0.5 it
     is the mean of what followed such states that is learned, nearer to 1 the best of it: in a
@@ -230,5 +233,5 @@ class NearnessConfig:
             check(getattr(self, name) > 0, f'nearness.{name} must be positive')
         for name in ('named', 'same', 'stills', 'optimism'):
             check(0 <= getattr(self, name) <= 1, f'nearness.{name} must be in [0, 1]')
-        for name in ('discount', 'floor', 'dropout'):
+        for name in ('discount', 'floor', 'contrast', 'dropout'):
             check(0 <= getattr(self, name) < 1, f'nearness.{name} must be in [0, 1)')

@@ -21,6 +21,7 @@ from genrl_ros.world_model import latents, noise
 from genrl_ros.world_model.aligner import add_noise, alignment_loss
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
+from genrl_ros.world_model.showing import following, worth
 
 
 class _BalancedKL(torch.autograd.Function):
@@ -136,7 +137,10 @@ def _features(batch: Mapping[str, Tensor], dropout: float) -> Tensor:
 
 
 def nearness_loss(
-    model: MFWM, batch: Mapping[str, Tensor], config: NearnessConfig
+    model: MFWM,
+    batch: Mapping[str, Tensor],
+    config: NearnessConfig,
+    known: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy of the nearness told of states and goals, and of what followed.
 
@@ -145,14 +149,15 @@ def nearness_loss(
 
     On stretches: `logits` and `deter` of N states, `embed` `(B, L, D)` of the clips that end with
     them and after them, and `goal` `(B, G, D)`, of which each state is asked about one, as of a
-    prompt: through the aligner.
+    prompt: through the aligner. `known` `(C, D)` are the concepts that have a name.
     """
     with torch.no_grad():
         feat = _features(batch, config.dropout)
         embed, goal = batch['embed'].float(), batch['goal'].float()
         prompts = model.aligner(goal)
         with torch.autocast(embed.device.type, enabled=False):
-            near = following(embed @ goal.mT, config.discount, config.floor)[:, : feat.shape[1]]
+            near = following(worth(embed, goal, known, config), config.discount)
+        near = near[:, : feat.shape[1]]
         draw = noise.uniform(feat.shape[:2], embed) * goal.shape[1]
         asked = draw.long().clamp(max=goal.shape[1] - 1).unsqueeze(-1)
         target = near.gather(-1, asked).squeeze(-1)
@@ -162,16 +167,3 @@ def nearness_loss(
     weight = torch.where(error > 0, config.optimism, 1 - config.optimism)
     loss = 2 * (weight * F.binary_cross_entropy_with_logits(told, target, reduction='none')).mean()
     return loss, {'nearness': loss.detach(), 'error': error.square().mean()}
-
-
-def following(cosine: Tensor, discount: float, floor: float) -> Tensor:
-    """The best that follows, of cosines `(B, L, G)` of clips in their order with goals.
-
-    A cosine of 1 is worth 1, one of `floor` and less nothing, and all less by `discount` for each
-    step until they come.
-    """
-    worth = ((cosine - floor) / (1 - floor)).clamp(0, 1)
-    best = [worth[:, -1]]
-    for step in reversed(range(worth.shape[1] - 1)):
-        best.append(torch.maximum(worth[:, step], discount * best[-1]))
-    return torch.stack(best[::-1], 1)

@@ -40,9 +40,9 @@ from genrl_ros.training.model.pretrain import train_nearness
 from genrl_ros.training.model.stills import embed_stills, follow_stills
 from genrl_ros.world_model import latents
 from genrl_ros.world_model.checkpoint import load_mfwm, save_mfwm, weights_identity
-from genrl_ros.world_model.losses import following
 from genrl_ros.world_model.mfwm import MFWM
 from genrl_ros.world_model.sequence import State
+from genrl_ros.world_model.showing import following, worth
 
 CONFIG = NearnessConfig(
     updates=300, batch=8, optimism=0.5, dropout=0.0, optim=OptimConfig(lr=1e-2)
@@ -66,7 +66,8 @@ def error_on_data(model: MFWM, store: EpisodeStore) -> float:
         stoch = latents.mode(latents.log_probs(arrays['logits']))
         feat = torch.cat([stoch.flatten(-2), arrays['deter']], -1)
         told = model.nearness(feat[:, :, None], model.aligner(arrays['goal'])[:, None]).sigmoid()
-        true = following(arrays['embed'] @ arrays['goal'].mT, CONFIG.discount, CONFIG.floor)
+        shown = worth(arrays['embed'], arrays['goal'], None, CONFIG)
+        true = following(shown, CONFIG.discount)
     return float((told - true[:, :STATES]).square().mean())
 
 
@@ -82,9 +83,34 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[MFWM, float, floa
 
 
 def test_what_follows_is_worth_less_by_every_step() -> None:
-    cosine = torch.tensor([[0.2, 0.3, 1.0, 0.65]]).unsqueeze(-1)
-    worth = following(cosine, discount=0.9, floor=0.3).squeeze(-1)
-    torch.testing.assert_close(worth, torch.tensor([[0.81, 0.9, 1.0, 0.5]]))
+    shown = torch.tensor([[0.0, 0.1, 1.0, 0.5]]).unsqueeze(-1)
+    near = following(shown, discount=0.9).squeeze(-1)
+    torch.testing.assert_close(near, torch.tensor([[0.81, 0.9, 1.0, 0.5]]))
+
+
+def towards(*degrees: float) -> torch.Tensor:
+    """Unit vectors `(N, 2)` in these directions."""
+    angle = torch.tensor(degrees).deg2rad()
+    return torch.stack([angle.cos(), angle.sin()], -1)
+
+
+def test_a_clip_that_shows_another_concept_is_worth_less() -> None:
+    known, config = towards(0.0, 30.0), NearnessConfig(floor=0.5, contrast=0.1)
+    goal = towards(0.0)[None]
+    clips = towards(0.0, 15.0, 30.0, -15.0, -30.0, 70.0)[None]
+    alone = worth(clips, goal, None, config)[0, :, 0]
+    plain = worth(clips, goal, known, replace(config, contrast=0.0))[0, :, 0]
+    torch.testing.assert_close(alone, plain)
+    cosine = torch.tensor([0.0, 15.0, 30.0, 15.0, 30.0, 70.0]).deg2rad().cos()
+    torch.testing.assert_close(alone, ((cosine - 0.5) / 0.5).clamp(0))
+
+    told = worth(clips, goal, known, config)[0, :, 0]
+    assert told[0] == pytest.approx(1.0), 'the goal itself'
+    assert told[2] < 0.4 * alone[2], 'the other concept'
+    assert told[1] < told[3] and told[2] < told[4], 'as near to the goal, nearer to the other'
+    torch.testing.assert_close(told[3:5], alone[3:5])
+    assert told[5] == 0.0
+    torch.testing.assert_close(worth(clips, goal, known[:1], config), alone[None, :, None])
 
 
 def test_it_learns_what_followed(trained: tuple[MFWM, float, float]) -> None:

@@ -75,7 +75,7 @@ class StretchReplay(Source[Stretch]):
         known: FloatArray | None = None,
         named: float = 0.0,
     ) -> None:
-        self._held, self._same, self._known = held, same, known
+        self._held, self._same, self.known = held, same, known
         self._named = 0 if known is None else round(named * goals)
         self._clips = goals - self._named
         super().__init__(store, batch, CLIP, seed, embedder, tokenizer, dynamics, growing)
@@ -96,7 +96,7 @@ class StretchReplay(Source[Stretch]):
         else:
             start = int(self._rng.integers(max(1, length - STATES + 1)))
         goals = tuple(self._goal(episode, start) for _ in range(self._clips))
-        count = 0 if self._known is None else len(self._known)
+        count = 0 if self.known is None else len(self.known)
         named = tuple(int(self._rng.integers(count)) for _ in range(self._named))
         return Stretch(episode, start, still, goals, named)
 
@@ -133,6 +133,6 @@ class StretchReplay(Source[Stretch]):
         assert self.embedder
         store = self._store
         goals = [store.embedding(self.embedder, name)[end] for name, end in part.goals]
-        if self._known is not None:
-            goals += [self._known[number] for number in part.named]
+        if self.known is not None:
+            goals += [self.known[number] for number in part.named]
         return np.stack(goals)

@@ -103,9 +103,10 @@ def train_nearness(
     model: MFWM, replay: StretchReplay, config: NearnessConfig, run: Run, name: str = 'nearness'
 ) -> None:
     """Train the nearness; resumes from `nearness.safetensors`, or another name."""
+    known = None if replay.known is None else torch.from_numpy(replay.known).to(run.device)
 
     def loss(batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        return nearness_loss(model, batch, config)
+        return nearness_loss(model, batch, config, known)
 
     built_on = f'{dynamics_identity(model)} {weights_identity(model.aligner)}'
     asked = _settings(config) | {'embedder': replay.embedder}
