@@ -44,6 +44,13 @@ def test_a_pose_is_on_the_floor_and_mostly_shows_what_it_is(studio: Studio, name
     assert right >= 20 and others <= 12
 
 
+def test_bodies_come_to_rest_while_motors_pull_evenly(studio: Studio) -> None:
+    states = np.stack([rehearse(studio, seed) for seed in range(60)])
+    speed = np.abs(np.diff(states[:, :, 3:], axis=1)).max(-1) / studio.robot.control_dt_s
+    still = (speed[:, -20:].max(1) < 0.05) & (np.abs(states[:, -1, 0] - states[:, 0, 0]) > 0.05)
+    assert still.sum() >= 2
+
+
 def test_time_tells_walking_from_running_and_backwards(studio: Studio) -> None:
     """By how far a body gets between two frames: a film at double speed shows another thing."""
     pose = draw_pose(studio, 'standing', np.random.default_rng(1))

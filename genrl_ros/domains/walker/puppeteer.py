@@ -26,7 +26,7 @@ RIGHT, LEFT = slice(3, 6), slice(6, 9)
 DEGREES = np.pi / 180
 STEPS = 160
 """Control steps of a rehearsal."""
-HOLD_STEPS, BLEND_STEPS = (12, 50), (8, 30)
+HOLD_STEPS, BLEND_STEPS, SETTLE_STEPS = (12, 50), (8, 30), (60, 160)
 GAIT_SCORE = 0.8
 """Score from which a collector's snapshot is worth showing."""
 
@@ -35,11 +35,12 @@ def rehearse(walker: Walker, seed: int) -> States:
     """Positions `(T, 9)` of one rehearsal, one a control step; the seed chooses everything."""
     rng = np.random.default_rng(seed)
     kinds: tuple[tuple[float, Callable[[Walker, np.random.Generator], States]], ...] = (
-        (0.5, _poses),
+        (0.44, _poses),
         (0.12, _turning),
-        (0.2, _gait),
+        (0.18, _gait),
         (0.06, _fall),
-        (0.12, _anything),
+        (0.1, _anything),
+        (0.1, _resting),
     )
     odds = np.array([odd for odd, _ in kinds])
     chosen = kinds[rng.choice(len(kinds), p=odds / odds.sum())][1]
@@ -86,6 +87,12 @@ def _lunge(rng: np.random.Generator) -> tuple[Pose, float]:
     front = (rng.uniform(75, 100), -rng.uniform(75, 105), rng.uniform(-10, 10))
     back = (-rng.uniform(0, 20), -rng.uniform(50, 95), -rng.uniform(10, 45))
     return _legs(rng, front, back, 4), rng.normal(0, 7)
+
+
+def _one_leg_out(rng: np.random.Generator) -> tuple[Pose, float]:
+    out = (rng.uniform(20, 100), -rng.uniform(0, 50), rng.uniform(-30, 30))
+    under = (rng.uniform(-20, 20), -rng.uniform(75, 150), -rng.uniform(0, 45))
+    return _legs(rng, out, under, 4), rng.normal(-5, 15)
 
 
 def _lie(rng: np.random.Generator) -> tuple[Pose, float]:
@@ -144,6 +151,7 @@ NAMED: dict[str, Callable[[np.random.Generator], tuple[Pose, float]]] = {
     'high kick': _high_kick,
     'kneeling': _kneel,
     'lunging': _lunge,
+    'one leg out': _one_leg_out,
     'lying': _lie,
     'sitting': _sit,
     'splits': _splits,
@@ -268,6 +276,21 @@ def _anything(walker: Walker, rng: np.random.Generator) -> States:
     wild = float(rng.choice([0.0, 0.3, 0.7]))
     actor = actors[rng.integers(len(actors))]
     return _simulated(walker, actor, rng, lead=int(rng.integers(0, 120)), wild=wild)
+
+
+def _resting(walker: Walker, rng: np.random.Generator) -> States:
+    """What a body comes to rest in while its motors pull evenly, as policies end that do not move.
+
+    Many such poses are near a named one, and are not it.
+    """
+    scale, states = np.array(walker.robot.action_scale), []
+    walker.pose(draw_pose(walker, _drawn(rng), rng))
+    while len(states) < STEPS:
+        pull = rng.uniform(-1, 1, len(scale)) * scale
+        for _ in range(rng.integers(*SETTLE_STEPS)):
+            walker.control(pull)
+            states.append(walker.data.qpos.copy())
+    return np.asarray(states[:STEPS], np.float32)
 
 
 def _simulated(
