@@ -19,7 +19,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from genrl_ros.behavior.actor_critic import Dream
+from genrl_ros.behavior.actor_critic import Dream, Reward
 from genrl_ros.behavior.rewards.named import reward_of
 from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.bench.ladder.comparison import LEAD, dream_on
@@ -86,9 +86,11 @@ def main(config: Config) -> None:
         policy = policy_of(bundle)
         reality = drive(model, domain, policy, config.episodes, domain.episode_steps, config.seed)
         prompt = torch.from_numpy(embedder.embed_text([bundle.description.prompt])[0])
+        target = target_features(model, prompt, config.episodes, how.horizon + 1).contiguous()
+        reward = reward_of(model, prompt, target, how)
         row = {
             'score': round(float(np.mean(scores(domain, reality)[task.name])), 3),
-            **gap(model, policy, reality, prompt, how),
+            **gap(model, policy, reality, reward, how.horizon),
             'kl': round(float(reality.kl.mean()), 2),
         }
         found['policies'][task.name] = row
@@ -114,19 +116,16 @@ def policy_of(bundle: PolicyBundle) -> Policy:
 
 @torch.no_grad()
 def gap(
-    model: MFWM, policy: Policy, reality: Reality, prompt: Tensor, how: LearnConfig
+    model: MFWM, policy: Policy, reality: Reality, reward: Reward, horizon: int
 ) -> dict[str, float]:
     """Mean reward of a step as `dreamt` from real states, and the `real` one of the same steps."""
-    episodes, steps = reality.kl.shape
-    target = target_features(model, prompt, episodes, how.horizon + 1).contiguous()
-    reward = reward_of(model, prompt, target, how)
     tokens = torch.from_numpy(reality.tokens).transpose(0, 1)
     stoch = latents.one_hot(tokens, model.config.classes)
     deter = torch.from_numpy(reality.deter).transpose(0, 1)
     dreamt, real = [], []
-    for step in range(LEAD, steps - how.horizon, how.horizon):
-        dreamt.append(reward(dream_on(model, policy, reality, step, how.horizon)))
-        part = slice(step, step + how.horizon + 1)
+    for step in range(LEAD, reality.kl.shape[1] - horizon, horizon):
+        dreamt.append(reward(dream_on(model, policy, reality, step, horizon)))
+        part = slice(step, step + horizon + 1)
         came = (each[part].contiguous() for each in (stoch, tokens, deter))
         real.append(reward(Dream(*came, raw=deter.new_zeros(0))))  # type: ignore[misc]
     means = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genrl_ros.bench import rounds as bench_rounds
 from genrl_ros.bench.ladder import __main__ as ladder
 from genrl_ros.cli.commands import collect, pretrain
 from genrl_ros.config.learning import LearnConfig
@@ -75,6 +76,26 @@ def test_rounds_add_what_policies_did_and_are_made_once(
     for number in (1, 2):
         bundle = load_bundle(tmp_path / 'run' / 'rounds' / str(number) / 'walk')
         assert bundle.description.updates == 2
+
+    told = tmp_path / 'rounds.json'
+    bench_rounds.main(
+        bench_rounds.Config(
+            'walker',
+            config.run,
+            config.run / 'rounds' / '1' / 'model',
+            data,
+            episodes=1,
+            json=told,
+        )
+    )
+    rows = json.loads(told.read_text())['rounds']
+    assert {number: set(row) for number, row in rows.items()} == {
+        number: {'stand', 'walk', 'run'} for number in ('1', '2')
+    }
+    for row in (row for by_task in rows.values() for row in by_task.values()):
+        assert 0 <= row['dreamt'] <= 1 and 0 <= row['real'] <= 1
+        assert row['gap'] == pytest.approx(row['dreamt'] - row['real'], abs=2e-3)
+        assert row['kl'] > 0 and row['kl_after'] > 0 and row['kl'] != row['kl_after']
 
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / 'run').rglob('actor.onnx')}
     assert pretrain.main(config) == 0

@@ -9,6 +9,9 @@ import pytest
 import torch
 from toy_training import TINY
 
+from genrl_ros.behavior.actor_critic import Reward
+from genrl_ros.behavior.rewards.named import reward_of
+from genrl_ros.behavior.rewards.sequence import target_features
 from genrl_ros.bench.dreams import gap
 from genrl_ros.config.learning import LearnConfig
 from genrl_ros.evaluation.reality import Reality
@@ -17,6 +20,13 @@ from genrl_ros.world_model.sequence import State
 
 EPISODES, STEPS = 3, 80
 HOW = LearnConfig(reward='sequence')
+
+
+def asked_for(model: MFWM) -> Reward:
+    """The published reward of some prompt."""
+    prompt = torch.randn(TINY.embed_dim)
+    target = target_features(model, prompt, EPISODES, HOW.horizon + 1).contiguous()
+    return reward_of(model, prompt, target, HOW)
 
 
 def still(state: State) -> torch.Tensor:
@@ -54,7 +64,7 @@ def reality_of(model: MFWM) -> Reality:
 
 def test_dreams_of_a_model_that_is_right_come_true(model: MFWM) -> None:
     torch.manual_seed(1)
-    found = gap(model, still, reality_of(model), torch.randn(TINY.embed_dim), HOW)
+    found = gap(model, still, reality_of(model), asked_for(model), HOW.horizon)
     assert found['gap'] == pytest.approx(found['dreamt'] - found['real'], abs=2e-3)
     assert abs(found['gap']) < 0.1
 
@@ -62,9 +72,9 @@ def test_dreams_of_a_model_that_is_right_come_true(model: MFWM) -> None:
 def test_a_world_that_goes_another_way_is_told(model: MFWM) -> None:
     """Where what was dreamt of is rewarded, and what came is not."""
     torch.manual_seed(1)
-    reality, prompt = reality_of(model), torch.randn(TINY.embed_dim)
+    reality, reward = reality_of(model), asked_for(model)
     tokens = np.random.default_rng(0).integers(0, TINY.classes, reality.tokens.shape)
-    other = gap(model, still, replace(reality, tokens=tokens), prompt, HOW)
-    same = gap(model, still, reality, prompt, HOW)
+    other = gap(model, still, replace(reality, tokens=tokens), reward, HOW.horizon)
+    same = gap(model, still, reality, reward, HOW.horizon)
     assert abs(other['gap']) > abs(same['gap'])
     assert other['real'] != same['real']

@@ -164,9 +164,9 @@ def test_half_a_reader_is_refused(copy, name) -> None:
         ({'sentence_model': 'a' * 64}, 'of another embedder'),
         ({'least_request': 'much'}, 'not the description of a reader'),
         ({'least_request': float('nan')}, 'not the description of a reader'),
-        ({'network': {'concepts': 54, 'features': 97}}, 'not what'),
+        ({'network': {'concepts': 56, 'features': 97}}, 'not what'),
         ({'network': {'concepts': 36}}, 'of another embedder'),
-        ({'network': {'concepts': 54, 'size': 3}}, 'not the description of a reader'),
+        ({'network': {'concepts': 56, 'size': 3}}, 'not the description of a reader'),
         ({'concepts': 3}, 'not the description of a reader'),
     ],
 )

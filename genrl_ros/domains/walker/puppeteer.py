@@ -283,7 +283,8 @@ def _resting(walker: Walker, rng: np.random.Generator) -> States:
 
     Many such poses are near a named one, and are not it.
     """
-    scale, states = np.array(walker.robot.action_scale), []
+    scale = np.array(walker.robot.action_scale)
+    states: list[Pose] = []
     walker.pose(draw_pose(walker, _drawn(rng), rng))
     while len(states) < STEPS:
         pull = rng.uniform(-1, 1, len(scale)) * scale
