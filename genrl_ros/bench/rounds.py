@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -85,7 +86,7 @@ def main(config: Config) -> None:
 
 def _round(
     config: Config, domain: Domain, store: EpisodeStore, number: int, before: Path, after: Path
-) -> Any:
+) -> Iterator[tuple[str, dict[str, float]]]:
     """Tasks and rows of one round's policies."""
     torch.manual_seed(number)
     model, later = load_mfwm(before)[0], load_mfwm(after)[0]
