@@ -51,7 +51,7 @@ def write_curve(path: Path, curve: list[tuple[int, float]], title: str) -> None:
 def report(run: DemoRun) -> DemoReport:
     """Sum up a run, however far it has come."""
     task, recordings = run.task, run.recordings
-    scores = [] if task is None else [round(score_of(task, each), 3) for each in recordings]
+    scores = [] if task is None else [round(score_of(run, each), 3) for each in recordings]
     reached = any(score >= PASSED for score in scores)
     stages = run.stages.seconds
     before_driving = (
@@ -86,11 +86,16 @@ def report(run: DemoRun) -> DemoReport:
     return DemoReport(reached, content, _table(content))
 
 
-def score_of(task: Task, recording: Any) -> float:
-    """Score of a recorded episode of the task, by the messages that came."""
-    rewards = recording.rewards.get(task.name, [])
-    done = task.name in recording.reached_ns
-    return task.score.of(Outcome(sum(rewards), done, len(rewards)))
+def score_of(run: DemoRun, recording: Any) -> float:
+    """Score of a recorded episode of the run's task, by the messages that came.
+
+    They tell the reward at images; the control steps between two of them count as much.
+    """
+    assert run.task is not None
+    rewards = recording.rewards.get(run.task.name, [])
+    done = run.task.name in recording.reached_ns
+    return_ = run.steps_per_image * sum(rewards)
+    return run.task.score.of(Outcome(return_, done, len(rewards)))
 
 
 def _episode(task: Task | None, recording: Any) -> dict[str, Any]:

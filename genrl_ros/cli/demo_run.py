@@ -36,11 +36,16 @@ class StageTimes:
 
 @dataclass
 class DemoRun:
-    """What a demo has come to know, as far as it has come."""
+    """What a demo has come to know, as far as it has come.
+
+    Returns are sums over control steps, of which there are `steps_per_image` from one image, and
+    one reward that is told, to the next.
+    """
 
     folder: Path
     prompt: str
     task: Task | None
+    steps_per_image: int = 1
     stages: StageTimes = field(default_factory=StageTimes)
     memory: PeakMemory = field(default_factory=PeakMemory)
     answer: TaskAnswer | None = None

@@ -63,6 +63,14 @@ def test_a_task_without_an_end_is_done_by_its_score(tmp_path, steps, reached) ->
     assert report(run).as_json['scores'] == [(steps - 1) / 4]
 
 
+def test_rewards_between_two_images_count_as_much_as_those_at_images(tmp_path) -> None:
+    """A return is over control steps, of which a walker makes two from image to image."""
+    run = DemoRun(
+        tmp_path, 'walk', WALK, steps_per_image=2, recordings=[recording([0.0] * 2)]
+    )  # fmt: skip
+    assert report(run).as_json['scores'] == [(2 * 2 - 1) / 4] and report(run).reached
+
+
 def test_what_no_task_measures_is_not_reached(tmp_path) -> None:
     run = DemoRun(tmp_path, 'dance', None, recordings=[recording(REACHED)])
     assert not report(run).reached

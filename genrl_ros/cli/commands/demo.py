@@ -95,7 +95,11 @@ def main(config: Config) -> int:
     console = Console()
     model = (config.model or shipped_model(config.domain)).resolve()
     prompt, task = what_to_do(config)
-    run = DemoRun((config.runs / datetime.now().strftime('%Y%m%d-%H%M%S')).resolve(), prompt, task)
+    robot = registry.get(config.domain).robot
+    run = DemoRun(
+        (config.runs / datetime.now().strftime('%Y%m%d-%H%M%S')).resolve(), prompt, task,
+        steps_per_image=round(1 / (robot.control_dt_s * robot.camera_rate_hz)),
+    )  # fmt: skip
     run.folder.mkdir(parents=True)
     try:
         with private_domain() as environment:
@@ -219,7 +223,7 @@ def _drive(domain: Domain, session: Session, run: DemoRun, console: Console) -> 
                 task, domain.episode_s, timeout_s=domain.episode_s * EPISODE_SLOWNESS
             )
         run.recordings.append(recording)
-        if run.task is None or score_of(run.task, recording) >= PASSED:
+        if run.task is None or score_of(run, recording) >= PASSED:
             break
         console.print(f'episode {number}: {task} was not reached')
     write_video(
