@@ -266,8 +266,8 @@ def test_a_killed_recorder_loses_the_last_episode_at_most(bench, tmp_path, robot
             bench.call(Trigger, 'recorder/next', Trigger.Request())
             return len(list(bags.glob('episode_*'))) >= count
 
-        bench.until(lambda: finished(3), 'three episodes')
-        bench.until(lambda: episode() or any((bags / 'unfinished').iterdir()), 'a fourth one')
+        bench.until(lambda: finished(2), 'two episodes')
+        bench.until(lambda: episode() or any((bags / 'unfinished').iterdir()), 'a third one')
         intact = sorted(bags.glob('episode_*'))
         before = [(bag / f'{bag.name}.mcap').read_bytes() for bag in intact]
     finally:
@@ -276,8 +276,7 @@ def test_a_killed_recorder_loses_the_last_episode_at_most(bench, tmp_path, robot
     assert [(bag / f'{bag.name}.mcap').read_bytes() for bag in intact] == before
     assert main(Config(bags=(bags,), robot='kitchen', out=tmp_path / 'data')) == 0
     names = EpisodeStore.open(tmp_path / 'data').episode_ids
-    # The first may be too short: on a busy machine, topics are found one after the other.
-    assert {name.split('-')[0] for name in names} >= {bag.name for bag in intact[1:]}
+    assert {name.split('-')[0] for name in names} >= {bag.name for bag in intact}
 
 
 def test_a_wrong_embodiment_is_refused(bench, tmp_path) -> None:

@@ -19,6 +19,7 @@ from genrl_ros.config.presets import TRAINING
 from genrl_ros.config.training import FocusConfig, WorldModelConfig
 from genrl_ros.domains import registry
 from genrl_ros.system.share import share_path
+from genrl_ros.training.behavior.ground import matching_embedder
 from genrl_ros.world_model.actor import Actor
 from genrl_ros.world_model.checkpoint import read_card
 from genrl_ros.world_model.mfwm import MFWM
@@ -136,6 +137,13 @@ def test_imagination_alone_is_learned_as_the_recipe_says_without_its_anchor(
 
 
 SHIPPED = [file.parent.name for file in share_path('models').glob('*/mfwm.json')]
+
+
+@pytest.mark.parametrize('domain', SHIPPED)
+def test_a_shipped_model_asks_for_the_embedder_that_ships_with_it(domain: str) -> None:
+    card = read_card(share_path('models', domain))[1]
+    assert card.embedder == 'embedded'  # and not for a folder of the machine that made it
+    assert matching_embedder(card).identity == card.embedder_identity
 
 
 @pytest.mark.parametrize('domain', SHIPPED)

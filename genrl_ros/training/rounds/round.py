@@ -139,11 +139,9 @@ class Round:
 
     def _aims(self, states: Recorded) -> Iterator[tuple[str, Reward]]:
         """What each policy is learned for, in words and as reward, in the order of bundles."""
-        names = [task.name for task in self.domain.tasks]
         head = train_reward_head(self.model.config, states)
-        for task in self.domain.tasks:
+        for place, task in enumerate(self.domain.tasks):
             if task.split == 'seen':
-                place = names.index(task.name)
                 yield task.name, reward_of(head, place, self.model.config.flat_stoch)
         mixed = self.config.learning.precision == 'bf16'
         for goal in self.goals:
